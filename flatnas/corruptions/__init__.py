@@ -1,0 +1,121 @@
+"""The corruptions of CIFAR-10-C, batched and without torch: one table, and `corrupt`, which applies a row of it.
+
+Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR 2019,
+arXiv 1903.12261. What draws no random numbers equals the published files byte for byte; what draws them is seeded per
+image, so that any subset of a data set is corrupted as it would be within the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from flatnas.corruptions import blur, digital, noise, weather
+from flatnas.corruptions.corruption import STANDARD_15, Corruption, Generators, Pixels
+
+__all__ = ["CORRUPTIONS", "SEVERITIES", "STANDARD_15", "Corruption", "corrupt"]
+
+SEVERITIES = (1, 2, 3, 4, 5)
+_MIN_SIDE = 8
+_CHUNK_PIXELS = 2**16  # 64 images of 32 x 32: intermediate float64 images stay at some MB whatever N is
+
+CORRUPTIONS: dict[str, Corruption] = {
+    corruption.name: corruption
+    for corruption in (
+        Corruption("gaussian_noise", "noise", noise.gaussian_noise, seeded=True),
+        Corruption("shot_noise", "noise", noise.shot_noise, seeded=True),
+        Corruption("impulse_noise", "noise", noise.impulse_noise, seeded=True),
+        Corruption("defocus_blur", "blur", blur.defocus_blur),
+        Corruption("zoom_blur", "blur", blur.zoom_blur),
+        Corruption("brightness", "weather", weather.brightness),
+        Corruption("contrast", "digital", digital.contrast),
+        Corruption("pixelate", "digital", digital.pixelate),
+        # Extras, not part of mCE.
+        Corruption("speckle_noise", "noise", noise.speckle_noise, seeded=True),
+        Corruption("gaussian_blur", "blur", blur.gaussian_blur),
+        Corruption("saturate", "digital", digital.saturate),
+    )
+}
+
+
+def corrupt(
+    images_nhwc: Pixels,
+    name: str,
+    severity: int,
+    indices: Sequence[int] | npt.NDArray[np.integer[Any]],
+    seed: int = 0,
+) -> Pixels:
+    """Corrupt images at their native size.
+
+    Args:
+        images_nhwc: shape (N, H, W, 3), RGB, H and W at least 8. Bytes equal to CIFAR-10-C's are promised for 32 x 32.
+        name: a key of `CORRUPTIONS`.
+        severity: 1 to 5.
+        indices: shape (N,), each image's position in its data set: random numbers depend on (seed, name, severity,
+            index) alone, not on which other images are asked for.
+        seed: 0 to 2**64 - 1.
+
+    Returns:
+        A new array of the same shape; float results are truncated, not rounded, as in the published files.
+
+    Raises:
+        TypeError: the images are not uint8.
+        ValueError: an unknown corruption, or a severity, shape, index or seed out of range.
+    """
+    corruption = _find(name)
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity must be one of 1, 2, 3, 4, 5; got {severity!r}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be in 0..2**64 - 1; got {seed}")
+    _check_images(images_nhwc)
+    positions = _positions(indices, len(images_nhwc))
+
+    corrupted = np.empty_like(images_nhwc, order="C")
+    step = max(1, _CHUNK_PIXELS // (images_nhwc.shape[1] * images_nhwc.shape[2]))
+    for start in range(0, len(images_nhwc), step):
+        chunk = slice(start, start + step)
+        generators = _generators(seed, name, severity, positions[chunk])
+        # Casting from float truncates.
+        corrupted[chunk] = corruption.apply(images_nhwc[chunk], severity, generators)
+    return corrupted
+
+
+def _generators(seed: int, name: str, severity: int, positions: npt.NDArray[np.uint64]) -> Generators:
+    """A generator per image, from a counter-based source (Philox): the key is the experiment, the counter the image.
+
+    The lowest word of the counter counts the draws and the highest is the image's index, so streams never meet (Salmon
+    et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011). The name enters by its CRC-32, not by its place in
+    the table, so that a new row changes no stream.
+    """
+    key = np.array([seed, crc32(name.encode()) << 8 | severity], dtype=np.uint64)
+    for position in positions:
+        counter = np.array([0, 0, 0, position], dtype=np.uint64)
+        yield np.random.Generator(np.random.Philox(key=key, counter=counter))
+
+
+def _find(name: str) -> Corruption:
+    if name in CORRUPTIONS:
+        return CORRUPTIONS[name]
+    near = get_close_matches(name, CORRUPTIONS, n=1, cutoff=0.0)[0]
+    raise ValueError(f"no corruption '{name}'; did you mean '{near}'? choices: {', '.join(CORRUPTIONS)}")
+
+
+def _check_images(images: Pixels) -> None:
+    if images.dtype != np.uint8:
+        raise TypeError(f"images must be uint8; got {images.dtype}")
+    if images.ndim != 4 or images.shape[3] != 3 or min(images.shape[1:3]) < _MIN_SIDE:
+        raise ValueError(f"images must have shape (N, H, W, 3) with H, W >= {_MIN_SIDE}; got {images.shape}")
+
+
+def _positions(indices: Sequence[int] | npt.NDArray[np.integer[Any]], n: int) -> npt.NDArray[np.uint64]:
+    positions = np.asarray(indices)
+    if positions.shape != (n,):
+        raise ValueError(f"indices must have shape ({n},), one per image; got {positions.shape}")
+    if n and (positions.dtype.kind not in "iu" or positions.min() < 0):
+        raise ValueError(f"indices must be integers >= 0; got dtype {positions.dtype}, smallest {positions.min()}")
+    return positions.astype(np.uint64)

@@ -1,0 +1,1 @@
+"""The product: composes hardware profiles, search, export and audit into one flow."""

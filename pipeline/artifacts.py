@@ -1,0 +1,60 @@
+"""Files of a run directory: written to a temporary name and renamed, and known by their sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WORK = ".work"  # unfinished work inside a run directory; not part of its result
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file of a run directory: its path there, with forward slashes, and its content's hash."""
+
+    path: str
+    sha256: str
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, making its directory."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(partial).chmod(0o644)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON for people and programs: indented, non-ASCII kept, ending in a newline."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file."""
+    return json.loads(path.read_bytes())
+
+
+def artifacts_in(directory: Path) -> list[Artifact]:
+    """Every finished file below a directory, sorted by path; unfinished work and the manifest itself left out."""
+    files = sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
+    kept = [p for p in files if WORK not in p.parts and p.as_posix() != "manifest.json"]
+    return [Artifact(p.as_posix(), sha256_of(directory / p)) for p in kept]

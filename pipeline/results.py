@@ -1,0 +1,187 @@
+"""`report.json` and the audit's JSON: the contract with CI and other programs (keys as documented in docs/report.md).
+
+Rates are fractions in [0, 1]; sizes are bytes; latencies milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = 1
+
+Number = float  # some records have a field named `float`
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Latency(_Record):
+    """Milliseconds: bounds and middle of the interval."""
+
+    low: float
+    mid: float
+    high: float
+
+
+class FootprintRecord(_Record):
+    """What a network costs on the target's default runtime."""
+
+    runtime: str
+    params: int
+    macs: int
+    flash_bytes: int
+    sram_bytes: int
+    latency_ms: Latency
+
+
+class BudgetRecord(_Record):
+    """The target's limits."""
+
+    params: int
+    macs: int
+    flash_bytes: int
+    sram_bytes: int
+    latency_ms: float
+
+
+class EvaluationRecord(_Record):
+    """One subnet the search evaluated: a line of `search/evaluations.jsonl`."""
+
+    arch: dict[str, Any]
+    clean_error: float
+    r: float
+    r_ci95: float
+    sigma: float
+    footprint: FootprintRecord
+
+
+class SearchRecord(_Record):
+    """What the search did; `hypervolume` has one value per generation."""
+
+    evaluations: int
+    front: list[EvaluationRecord]
+    hypervolume: list[float]
+    seconds: float
+
+
+class Accuracy(_Record):
+    """Top-1 accuracy on the clean test images audited."""
+
+    float: Number
+    onnx: Number
+    tflite_int8: Number
+
+
+class Pair(_Record):
+    """A value of the float and of the int8 model; null where it may not be computed."""
+
+    float: Number | None
+    int8: Number | None
+
+
+class Severities(_Record):
+    """Error of both models at the five severities of one corruption."""
+
+    float: list[Number]
+    int8: list[Number]
+
+
+class Delta(_Record):
+    """int8 minus float, mean over the corruptions; positive is worse. The interval is a bootstrap by clean image."""
+
+    mean: float
+    ci95: tuple[float, float]
+
+
+class DeviceArithmetic(_Record):
+    """The device's kernels beside the fast ones on the same corrupted images.
+
+    Attributes:
+        runner: which kernels (`tflm`).
+        images: corrupted images, in all.
+        disagreement: share of images whose predicted class differs.
+        mean_error: of the fast runner and of the device's, on these images.
+    """
+
+    runner: str
+    images: int
+    disagreement: float
+    mean_error_fast: float
+    mean_error_device: float
+
+
+class Robustness(_Record):
+    """Errors on the corrupted test images; `mce` is null unless all 15 standard corruptions ran."""
+
+    source: Literal["official", "generated"]
+    images: int
+    corruptions: list[str]
+    mce: Pair
+    mean_error: Pair
+    per_corruption: dict[str, Severities]
+    delta: Delta
+    device: DeviceArithmetic | None
+
+
+class ParityRecord(_Record):
+    """One runtime against LiteRT's reference kernels on the same int8 inputs, in LSB of the output."""
+
+    runner: str
+    max_abs_lsb: int
+    mismatches: int
+    n: int
+    top1_agreement: float
+    bound_lsb: int
+
+
+class Gate(_Record):
+    """One condition of the verdict."""
+
+    name: str
+    limit: float
+    value: float
+    passed: bool
+
+
+class MemoryRow(_Record):
+    """One operator of the shipped file: what is alive in the arena while it runs."""
+
+    op: str
+    name: str
+    macs: int
+    params: int
+    live_bytes: int
+    peak: bool
+
+
+class StageSeconds(_Record):
+    """How long a stage took."""
+
+    name: str
+    seconds: float
+
+
+class RunReport(_Record):
+    """`report.json`."""
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    target: str
+    dataset: str
+    seed: int
+    arch: dict[str, Any]
+    footprint: FootprintRecord
+    budget: BudgetRecord
+    fits: bool
+    search: SearchRecord
+    accuracy: Accuracy
+    robustness: Robustness
+    parity: list[ParityRecord]
+    firmware: None = None
+    memory: list[MemoryRow]
+    gates: list[Gate]
+    passed: bool
+    artifacts: dict[str, str]
+    stages: list[StageSeconds]

@@ -1,0 +1,172 @@
+"""Runs stages in order, and skips what still holds.
+
+A stage's key is a hash of what its outcome depends on: the settings it names, the bytes of the files it needs, and its
+version. A stage whose key and outputs are those recorded in `run.json` is kept. So a killed run goes on where it
+stopped, a finished one does nothing, and one changed setting redoes only the stages it touches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flatnas.datasets import Dataset
+from hardware_profiles.profile import HardwareProfile
+from pipeline.artifacts import WORK, Artifact, artifacts_in, read_json, sha256_of, write_json
+from pipeline.config import PipelineError, Preset, RunConfig
+from pipeline.progress import Reporter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StageContext:
+    """What a stage is given: where it works, what it is asked, how it tells.
+
+    Attributes:
+        directory: the run directory; a stage reads and writes only the files it declares.
+        work: a directory of this stage and key for checkpoints; it outlives a kill, and is removed when the stage is done.
+        data: the data set, its three parts.
+        report: progress for people.
+    """
+
+    directory: Path
+    work: Path
+    config: RunConfig
+    profile: HardwareProfile
+    data: Dataset
+    report: Reporter
+
+    @property
+    def counts(self) -> Preset:
+        """The preset's counts."""
+        return self.config.counts
+
+    def path(self, name: str) -> Path:
+        """A file of the run directory."""
+        return self.directory / name
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the flow.
+
+    Attributes:
+        name: as shown and recorded.
+        needs: files of the run directory it reads.
+        gives: files it writes.
+        settings: what else its outcome depends on: JSON values from the configuration and the profile.
+        run: does it.
+        version: raised when the stage's meaning changes, so that older results are not kept.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    settings: Callable[[RunConfig, HardwareProfile], Mapping[str, Any]]
+    run: Callable[[StageContext], None]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A finished stage in `run.json`: its key, its outputs, and the seconds it took."""
+
+    name: str
+    key: str
+    seconds: float
+    outputs: tuple[Artifact, ...]
+
+    def holds(self, key: str, directory: Path) -> bool:
+        """Whether the outputs on disk are those this record is about."""
+        return self.key == key and all(
+            (directory / a.path).is_file() and sha256_of(directory / a.path) == a.sha256 for a in self.outputs
+        )
+
+
+def run_stages(
+    stages: Sequence[Stage], directory: Path, config: RunConfig, profile: HardwareProfile, data: Dataset, report: Reporter
+) -> bool:
+    """Bring a run directory up to date.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        PipelineError: the directory belongs to another run, or can't be written.
+    """
+    identity = {"target": config.target, "dataset": config.dataset, "data_sha256": data.content_sha256}
+    records = _open(directory, identity)
+    changed = False
+    for stage in stages:
+        key = _key(stage, config, profile, data, directory)
+        record = records.get(stage.name)
+        if record and record.holds(key, directory):
+            report.kept(stage.name)
+            continue
+        changed = True
+        work = directory / WORK / f"{stage.name}-{key[:12]}"
+        work.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        report.begin(stage.name)
+        stage.run(StageContext(directory, work, config, profile, data, report))
+        seconds = time.monotonic() - started
+        outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in stage.gives)
+        records[stage.name] = StageRecord(stage.name, key, round(seconds, 1), outputs)
+        _save(directory, identity, config, records)
+        shutil.rmtree(work, ignore_errors=True)
+        report.done(stage.name, seconds)
+    if changed or not (directory / "manifest.json").exists():
+        shutil.rmtree(directory / WORK, ignore_errors=True)
+        _save(directory, identity, config, records)
+        write_json(directory / "manifest.json", {a.path: a.sha256 for a in artifacts_in(directory)})
+    return changed
+
+
+def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord]:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / WORK
+        probe.mkdir(exist_ok=True)
+    except OSError as error:
+        raise PipelineError(f"can't write to {directory}: {error.strerror}; name another directory with --out") from error
+    path = directory / "run.json"
+    if not path.exists():
+        if any(p.name != WORK for p in directory.iterdir()):
+            raise PipelineError(f"{directory} holds other files and no run; name an empty or new directory with --out")
+        write_json(path, {"identity": dict(identity), "stages": []})
+    saved = read_json(path)
+    for name, value in identity.items():
+        if saved["identity"][name] != value:
+            raise PipelineError(f"{directory} holds a run of {name} '{saved['identity'][name]}', not '{value}'; name another directory with --out")
+    records = {}
+    for entry in saved["stages"]:
+        outputs = tuple(Artifact(**a) for a in entry["outputs"])
+        records[entry["name"]] = StageRecord(entry["name"], entry["key"], entry["seconds"], outputs)
+    return records
+
+
+def _key(stage: Stage, config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path) -> str:
+    needed = {name: sha256_of(directory / name) if (directory / name).is_file() else None for name in stage.needs}
+    value = [stage.name, stage.version, dict(stage.settings(config, profile)), data.content_sha256, needed]
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _save(directory: Path, identity: Mapping[str, str], config: RunConfig, records: Mapping[str, StageRecord]) -> None:
+    stages = [
+        {"name": r.name, "key": r.key, "seconds": r.seconds, "outputs": [{"path": a.path, "sha256": a.sha256} for a in r.outputs]}
+        for r in records.values()
+    ]
+    from pipeline.provenance import versions
+
+    write_json(
+        directory / "run.json",
+        {"identity": dict(identity), "config": config.model_dump(), "seed": config.seed, "versions": versions(), "stages": stages},
+    )
