@@ -23,14 +23,12 @@ from torch.nn import functional
 
 from flatnas.arch import Arch, mcu_space
 from flatnas.datasets import Dataset, load_dataset
+from flatnas.errors import SupernetError
+from flatnas.resize import Pixels
 from flatnas.supernet import Supernet
-from flatnas.train import Loss, Pixels, Progress, Recipe, classification_error, predict, recalibrate, to_input, train
+from flatnas.train import Loss, Progress, Recipe, classification_error, predict, recalibrate, to_input, train
 
 log = logging.getLogger(__name__)
-
-
-class SupernetError(Exception):
-    """A supernet file that can't be used here."""
 
 
 def sandwich_loss(supernet: Supernet, seed: int) -> Loss:

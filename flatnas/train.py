@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from flatnas.datasets import Images
+from flatnas.errors import TrainingDivergedError
 from flatnas.resize import Pixels, resize
 from flatnas.sam import sam_backward
 
@@ -27,9 +28,6 @@ log = logging.getLogger(__name__)
 Loss = Callable[[Pixels, Tensor, int], Tensor]  # augmented pixels (B, H, W, 3), labels (B,), step -> scalar
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
-
-class TrainingDivergedError(Exception):
-    """The loss is no longer a finite number."""
 
 
 @dataclass(frozen=True, slots=True)

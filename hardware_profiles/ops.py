@@ -76,3 +76,16 @@ class OpSpec:
             raise ValueError(f"{self.op} '{self.output.name}' reads no activation tensor")
         if min(self.weights, self.biases, self.channel_scales) < 0:
             raise ValueError(f"{self.op} '{self.output.name}' has a negative number of weights")
+
+
+def macs(op: OpSpec) -> int:
+    """Multiply-accumulates of one operator; 1 MAC = 1, and only operators with weights have any."""
+    if op.kind in ("conv", "depthwise_conv"):
+        _, h, w, _ = op.output.shape
+        return h * w * op.weights
+    return op.weights if op.kind == "fully_connected" else 0
+
+
+def params(op: OpSpec) -> int:
+    """Weights and biases, after batch-norm folding."""
+    return op.weights + op.biases

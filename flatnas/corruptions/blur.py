@@ -23,9 +23,10 @@ def defocus_blur(images: Pixels, severity: int, _: Generators) -> Values:
     import cv2
 
     kernel = _disk(*DEFOCUS_RADIUS_AND_ALIAS[severity - 1])
-    # OpenCV filters with kernels this large through a DFT, and only the same kernel, zeros included, gives the same bits.
+    # OpenCV filters with a kernel this large through a DFT: without its zeros it would round differently.
     blurred = np.stack([cv2.filter2D(image, -1, kernel) for image in images / 255.0])
-    return np.clip(blurred, 0, 1) * 255
+    values: Values = np.clip(blurred, 0, 1) * 255
+    return values
 
 
 def _disk(radius: float, alias_sigma: float) -> npt.NDArray[np.float32]:
@@ -39,7 +40,10 @@ def _disk(radius: float, alias_sigma: float) -> npt.NDArray[np.float32]:
 
 
 ZOOM_STOP = (1.06, 1.11, 1.16, 1.21, 1.26)
-"""Zoom factors are `np.arange(1, stop, 0.01)`: 7, 12, 16, 21, 26 of them, for rounding keeps 1.06 and 1.11 in."""
+"""Zoom factors are `np.arange(1, stop, 0.01)`: 7, 12, 16, 21, 26 of them, for rounding keeps 1.06 and 1.11 in.
+
+They must be arange's: its 1.25 is larger by one bit, and enlarges 26 pixels to 33, not to 32.
+"""
 
 
 def zoom_blur(images: Pixels, severity: int, _: Generators) -> Values:
@@ -49,15 +53,16 @@ def zoom_blur(images: Pixels, severity: int, _: Generators) -> Values:
     by its own length (the published code knows squares only).
     """
     _n, height, width, _c = images.shape
-    x = (images / 255.0).astype(np.float32).transpose(1, 2, 0, 3)  # H, W, N, C: a tap is one run of memory
-    x = np.ascontiguousarray(x)
+    # H, W, N, C: what one tap reads lies in one run of memory.
+    x = np.ascontiguousarray((images / 255.0).astype(np.float32).transpose(1, 2, 0, 3))
     x64 = x.astype(np.float64)
     total = np.zeros_like(x)
     factors = np.arange(1, ZOOM_STOP[severity - 1], 0.01)
     for factor in factors:
         total += _zoomed(x64, _taps(height, factor), _taps(width, factor)).astype(np.float32)
     mean = (x + total) / np.float32(len(factors) + 1)
-    return (np.clip(mean, 0, 1) * 255).transpose(2, 0, 1, 3)
+    values: Values = (np.clip(mean, 0, 1) * 255).transpose(2, 0, 1, 3)
+    return values
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,7 +93,7 @@ def _zoomed(x: npt.NDArray[np.float64], rows: _Taps, columns: _Taps) -> npt.NDAr
     upper = x[rows.i0] * rows.w0[:, None, None, None]
     lower = x[rows.i1] * rows.w1[:, None, None, None]
     w0, w1 = columns.w0[:, None, None], columns.w1[:, None, None]
-    total = upper[:, columns.i0] * w0
+    total: npt.NDArray[np.float64] = upper[:, columns.i0] * w0
     total += upper[:, columns.i1] * w1
     total += lower[:, columns.i0] * w0
     total += lower[:, columns.i1] * w1
@@ -104,4 +109,5 @@ def gaussian_blur(images: Pixels, severity: int, _: Generators) -> Values:
 
     sigma = GAUSSIAN_BLUR_SIGMA[severity - 1]
     blurred = gaussian_filter(images / 255.0, sigma=(0, sigma, sigma, 0), mode="nearest", truncate=4.0)
-    return np.clip(blurred, 0, 1) * 255
+    values: Values = np.clip(blurred, 0, 1) * 255
+    return values

@@ -19,7 +19,8 @@ def contrast(images: Pixels, severity: int, _: Generators) -> Values:
     """Draw each channel towards its mean over the image, keeping a share of the difference."""
     x = images / 255.0
     means = x.mean(axis=(1, 2), keepdims=True)
-    return np.clip((x - means) * CONTRAST_KEPT[severity - 1] + means, 0, 1) * 255
+    values: Values = np.clip((x - means) * CONTRAST_KEPT[severity - 1] + means, 0, 1) * 255
+    return values
 
 
 PIXELATE_SCALE = (0.95, 0.9, 0.85, 0.75, 0.65)

@@ -9,12 +9,12 @@ from typing import Any
 
 from flatnas.arch import Arch, SearchSpace
 from flatnas.search import Evaluation, Generation, search
-from hardware_profiles.footprint import Footprint, footprint
+from hardware_profiles.footprint import Footprint, excess, footprint, needs
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import InfeasibleBudgetError, RunConfig
 from pipeline.runner import Stage, StageContext
-from pipeline.records import budget_excess, evaluation_record, read_evaluation, used_resources
+from pipeline.records import evaluation_record, read_evaluation
 
 _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
@@ -36,7 +36,7 @@ def _run(context: StageContext) -> None:
         recalibrate(net, train.pixels_nhwc[: counts.recalibration_images], arch.resolution)
         logits = predict(net, val.pixels_nhwc[: counts.error_images], arch.resolution)
         clean_error = classification_error(logits, val.labels[: counts.error_images])
-        flat = flatness(net, arch, noise, config.sigma, val.first(counts.r_images))
+        flat = flatness(net, arch, noise, config.sigma, val.take(slice(counts.r_images)))
         return Evaluation(arch, clean_error, flat.r, flat.ci95, flat.sigma, cost)
 
     journal = _Journal(context.work / "evaluations.jsonl")
@@ -54,7 +54,7 @@ def _run(context: StageContext) -> None:
             search(
                 space,
                 lambda arch: footprint(space.lower(arch), profile),
-                lambda cost: tuple(budget_excess(cost, profile.budget).values()),
+                lambda cost: tuple(excess(cost, profile.budget).values()),
                 evaluate,
                 evaluations=counts.evaluations,
                 population=counts.population,
@@ -92,13 +92,12 @@ class _Journal:
 
 def _check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
     least = footprint(space.lower(space.smallest), profile)
-    excess = budget_excess(least, profile.budget)
-    if max(excess.values()) > 0:
-        tightest = max(excess, key=lambda resource: excess[resource])
-        needs, has = used_resources(least)[tightest], used_resources(profile.budget)[tightest]
+    over = excess(least, profile.budget)
+    tightest = max(over, key=lambda resource: over[resource])
+    if over[tightest] > 0:
         raise InfeasibleBudgetError(
-            f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, {has:,.10g} allowed, "
-            f"and the smallest subnet of the space needs {needs:,.10g}"
+            f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, {getattr(profile.budget, tightest):,.10g} allowed, "
+            f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}"
         )
 
 

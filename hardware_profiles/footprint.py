@@ -1,0 +1,133 @@
+"""Footprint: what a network costs on a target, from its operators alone; and which budgets it breaks.
+
+    params        weights + biases
+    flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure
+    sram_bytes    the planned arena, and the runtime's own state beside it
+    latency_ms    an interval, see hardware_profiles.latency
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hardware_profiles.latency import Interval, latency_ms
+from hardware_profiles.memory import MemoryPlan, plan_memory
+from hardware_profiles.ops import OpSpec, macs, params
+from hardware_profiles.profile import Budget, HardwareProfile
+
+RESOURCES = tuple(Budget.model_fields)
+
+# Structure of the flatbuffers that export.to_tflite writes, fitted to be a close upper bound (tests keep it one).
+_FILE_BYTES, _OPERATOR_BYTES, _WEIGHTED_OPERATOR_BYTES = 700, 220, 360
+
+# TFLite Micro's own state beside the arena on a 32-bit core. ResNet8 (16 operators, 346 output channels) used 54,340
+# bytes of which 49,152 were the arena; a multiplier and a shift per channel make 2,768 of the other 5,188.
+_TFLM_BYTES, _TFLM_OPERATOR_BYTES, _TFLM_CHANNEL_BYTES = 800, 102, 8
+_LITERT_BYTES = 1 << 20  # interpreter and XNNPACK workspace of a small model; mobile budgets are far above it
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a network costs.
+
+    Attributes:
+        runtime: whose costs these are.
+        unknown: operators whose cost is not known; the other numbers then are too low, and the answer is incomplete.
+    """
+
+    params: int
+    macs: int
+    flash_bytes: int
+    sram_bytes: int
+    latency_ms: Interval
+    runtime: str
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A budget that a network breaks: what it needs and what it has."""
+
+    resource: str
+    needs: float
+    has: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpCost:
+    """One operator's share, for reports; `live_bytes` are the arena's tensors alive while it runs."""
+
+    op: str
+    name: str
+    macs: int
+    params: int
+    live_bytes: int
+    peak: bool
+
+
+def footprint(ops: Sequence[OpSpec], profile: HardwareProfile, *, runtime: str | None = None, file_bytes: int | None = None) -> Footprint:
+    """The cost of a network on a target.
+
+    Args:
+        ops: in execution order.
+        runtime: `tflm` or `litert`; the profile's own when None.
+        file_bytes: size of the model's file once it exists; else its flash is estimated, a close upper bound.
+    """
+    runtime = runtime or profile.runtime
+    plan = plan_memory(ops)
+    return Footprint(
+        params=sum(params(op) for op in ops),
+        macs=sum(macs(op) for op in ops),
+        flash_bytes=flatbuffer_bytes(ops) if file_bytes is None else file_bytes,
+        sram_bytes=plan.peak_bytes + runtime_state_bytes(ops, runtime),
+        latency_ms=latency_ms(ops, profile.core, profile.clock_hz),
+        runtime=runtime,
+        unknown=tuple(op.op for op in ops if op.kind == "unknown"),
+    )
+
+
+def op_costs(ops: Sequence[OpSpec]) -> tuple[OpCost, ...]:
+    """Each operator's MACs, parameters and live activations, in execution order."""
+    plan: MemoryPlan = plan_memory(ops)
+    return tuple(
+        OpCost(op.op, op.output.name, macs(op), params(op), live, peak=i == plan.peak_op)
+        for i, (op, live) in enumerate(zip(ops, plan.live_bytes, strict=True))
+    )
+
+
+def flatbuffer_bytes(ops: Sequence[OpSpec]) -> int:
+    """Upper bound of the TFLite file of these operators."""
+    data = sum(op.weights * op.weight_itemsize + 4 * (op.biases + op.channel_scales) for op in ops)
+    weighted = sum(op.weights > 0 for op in ops)
+    return data + _FILE_BYTES + _OPERATOR_BYTES * len(ops) + _WEIGHTED_OPERATOR_BYTES * weighted
+
+
+def runtime_state_bytes(ops: Sequence[OpSpec], runtime: str) -> int:
+    """SRAM of the runtime itself, beside the arena of activations."""
+    if runtime == "litert":
+        return _LITERT_BYTES
+    channels = sum(op.channel_scales for op in ops)
+    return _TFLM_BYTES + _TFLM_OPERATOR_BYTES * len(ops) + _TFLM_CHANNEL_BYTES * channels
+
+
+def needs(cost: Footprint) -> Mapping[str, float]:
+    """What a footprint holds against each budget; of the latency, the middle of its interval."""
+    return {
+        "params": cost.params,
+        "macs": cost.macs,
+        "flash_bytes": cost.flash_bytes,
+        "sram_bytes": cost.sram_bytes,
+        "latency_ms": cost.latency_ms.mid,
+    }
+
+
+def excess(cost: Footprint, budget: Budget) -> Mapping[str, float]:
+    """needs / budget - 1 of each resource: at most 0 where it fits."""
+    return {resource: value / getattr(budget, resource) - 1 for resource, value in needs(cost).items()}
+
+
+def violations(cost: Footprint, budget: Budget) -> tuple[Violation, ...]:
+    """The budgets that a footprint breaks, in the order of `RESOURCES`."""
+    over = excess(cost, budget)
+    return tuple(Violation(r, needs(cost)[r], getattr(budget, r)) for r in RESOURCES if over[r] > 0)

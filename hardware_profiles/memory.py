@@ -1,0 +1,115 @@
+"""The only arena planner: where each activation tensor lies, and which operator sets the peak.
+
+A tensor is alive from the operator that writes it to the last that reads it; graph inputs from the start, graph outputs
+to the end. Placement is greedy first-fit in a given order (Pisarchyk & Lee 2020, arXiv 2001.03288, section 4); several
+orders are tried and the smallest arena is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from hardware_profiles.ops import OpSpec
+
+ALIGNMENT_BYTES = 16  # of TFLite Micro's arena
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """A placement of every activation tensor in one arena.
+
+    Attributes:
+        offsets: byte offset of each tensor by name.
+        peak_bytes: size of the arena.
+        live_bytes: per operator, bytes of the tensors alive while it runs, aligned.
+        peak_op: index of the operator with the most live bytes.
+    """
+
+    offsets: Mapping[str, int]
+    peak_bytes: int
+    live_bytes: tuple[int, ...]
+    peak_op: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Life:
+    name: str
+    size: int
+    first: int
+    last: int
+
+
+def plan_memory(ops: Sequence[OpSpec]) -> MemoryPlan:
+    """Place the activation tensors of a network, given in execution order.
+
+    Raises:
+        ValueError: there is no operator.
+    """
+    if not ops:
+        raise ValueError("a memory plan needs at least one operator")
+    lives = _lifetimes(ops)
+    live = [0] * len(ops)
+    for life in lives:
+        for i in range(life.first, life.last + 1):
+            live[i] += life.size
+    bound = max(live)
+    orders: tuple[Callable[[_Life], tuple[int, ...]], ...] = (
+        lambda t: (-t.size, t.first),
+        lambda t: (t.first, -t.size),
+        lambda t: (t.last - t.first, -t.size),
+        lambda t: (-t.size * (t.last - t.first + 1), t.first),
+    )
+    best: tuple[int, dict[str, int]] | None = None
+    for order in orders:
+        candidate = _first_fit(sorted(lives, key=order))
+        if best is None or candidate[0] < best[0]:
+            best = candidate
+        if best[0] == bound:  # nothing can be smaller
+            break
+    assert best is not None
+    return MemoryPlan(best[1], best[0], tuple(live), live.index(bound))
+
+
+def _lifetimes(ops: Sequence[OpSpec]) -> list[_Life]:
+    sizes: dict[str, int] = {}
+    first: dict[str, int] = {}
+    last: dict[str, int] = {}
+    read: set[str] = set()
+    for i, op in enumerate(ops):
+        for tensor in op.inputs:
+            read.add(tensor.name)
+            if tensor.name not in first:  # a graph input, filled before the first operator runs
+                sizes[tensor.name], first[tensor.name] = _aligned(tensor.nbytes), 0
+            last[tensor.name] = i
+        sizes[op.output.name] = _aligned(op.output.nbytes)
+        first.setdefault(op.output.name, i)
+        last[op.output.name] = i
+    for name in first:
+        if name not in read:
+            last[name] = len(ops) - 1
+    return [_Life(name, sizes[name], first[name], last[name]) for name in first]
+
+
+def _first_fit(lives: Iterable[_Life]) -> tuple[int, dict[str, int]]:
+    """(arena size, offsets): each tensor at the lowest gap left by those placed before and alive with it."""
+    placed: list[tuple[int, _Life]] = []  # by offset
+    offsets: dict[str, int] = {}
+    peak = 0
+    for life in lives:
+        offset = 0
+        for other_offset, other in placed:
+            if other.last < life.first or life.last < other.first:
+                continue
+            if offset + life.size <= other_offset:
+                break
+            offset = max(offset, other_offset + other.size)
+        offsets[life.name] = offset
+        placed.append((offset, life))
+        placed.sort(key=lambda entry: entry[0])
+        peak = max(peak, offset + life.size)
+    return peak, offsets
+
+
+def _aligned(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES

@@ -1,0 +1,63 @@
+"""Between the values that flow in memory and the records that files hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flatnas.arch import Arch
+from flatnas.search import Evaluation
+from hardware_profiles.footprint import Footprint
+from hardware_profiles.latency import Interval
+from pipeline.results import EvaluationRecord, FootprintRecord, Latency, ParityRecord
+
+if TYPE_CHECKING:
+    from export.parity import Parity
+
+
+def footprint_record(cost: Footprint) -> FootprintRecord:
+    """A footprint as files hold it."""
+    return FootprintRecord(
+        runtime=cost.runtime,
+        params=cost.params,
+        macs=cost.macs,
+        flash_bytes=cost.flash_bytes,
+        sram_bytes=cost.sram_bytes,
+        latency_ms=Latency(low=cost.latency_ms.low, mid=cost.latency_ms.mid, high=cost.latency_ms.high),
+    )
+
+
+def evaluation_record(evaluation: Evaluation) -> EvaluationRecord:
+    """A line of `evaluations.jsonl`."""
+    return EvaluationRecord(
+        arch=evaluation.arch.to_json(),
+        clean_error=evaluation.clean_error,
+        r=evaluation.r,
+        r_ci95=evaluation.r_ci95,
+        sigma=evaluation.sigma,
+        footprint=footprint_record(evaluation.footprint),
+    )
+
+
+def read_evaluation(line: str) -> Evaluation:
+    """The inverse of `evaluation_record` for one line of JSON.
+
+    Raises:
+        ValueError: the line is cut off or of another schema.
+    """
+    record = EvaluationRecord.model_validate_json(line)
+    f = record.footprint
+    latency = Interval(f.latency_ms.low, f.latency_ms.mid, f.latency_ms.high)
+    cost = Footprint(f.params, f.macs, f.flash_bytes, f.sram_bytes, latency, f.runtime)
+    return Evaluation(Arch.from_json(record.arch), record.clean_error, record.r, record.r_ci95, record.sigma, cost)
+
+
+def parity_record(parity: Parity) -> ParityRecord:
+    """One runtime's row of `parity.json`."""
+    return ParityRecord(
+        runner=parity.runner,
+        max_abs_lsb=parity.max_abs_lsb,
+        mismatches=parity.mismatches,
+        n=parity.n,
+        top1_agreement=parity.top1_agreement,
+        bound_lsb=parity.bound_lsb,
+    )

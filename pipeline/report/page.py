@@ -1,0 +1,78 @@
+"""`report.html`: one page, no other file, font or script; a verdict in two seconds, then the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from pipeline.report import quantities
+from pipeline.report.budget import budget_rows, sense
+from pipeline.results import Robustness, RunReport
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a heat map: its text, background and text colour."""
+
+    text: str
+    background: str
+    ink: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRow:
+    """One corruption: float, int8 and int8 - float, five severities each."""
+
+    name: str
+    groups: tuple[list[Cell], list[Cell], list[Cell]]
+
+
+def render_page(report: RunReport, labels: Sequence[str]) -> str:
+    """The whole page as HTML.
+
+    Args:
+        labels: names of the classes, in the order of the outputs.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    from pipeline.report import plots
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
+        environment.filters[name] = getattr(quantities, name)
+    environment.filters["sense"] = sense
+    template = environment.from_string(files("pipeline.report").joinpath("page.html.jinja").read_text("utf-8"))
+    return template.render(
+        r=report,
+        labels=labels,
+        budget=budget_rows(report),
+        failed=[gate for gate in report.gates if not gate.passed],
+        heat=_heat_rows(report.robustness),
+        peak=next((row for row in report.memory if row.peak), None),
+        latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
+        slowest=max((stage.seconds for stage in report.stages), default=0),
+        front_svg=Markup(plots.front_plot(report)),
+        hypervolume_svg=Markup(plots.hypervolume_plot(report.search.hypervolume)),
+        delta_svg=Markup(plots.delta_plot(report.robustness.delta)),
+        memory_svg=Markup(plots.memory_plot(report)),
+    )
+
+
+def _heat_rows(robustness: Robustness) -> list[HeatRow]:
+    from pipeline.report.plots import shades
+
+    def errors(values: Sequence[float]) -> list[Cell]:
+        return [Cell(f"{100 * value:.1f}", *shade) for value, shade in zip(values, shades(values, "error"), strict=True)]
+
+    def differences(values: Sequence[float]) -> list[Cell]:
+        return [Cell(quantities.points(value), *shade) for value, shade in zip(values, shades(values, "difference"), strict=True)]
+
+    return [
+        HeatRow(
+            name.replace("_", " "),
+            (errors(s.float), errors(s.int8), differences([b - a for a, b in zip(s.float, s.int8, strict=True)])),
+        )
+        for name, s in robustness.per_corruption.items()
+    ]
