@@ -1,0 +1,154 @@
+"""Graph: what a model file computes, in TFLite's terms (NHWC, fused activations), whichever format it came from.
+
+The operators are a closed set, one row each in `KINDS`. Others keep their name, so that `fit` can report them; writing
+or running them is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
+
+Activation = Literal["NONE", "RELU", "RELU6"]
+Padding = Literal["SAME", "VALID"]
+Array = npt.NDArray[Any]
+
+
+class ExportError(Exception):
+    """A model that can't be read, quantized, written or run; names the node and the operator."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QParams:
+    """Affine quantization: real = scale * (q - zero_point).
+
+    Attributes:
+        scale: float32, shape (1,), or one per channel along `axis`.
+        zero_point: int64, the same shape.
+        axis: of the tensor, for per-channel scales.
+    """
+
+    scale: npt.NDArray[np.float32]
+    zero_point: npt.NDArray[np.int64]
+    axis: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor:
+    """A value: an activation, or a constant when it has `data`. Activations are NHWC or NC with N = 1."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    qparams: QParams | None = None
+    data: Array | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an operator's geometry is; fields that an operator does not have keep their defaults."""
+
+    kernel_hw: tuple[int, int] = (1, 1)
+    stride_hw: tuple[int, int] = (1, 1)
+    padding: Padding = "VALID"
+    activation: Activation = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator: names of the tensors it reads (activations first, then constants) and writes."""
+
+    op: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Graph:
+    """Nodes in execution order, and every tensor by name."""
+
+    nodes: tuple[Node, ...]
+    tensors: Mapping[str, Tensor]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of that name."""
+        return self.tensors[name]
+
+
+KINDS: Mapping[str, OpKind] = {
+    "CONV_2D": "conv",
+    "DEPTHWISE_CONV_2D": "depthwise_conv",
+    "FULLY_CONNECTED": "fully_connected",
+    "ADD": "add",
+    "MUL": "mul",
+    "MEAN": "mean",
+    "AVERAGE_POOL_2D": "avg_pool",
+    "MAX_POOL_2D": "max_pool",
+    "PAD": "pad",
+    "SOFTMAX": "softmax",
+    "RESHAPE": "reshape",
+    "CONCATENATION": "concat",
+    "RELU": "activation",
+    "RELU6": "activation",
+    "HARD_SWISH": "activation",
+    "LOGISTIC": "activation",
+    "QUANTIZE": "quantize",
+    "DEQUANTIZE": "quantize",
+}
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TF-SAME padding (before, after) of one axis; the odd pad goes after."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+def to_ops(graph: Graph) -> tuple[OpSpec, ...]:
+    """The operators as cost sees them; those outside `KINDS` have kind `unknown`."""
+    ops = []
+    for node in graph.nodes:
+        tensors = [graph.tensor(name) for name in node.inputs if name in graph.tensors]
+        activations = tuple(_spec(t) for t in tensors if t.data is None)
+        if not activations:  # constants only: nothing runs on the device
+            continue
+        weights = [t for t in tensors if t.data is not None] if node.op in _WEIGHTED else []
+        first = weights[0] if weights else None
+        channels = len(first.qparams.scale) if first is not None and first.qparams is not None else 0
+        ops.append(
+            OpSpec(
+                KINDS.get(node.op, "unknown"),
+                node.op,
+                activations,
+                _spec(graph.tensor(node.outputs[0])),
+                kernel_hw=node.options.kernel_hw,
+                stride_hw=node.options.stride_hw,
+                weights=prod(first.shape) if first is not None else 0,
+                weight_itemsize=_itemsize(first) if first is not None else 1,
+                biases=prod(weights[1].shape) if len(weights) > 1 else 0,
+                channel_scales=channels,
+            )
+        )
+    return tuple(ops)
+
+
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+
+def _spec(tensor: Tensor) -> TensorSpec:
+    return TensorSpec(tensor.name, tensor.shape, _itemsize(tensor))
+
+
+def _itemsize(tensor: Tensor) -> int:
+    return np.dtype(tensor.dtype).itemsize
