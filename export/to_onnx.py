@@ -72,7 +72,7 @@ class _Writer:
     def constant(self, name: str, value: Any) -> str:
         from onnx import numpy_helper
 
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, np.float32, order="C"), name))
         return name
 
 
