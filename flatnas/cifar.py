@@ -1,7 +1,8 @@
-"""CIFAR-10 from the official binary archive: no pickle, every file checked against its published MD5.
+"""CIFAR-10 from the official binary files: no pickle, every file checked against its published MD5.
 
 A record is a label byte, then 1024 red, 1024 green and 1024 blue bytes of a 32x32 image (Krizhevsky 2009,
-https://www.cs.toronto.edu/~kriz/cifar.html).
+https://www.cs.toronto.edu/~kriz/cifar.html). An archive is read as a stream: nothing is extracted to disk, and only
+members with the expected names are looked at.
 """
 
 from __future__ import annotations
@@ -9,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Mapping
 from lzma import LZMAError
@@ -19,14 +18,15 @@ from pathlib import Path
 
 import numpy as np
 
-from flatnas.datasets import Dataset, Images, split_off
+from flatnas import decoded_cache
+from flatnas.datasets import Dataset, Images, split_indices
 from flatnas.errors import DataError, MissingDataError
 
 log = logging.getLogger(__name__)
 
 FOLDER = "cifar-10-batches-bin"
 ARCHIVES = ("cifar-10-binary.tar.gz", "cifar-10-binary.tar.xz", "cifar-10-binary.tar")
-MD5: Mapping[str, str] = {
+MD5: Mapping[str, str] = {  # five training files, then the test file
     "data_batch_1.bin": "5dd7e06a14cb22eb9f671a540d1b7c25",
     "data_batch_2.bin": "5ea93a67294ea407fff1d09f752e9692",
     "data_batch_3.bin": "942cd6a4bcdd0dd3c604fbe906cb4421",
@@ -35,105 +35,150 @@ MD5: Mapping[str, str] = {
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-_RECORD_BYTES = 1 + 3 * 32 * 32
-_LARGEST_FILE = 64 << 20  # a .bin has 31 MB; more is no CIFAR-10
+VAL_SHARE = 0.1
+VAL_INDICES_SHA256 = "7957d060fcc34aefa5a43c70e31433927db55526494f67a9f7da553059be6767"  # as little-endian int64
+RECORD_BYTES = 1 + 3 * 32 * 32
+_LARGEST_MEMBER_BYTES = 64 << 20  # a .bin has 31 MB; more is no CIFAR-10
 
 
 def user_cache() -> Path:
-    """The user's cache directory: where `pipeline data fetch` puts data, and where archives are unpacked once."""
+    """The user's cache directory: where `pipeline data fetch` puts data, and where archives are decoded once."""
     from platformdirs import user_cache_path
 
     return user_cache_path("flatnas-deploy")
 
 
-def load_cifar10(data_dir: Path | None = None, md5: Mapping[str, str] = MD5) -> Dataset:
-    """CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images.
+def load_cifar10(
+    data_dir: Path | None = None, *, md5: Mapping[str, str] = MD5, cache_dir: Path | None = None
+) -> Dataset:
+    """CIFAR-10: 45,000 training, 5,000 validation and 10,000 test images; the split is fixed, see `flatnas.datasets`.
 
     Args:
-        data_dir: searched before the directory `PIPELINE_DATA` and the user's cache.
-        md5: expected digest of each file.
+        data_dir: searched before the directory `PIPELINE_DATA` and the cache.
+        md5: expected digest of each file, the training files in order, then the test file; all of one size.
+        cache_dir: in place of the user's cache directory.
 
     Raises:
         MissingDataError: none of the directories holds it.
         DataError: a file is damaged.
     """
-    folder = _unpacked(find_cifar10(data_dir), md5)
-    contents = {name: _verified(folder / name, digest) for name, digest in md5.items()}
-    parts = [_decode(contents[name]) for name in md5]
-    training = Images(np.concatenate([p.pixels_nhwc for p in parts[:-1]]), np.concatenate([p.labels for p in parts[:-1]]))
-    train, val = split_off(training, 0.1)
+    cache_dir = cache_dir or user_cache()
+    source = find_cifar10(data_dir, cache_dir)
+    everything = decode(read_folder(source, md5)) if source.is_dir() else _from_archive(source, md5, cache_dir)
+    test_images = len(everything) // len(md5)
+    test = everything.take(slice(len(everything) - test_images, None))
+    training_labels = everything.labels[:-test_images]
+    rest, picked = split_indices(training_labels, VAL_SHARE)
+    if md5 == MD5 and hashlib.sha256(picked.astype("<i8").tobytes()).hexdigest() != VAL_INDICES_SHA256:
+        # numpy promises no constant stream (NEP 19); another split would put trained-on images into validation
+        raise DataError(
+            f"numpy {np.__version__} draws another validation split of CIFAR-10 than the one kept from the shipped "
+            "supernets; install numpy 2.4 and report this"
+        )
     digest = hashlib.sha256("".join(md5.values()).encode()).hexdigest()  # the content, since each file was verified
-    return Dataset("cifar10", CLASS_NAMES, train, val, parts[-1], digest)
+    return Dataset("cifar10", CLASS_NAMES, everything.take(rest), everything.take(picked), test, digest)
 
 
-def find_cifar10(data_dir: Path | None = None) -> Path:
-    """The folder of .bin files or the archive of them, in the first directory that holds either."""
-    named = data_dir or (Path(os.environ["PIPELINE_DATA"]) if os.environ.get("PIPELINE_DATA") else None)
-    for directory in [named] if named else [user_cache()]:
-        if (directory / next(iter(MD5))).is_file():
+def find_cifar10(data_dir: Path | None = None, cache_dir: Path | None = None) -> Path:
+    """The folder of .bin files or the archive of them, in the first directory that holds either.
+
+    Raises:
+        MissingDataError: neither `data_dir` nor `PIPELINE_DATA` nor the cache holds one.
+    """
+    named = os.environ.get("PIPELINE_DATA")
+    directories = [*([data_dir] if data_dir else []), *([Path(named)] if named else []), cache_dir or user_cache()]
+    for directory in directories:
+        if any((directory / name).is_file() for name in MD5):
             return directory
-        for name in (FOLDER, *ARCHIVES):
-            if (directory / name).exists():
+        if (directory / FOLDER).is_dir():
+            return directory / FOLDER
+        for name in ARCHIVES:
+            if (directory / name).is_file():
                 return directory / name
-    where = f"in {named}" if named else "on this machine"
     raise MissingDataError(
-        f"CIFAR-10 was not found {where}: run 'pipeline data fetch cifar10', or name with --data-dir a directory that holds {FOLDER}/ or {ARCHIVES[0]}"
+        f"CIFAR-10 was not found in {', '.join(map(str, directories))}: run 'pipeline data fetch cifar10', "
+        f"or name with --data-dir a directory that holds {FOLDER}/ or {ARCHIVES[0]}"
     )
 
 
-def _verified(path: Path, md5: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} can't be read ({error.strerror}); run 'pipeline data fetch cifar10'") from error
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != md5:
-        raise DataError(f"{path} is damaged: {len(content):,} bytes with MD5 {found}, expected {md5}; fetch it again with 'pipeline data fetch cifar10'")
-    return content
-
-
-def _decode(content: bytes) -> Images:
-    records = np.frombuffer(content, np.uint8).reshape(-1, _RECORD_BYTES)
-    pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return Images(np.ascontiguousarray(pixels), records[:, 0].astype(np.int64))
-
-
-def _unpacked(source: Path, md5: Mapping[str, str]) -> Path:
-    """The folder of .bin files; an archive is unpacked once into the user's cache, as it takes seconds."""
-    if source.is_dir():
-        return source
-    status = source.stat()
-    key = hashlib.sha256(f"{source.resolve()} {status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:16]
-    folder = user_cache() / "unpacked" / key
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=folder.parent))
-        try:
-            unpack(source, partial, md5)
-            partial.replace(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return folder
-
-
-def unpack(archive: Path, folder: Path, md5: Mapping[str, str] = MD5) -> None:
-    """Write the expected members of an archive, and nothing else, into a folder; each is verified.
+def read_folder(folder: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes]:
+    """The verified content of each file of `md5`.
 
     Raises:
-        DataError: the archive is cut off or damaged, or lacks a file.
+        DataError: a file is missing, unreadable or damaged.
     """
-    missing = set(md5)
+    contents = {}
+    for name, digest in md5.items():
+        try:
+            contents[name] = (folder / name).read_bytes()
+        except OSError as error:
+            raise DataError(f"{folder / name} can't be read ({error.strerror}); {_mend(folder / '*.bin')}") from error
+        _verify(contents[name], digest, folder / name, folder / "*.bin")
+    return contents
+
+
+def read_archive(archive: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes]:
+    """The verified content of each file of `md5`, from the archive's top level or from `cifar-10-batches-bin/`.
+
+    Raises:
+        DataError: the archive is cut off or damaged, lacks a file, or holds a damaged one.
+    """
+    expected = {prefix + name: name for name in md5 for prefix in ("", "./", f"{FOLDER}/", f"./{FOLDER}/")}
+    contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                name = Path(member.name).name
-                if name in missing and member.isfile() and member.size <= _LARGEST_FILE:
-                    stream = tar.extractfile(member)
-                    assert stream is not None
-                    (folder / name).write_bytes(stream.read())
-                    _verified(folder / name, md5[name])
-                    missing.remove(name)
+                name = expected.get(member.name)
+                if name is None or name in contents or not member.isfile() or member.size > _LARGEST_MEMBER_BYTES:
+                    continue
+                stream = tar.extractfile(member)
+                contents[name] = stream.read() if stream else b""
+                _verify(contents[name], md5[name], Path(f"{archive}:{member.name}"), archive)
+                if len(contents) == len(md5):
+                    return {name: contents[name] for name in md5}
     except (tarfile.TarError, EOFError, LZMAError, zlib.error, OSError) as error:
-        raise DataError(f"{archive} is cut off or damaged ({error}); fetch it again with 'pipeline data fetch cifar10'") from error
-    if missing:
-        raise DataError(f"{archive} lacks {', '.join(sorted(missing))}; fetch it again with 'pipeline data fetch cifar10'")
+        size = f"{archive.stat().st_size:,} bytes" if archive.exists() else "gone"
+        raise DataError(f"{archive} ({size}) is cut off or damaged: {error}; {_mend(archive)}") from error
+    missing = [name for name in md5 if name not in contents]
+    raise DataError(f"{archive} lacks {', '.join(missing)}; {_mend(archive)}")
+
+
+def decode(contents: Mapping[str, bytes]) -> Images:
+    """All images of these files of records, in the files' order."""
+    total = sum(len(content) for content in contents.values()) // RECORD_BYTES
+    pixels, labels = np.empty((total, 32, 32, 3), np.uint8), np.empty(total, np.int64)
+    start = 0
+    for content in contents.values():
+        records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
+        end = start + len(records)
+        labels[start:end] = records[:, 0]
+        pixels[start:end] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        start = end
+    return Images(pixels, labels)
+
+
+def _verify(content: bytes, md5: str, path: Path, to_delete: Path) -> None:
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if found != md5:
+        raise DataError(f"{path} is damaged: {len(content):,} bytes with MD5 {found}, expected {md5}; {_mend(to_delete)}")
+
+
+def _from_archive(archive: Path, md5: Mapping[str, str], cache_dir: Path) -> Images:
+    """Decoded images; kept by the archive's own digest, as decompressing takes seconds."""
+    try:
+        with archive.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+    except OSError as error:
+        raise DataError(f"{archive} can't be read ({error.strerror})") from error
+    digest.update("".join(md5.values()).encode())
+    entry = cache_dir / "decoded" / digest.hexdigest()[:16]
+    images = decoded_cache.load(entry)
+    if images is None:
+        log.info("reading %s; this takes some seconds, once", archive)
+        images = decode(read_archive(archive, md5))
+        decoded_cache.store(entry, images)
+    return images
+
+
+def _mend(to_delete: Path) -> str:
+    return f"delete {to_delete} and run 'pipeline data fetch cifar10'"

@@ -1,7 +1,7 @@
 """Images with labels in three parts: training, validation (from the training data), test.
 
-Shipped supernets must never have seen a validation image, so the validation split is a constant of the data: it does
-not depend on a run's seed.
+Shipped supernets must never have seen a validation image, so the validation split is a constant of the data: stratified
+by class, drawn from `SPLIT_SEED`, and independent of a run's seed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.errors import DataError
+from flatnas.errors import DataError as DataError
+from flatnas.errors import MissingDataError as MissingDataError
 
-SPLIT_SEED = 0
+SPLIT_SEED = 0  # never change it: shipped supernets were trained without the images that it picks
 NAMES = ("cifar10", "digits")
 
 
@@ -27,6 +28,10 @@ class Images:
     labels: npt.NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        if self.pixels_nhwc.dtype != np.uint8 or self.pixels_nhwc.ndim != 4 or self.pixels_nhwc.shape[3] != 3:
+            raise ValueError(f"pixels must be uint8 (N, H, W, 3), not {_described(self.pixels_nhwc)}")
+        if self.labels.dtype != np.int64 or self.labels.ndim != 1:
+            raise ValueError(f"labels must be int64 (N,), not {_described(self.labels)}")
         if len(self.pixels_nhwc) != len(self.labels):
             raise ValueError(f"{len(self.pixels_nhwc)} images but {len(self.labels)} labels")
 
@@ -43,7 +48,7 @@ class Dataset:
     """A data set, its parts and what training may do to its images.
 
     Attributes:
-        content_sha256: of the pixels and labels of all parts, or of the files they were verified against.
+        content_sha256: of the pixels and labels of all parts, or of the digests that their files were verified against.
         mirrors: whether a mirrored image keeps its class.
         shift: pixels that a training image may be moved by.
     """
@@ -57,53 +62,56 @@ class Dataset:
     mirrors: bool = True
     shift: int = 4
 
+    @property
+    def resolution(self) -> int:
+        """Height and width of the images, in pixels."""
+        return int(self.train.pixels_nhwc.shape[1])
 
-def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
+
+def load_dataset(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     """`cifar10`, `digits`, or a folder of images.
 
     Args:
-        name: one of `NAMES`, or the path of a folder.
-        data_dir: where CIFAR-10 lies; else `PIPELINE_DATA` and the user's cache directory are searched.
+        name_or_path: one of `NAMES`, or the path of a folder; a name wins over a folder so called (write `./digits`).
+        data_dir: where CIFAR-10 is looked for first; then `PIPELINE_DATA` and the user's cache directory.
 
     Raises:
-        DataError: the data is missing, damaged or unfit.
+        MissingDataError: the data is not on this machine.
+        DataError: the data is unknown, damaged or unfit.
     """
-    if name == "cifar10":
+    if name_or_path == "cifar10":
         from flatnas.cifar import load_cifar10
 
         return load_cifar10(data_dir)
-    if name == "digits":
+    if name_or_path == "digits":
+        from flatnas.digits import load_digits
+
         return load_digits()
-    if Path(name).is_dir():
+    if Path(name_or_path).is_dir():
         from flatnas.image_folder import load_image_folder
 
-        return load_image_folder(Path(name))
-    raise DataError(f"no data set '{name}'; choose one of {', '.join(NAMES)}, or name an existing folder of images")
+        return load_image_folder(Path(name_or_path))
+    raise DataError(
+        f"no data set '{name_or_path}'; choose one of {', '.join(NAMES)}, or name an existing folder of images"
+    )
 
 
-def load_digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten digits, 8x8 grey, enlarged to 32x32 RGB by cubic interpolation."""
-    import cv2
-    from sklearn.datasets import load_digits as sklearn_digits
-
-    bunch = sklearn_digits()
-    grey = (bunch.images * (255 / 16)).astype(np.uint8)
-    enlarged = np.stack([cv2.resize(image, (32, 32), interpolation=cv2.INTER_CUBIC) for image in grey])
-    everything = Images(np.repeat(enlarged[..., None], 3, axis=3), bunch.target.astype(np.int64))
-    rest, test = split_off(everything, 0.2)
-    train, val = split_off(rest, 0.2)
-    names = tuple(str(digit) for digit in range(10))
-    return Dataset("digits", names, train, val, test, content_sha256(train, val, test), mirrors=False, shift=2)
+def split_indices(
+    labels: npt.NDArray[np.int64], share: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Ascending indices of the rest, and of a stratified random share of each class; the same every time."""
+    rng = np.random.default_rng(SPLIT_SEED)
+    picked = np.zeros(len(labels), bool)
+    for c in np.unique(labels):
+        members = np.flatnonzero(labels == c)
+        picked[rng.permutation(members)[: round(share * len(members))]] = True
+    return np.flatnonzero(~picked), np.flatnonzero(picked)
 
 
 def split_off(images: Images, share: float) -> tuple[Images, Images]:
-    """The images without a stratified random share of each class, and that share; the same every time."""
-    rng = np.random.default_rng(SPLIT_SEED)
-    picked = np.zeros(len(images), bool)
-    for c in np.unique(images.labels):
-        members = np.flatnonzero(images.labels == c)
-        picked[rng.permutation(members)[: round(share * len(members))]] = True
-    return images.take(np.flatnonzero(~picked)), images.take(np.flatnonzero(picked))
+    """The images without the share that `split_indices` picks, and that share."""
+    rest, picked = split_indices(images.labels, share)
+    return images.take(rest), images.take(picked)
 
 
 def content_sha256(*parts: Images) -> str:
@@ -114,3 +122,7 @@ def content_sha256(*parts: Images) -> str:
         digest.update(np.ascontiguousarray(part.pixels_nhwc).data)
         digest.update(np.ascontiguousarray(part.labels).data)
     return digest.hexdigest()
+
+
+def _described(array: npt.NDArray[np.generic]) -> str:
+    return f"{array.dtype} {array.shape}"

@@ -1,45 +1,71 @@
 """A user's own pictures: one folder per class, below `train/` and `test/` where they exist.
 
-Without `test/`, pictures are split by the hash of their bytes, so that duplicates stay on one side.
+Within a class, pictures are ordered by the SHA-256 of their pixels and the first ones go to validation (and, without a
+`test/`, to test). So the split depends on the pictures alone, not on their names or on a run's seed, and copies of a
+picture, renamed or saved in another lossless format, stay on one side, even if they lie in different classes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from flatnas.datasets import Dataset, Images, content_sha256
 from flatnas.errors import DataError
+from flatnas.resize import resize
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+log = logging.getLogger(__name__)
 
 RESOLUTION = 32  # of the search space
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"}
-_TEST_SHARE, _VAL_SHARE = 0.2, 0.15
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"})
+TEST_SHARE, VAL_SHARE = 0.15, 0.15
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Picture:
+    pixels_hwc: npt.NDArray[np.uint8]
+    label: int
+    sha256: str
 
 
 def load_image_folder(folder: Path) -> Dataset:
-    """Read every picture as 32x32 RGB.
+    """Read every picture as 32x32 RGB: upright by its EXIF data, first frame, alpha dropped, squeezed to a square.
+
+    With `train/` and `test/`, 15 % of `train/` become validation; without them, 15 % validation and 15 % test.
 
     Raises:
-        DataError: an unreadable picture, fewer than two classes, or a class without pictures in some part.
+        DataError: an unreadable picture, fewer than two classes, a class without pictures in some part, or `train/`
+            and `test/` with different classes.
     """
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        names = _class_names(folder / "train")
-        if _class_names(folder / "test") != names:
-            raise DataError(f"{folder}: train/ and test/ must have the same class folders; they have {names} and {_class_names(folder / 'test')}")
-        rest, test = _files(folder / "train", names), _files(folder / "test", names)
-    else:
+    has_train, has_test = (folder / "train").is_dir(), (folder / "test").is_dir()
+    if has_train != has_test:
+        there, lacking = ("train", "test") if has_train else ("test", "train")
+        raise DataError(f"{folder} has {there}/ but no {lacking}/; add it, or put the class folders directly below")
+    if not has_train:
         names = _class_names(folder)
-        rest, test = _split_by_hash(_files(folder, names), _TEST_SHARE, salt="test")
-    train, val = _split_by_hash(rest, _VAL_SHARE, salt="val")
-    for part, files in (("training", train), ("validation", val), ("test", test)):
-        counts = [sum(c == label for _, label in files) for c in range(len(names))]
-        if min(counts) == 0:
-            empty = names[counts.index(0)]
-            raise DataError(f"{folder}: class '{empty}' has no picture for the {part} part; add more (20 or so make sure that every part gets one)")
-    parts = [_read(files) for files in (train, val, test)]
+        rest, test = _split(_read(folder, names), TEST_SHARE, "test", folder, names)
+        train, val = _split(rest, VAL_SHARE / (1 - TEST_SHARE), "validation", folder, names)
+    else:
+        names = _class_names(folder / "train")
+        if (in_test := _class_names(folder / "test")) != names:
+            only = ", ".join(sorted(set(names) ^ set(in_test)))
+            raise DataError(f"{folder}: train/ and test/ must have the same class folders; only one of them has {only}")
+        train, val = _split(_read(folder / "train", names), VAL_SHARE, "validation", folder / "train", names)
+        test = _read(folder / "test", names)
+        _require_all(test, "test", folder / "test", names)
+        _warn_of_overlap(folder, [*train, *val], test)
+    parts = [_images(part) for part in (train, val, test)]
     return Dataset(str(folder), names, *parts, content_sha256(*parts))
 
 
@@ -51,32 +77,74 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _files(folder: Path, names: tuple[str, ...]) -> list[tuple[Path, int]]:
-    return [(p, label) for label, name in enumerate(names) for p in sorted((folder / name).rglob("*")) if p.suffix.lower() in _SUFFIXES]
+def _read(folder: Path, names: Sequence[str]) -> list[_Picture]:
+    pictures = []
+    for label, name in enumerate(names):
+        for path in sorted((folder / name).rglob("*")):
+            # names such as ._photo.jpg are macOS's notes about a photo, not pictures
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+                pixels = _pixels(path)
+                pictures.append(_Picture(pixels, label, hashlib.sha256(pixels.tobytes()).hexdigest()))
+    return pictures
 
 
-def _split_by_hash(files: list[tuple[Path, int]], share: float, salt: str) -> tuple[list[tuple[Path, int]], list[tuple[Path, int]]]:
-    """(the others, about `share` of them): whether a picture is picked depends on its bytes alone."""
+def _split(
+    pictures: Sequence[_Picture], share: float, part: str, folder: Path, names: Sequence[str]
+) -> tuple[list[_Picture], list[_Picture]]:
+    """(the others, about `share` of the distinct pictures of each class and at least one); order is kept."""
+    _require_all(pictures, "training", folder, names)
+    owner: dict[str, int] = {}  # the first class that a picture lies in decides for all its copies
+    for picture in pictures:
+        owner.setdefault(picture.sha256, picture.label)
+    picked: set[str] = set()
+    for label in range(len(names)):
+        distinct = sorted(sha256 for sha256, its in owner.items() if its == label)
+        picked.update(distinct[: max(1, round(share * len(distinct)))])
+    rest = [p for p in pictures if p.sha256 not in picked]
+    chosen = [p for p in pictures if p.sha256 in picked]
+    _require_all(rest, "training", folder, names)
+    _require_all(chosen, part, folder, names)
+    return rest, chosen
 
-    def picked(path: Path) -> bool:
-        digest = hashlib.sha256(salt.encode() + path.read_bytes()).digest()
-        return int.from_bytes(digest[:8]) < share * 2**64
 
-    marks = [picked(path) for path, _ in files]
-    return [f for f, m in zip(files, marks, strict=True) if not m], [f for f, m in zip(files, marks, strict=True) if m]
+def _require_all(pictures: Sequence[_Picture], part: str, folder: Path, names: Sequence[str]) -> None:
+    present = {p.label for p in pictures}
+    for label, name in enumerate(names):
+        if label not in present:
+            raise DataError(
+                f"{folder}: class '{name}' has no picture left for the {part} part; add different ones "
+                f"({', '.join(sorted(SUFFIXES))})"
+            )
 
 
-def _read(files: list[tuple[Path, int]]) -> Images:
-    pixels = np.stack([_pixels(path) for path, _ in files])
-    return Images(pixels, np.array([label for _, label in files], np.int64))
+def _warn_of_overlap(folder: Path, training: Sequence[_Picture], test: Sequence[_Picture]) -> None:
+    seen = {p.sha256 for p in training}
+    if count := sum(p.sha256 in seen for p in test):
+        log.warning("%s: %d of %d test pictures are in train/, too; accuracy will look too good", folder, count, len(test))
+
+
+def _images(pictures: Sequence[_Picture]) -> Images:
+    return Images(np.stack([p.pixels_hwc for p in pictures]), np.array([p.label for p in pictures], np.int64))
 
 
 def _pixels(path: Path) -> npt.NDArray[np.uint8]:
-    from PIL import Image, ImageOps
+    import PIL.Image
 
     try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return np.asarray(upright.resize((RESOLUTION, RESOLUTION), Image.Resampling.LANCZOS), np.uint8)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        with PIL.Image.open(path) as image:
+            rgb = _upright_rgb(image)
+    # what Pillow's decoders raise on damaged files, found by feeding them some
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, PIL.Image.DecompressionBombError) as error:
         raise DataError(f"{path} can't be read as a picture ({error}); mend or remove it") from error
+    return resize(rgb[None], RESOLUTION)[0]
+
+
+def _upright_rgb(image: Image) -> npt.NDArray[np.uint8]:
+    import PIL.Image
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode == "I" or upright.mode.startswith("I;16"):
+        # a 16-bit PNG; convert("RGB") would clip nearly all of it to white
+        upright = PIL.Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return np.array(upright.convert("RGB"))

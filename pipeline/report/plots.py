@@ -96,7 +96,9 @@ def delta_plot(delta: Delta) -> str:
     with _drawing("delta", (5.2, 1.35), alt) as (figure, svg):
         axes = figure.add_subplot()
         reach = 1.25 * max(abs(low), abs(high), 0.4)
-        axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], xlabel="← int8 better          percentage points          int8 worse →")
+        axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], xlabel="percentage points")
+        for x, side, text in ((0, "left", "← int8 better"), (1, "right", "int8 worse →")):
+            axes.text(x, 1, text, transform=axes.transAxes, ha=side, va="top", color=_MUTED)
         axes.spines["left"].set_visible(False)
         axes.axvline(0, color=_MUTED, linewidth=1)
         axes.plot((low, high), (0, 0), color=_ACCENT, linewidth=3)

@@ -1,4 +1,4 @@
-"""How numbers are written for people: four significant digits, kB of 1000 bytes, signs that say better or worse."""
+"""How numbers are written for people: up to four significant digits, kB of 1000 bytes, signs that say better or worse."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def size(nbytes: float) -> str:
 
 
 def count(number: float) -> str:
-    """Parameters, MACs, images: in thousands (k) or millions (M) above 10,000."""
+    """Parameters, MACs, images: whole below 100,000, then in thousands (k) and millions (M)."""
     if number >= 1e6:
         return f"{_significant(number / 1e6)} M"
-    if number >= 1e4:
+    if number >= 1e5:
         return f"{_significant(number / 1e3)} k"
     return f"{number:,.0f}"
 
@@ -66,4 +66,6 @@ def plain(value: float) -> str:
 def _significant(value: float, digits: int = _DIGITS) -> str:
     if value == 0:
         return "0"
-    return f"{value:,.{max(0, digits - 1 - floor(log10(abs(value))))}f}"
+    decimals = max(0, digits - 1 - floor(log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text

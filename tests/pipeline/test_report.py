@@ -26,7 +26,7 @@ ARCH: dict[str, Any] = {
     ],
 }
 CORRUPTIONS = ["gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate"]
-FIRST_ERROR = [0.35, 0.21, 0.18, 0.09, 0.11, 0.08, 0.09, 0.10]
+FIRST_ERROR = [0.25, 0.19, 0.18, 0.09, 0.11, 0.08, 0.09, 0.10]
 
 
 def _footprint(params: int, macs: int, sram_bytes: int = 61_440) -> dict[str, Any]:

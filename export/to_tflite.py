@@ -1,0 +1,157 @@
+"""Graph -> TFLite flatbuffer: int8 with the scales of the QDQ graph taken over exactly, float from a float graph.
+
+Names of inner tensors and the biases' own quantization are left out, as no runtime reads them; equal buffers are
+shared. The same graph gives the same bytes. Schema: LiteRT's `schema.fbs`, version 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from export.graph import ExportError, Graph, Node, Tensor
+
+_VERSIONS_INT8 = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 4,
+    "ADD": 2,
+    "MUL": 2,
+    "AVERAGE_POOL_2D": 2,
+    "MAX_POOL_2D": 2,
+    "PAD": 2,
+    "SOFTMAX": 2,
+    "RELU": 2,
+    "RELU6": 2,
+    "LOGISTIC": 2,
+}
+_OPTIONLESS = ("PAD", "RELU", "RELU6", "LOGISTIC", "HARD_SWISH")
+_WRITABLE = (*_VERSIONS_INT8, "HARD_SWISH")
+
+
+def to_tflite(graph: Graph) -> bytes:
+    """Serialize a graph whose activations are all int8, or all float32.
+
+    Raises:
+        ExportError: an operator that can't be written, by its node.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    return _TfliteWriter(schema, graph).finish(flatbuffers)
+
+
+class _TfliteWriter:
+    def __init__(self, schema: Any, graph: Graph) -> None:
+        self._schema = schema
+        self._graph = graph
+        self._int8 = any(t.dtype == "int8" for t in graph.tensors.values())
+        self._model = schema.ModelT()
+        self._model.version = 3
+        self._model.description = "flatnas-deploy"
+        self._model.buffers = [schema.BufferT()]  # buffer 0 is empty by definition
+        self._model.operatorCodes = []
+        self._subgraph = schema.SubGraphT()
+        self._subgraph.tensors, self._subgraph.operators = [], []
+        self._model.subgraphs = [self._subgraph]
+        self._buffers: dict[bytes, int] = {}
+        self._indices: dict[str, int] = {}
+        self._codes: dict[str, int] = {}
+
+    def finish(self, flatbuffers: Any) -> bytes:
+        graph = self._graph
+        for name in graph.inputs:
+            self._tensor(name)
+        for node in graph.nodes:
+            self._operator(node)
+        self._subgraph.inputs = [self._tensor(name) for name in graph.inputs]
+        self._subgraph.outputs = [self._tensor(name) for name in graph.outputs]
+        builder = flatbuffers.Builder(1 << 20)
+        builder.Finish(self._model.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _tensor(self, name: str) -> int:
+        if name in self._indices:
+            return self._indices[name]
+        tensor = self._graph.tensor(name)
+        written = self._schema.TensorT()
+        outer = name in self._graph.inputs or name in self._graph.outputs
+        written.name = name if outer else None
+        written.shape = [int(side) for side in tensor.shape]
+        written.type = getattr(self._schema.TensorType, tensor.dtype.upper())
+        written.buffer = 0 if tensor.data is None else self._buffer(tensor)
+        is_bias = tensor.dtype == "int32" and tensor.data is not None
+        if tensor.qparams is not None and not is_bias:
+            written.quantization = self._quantization(tensor)
+        self._subgraph.tensors.append(written)
+        self._indices[name] = len(self._subgraph.tensors) - 1
+        return self._indices[name]
+
+    def _quantization(self, tensor: Tensor) -> Any:
+        assert tensor.qparams is not None
+        written = self._schema.QuantizationParametersT()
+        written.scale = tensor.qparams.scale
+        written.zeroPoint = tensor.qparams.zero_point
+        written.quantizedDimension = tensor.qparams.axis
+        return written
+
+    def _buffer(self, tensor: Tensor) -> int:
+        assert tensor.data is not None
+        content = np.ascontiguousarray(tensor.data).tobytes()
+        if content not in self._buffers:
+            buffer = self._schema.BufferT()
+            buffer.data = np.frombuffer(content, np.uint8)
+            self._model.buffers.append(buffer)
+            self._buffers[content] = len(self._model.buffers) - 1
+        return self._buffers[content]
+
+    def _code(self, op: str) -> int:
+        if op not in self._codes:
+            code = self._schema.OperatorCodeT()
+            code.builtinCode = getattr(self._schema.BuiltinOperator, op)
+            code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+            code.version = _VERSIONS_INT8.get(op, 1) if self._int8 else 1
+            self._model.operatorCodes.append(code)
+            self._codes[op] = len(self._model.operatorCodes) - 1
+        return self._codes[op]
+
+    def _operator(self, node: Node) -> None:
+        if node.op not in _WRITABLE:
+            raise ExportError(f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_WRITABLE))}")
+        operator = self._schema.OperatorT()
+        operator.opcodeIndex = self._code(node.op)
+        operator.inputs = [self._tensor(name) for name in node.inputs]
+        operator.outputs = [self._tensor(name) for name in node.outputs]
+        if node.op not in _OPTIONLESS:
+            name, operator.builtinOptions = self._options(node)
+            operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, name)
+        self._subgraph.operators.append(operator)
+
+    def _options(self, node: Node) -> tuple[str, Any]:
+        """(name in the schema's union, options) of a node."""
+        s, o = self._schema, node.options
+        activation = getattr(s.ActivationFunctionType, o.activation)
+        match node.op:
+            case "CONV_2D":
+                name, options = "Conv2DOptions", s.Conv2DOptionsT()
+                options.dilationHFactor = options.dilationWFactor = 1
+            case "DEPTHWISE_CONV_2D":
+                name, options = "DepthwiseConv2DOptions", s.DepthwiseConv2DOptionsT()
+                options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1
+            case "FULLY_CONNECTED":
+                name, options = "FullyConnectedOptions", s.FullyConnectedOptionsT()
+            case "AVERAGE_POOL_2D" | "MAX_POOL_2D":
+                name, options = "Pool2DOptions", s.Pool2DOptionsT()
+                options.filterHeight, options.filterWidth = o.kernel_hw
+            case "SOFTMAX":
+                name, options = "SoftmaxOptions", s.SoftmaxOptionsT()
+                options.beta = 1.0
+                return name, options
+            case _:
+                name, options = ("AddOptions", s.AddOptionsT()) if node.op == "ADD" else ("MulOptions", s.MulOptionsT())
+        options.fusedActivationFunction = activation
+        if hasattr(options, "strideH"):
+            options.strideH, options.strideW = o.stride_hw
+            options.padding = getattr(s.Padding, o.padding)
+        return name, options
