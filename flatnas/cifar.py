@@ -160,7 +160,9 @@ def decode(contents: Mapping[str, bytes]) -> Images:
 def _verify(content: bytes, md5: str, path: Path, to_delete: Path) -> None:
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
-        raise DataError(f"{path} is damaged: {len(content):,} bytes with MD5 {found}, expected {md5}; {_mend(to_delete)}")
+        raise DataError(
+            f"{path} is damaged: {len(content):,} bytes with MD5 {found}, expected {md5}; {_mend(to_delete)}"
+        )
 
 
 def _from_archive(archive: Path, md5: Mapping[str, str], cache_dir: Path) -> Images:

@@ -96,9 +96,7 @@ def load_dataset(name_or_path: str, data_dir: Path | None = None) -> Dataset:
     )
 
 
-def split_indices(
-    labels: npt.NDArray[np.int64], share: float
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def split_indices(labels: npt.NDArray[np.int64], share: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Ascending indices of the rest, and of a stratified random share of each class; the same every time."""
     rng = np.random.default_rng(SPLIT_SEED)
     picked = np.zeros(len(labels), bool)

@@ -65,8 +65,8 @@ def load_image_folder(folder: Path) -> Dataset:
         test = _read(folder / "test", names)
         _require_all(test, "test", folder / "test", names)
         _warn_of_overlap(folder, [*train, *val], test)
-    parts = [_images(part) for part in (train, val, test)]
-    return Dataset(str(folder), names, *parts, content_sha256(*parts))
+    parts = _images(train), _images(val), _images(test)
+    return Dataset(str(folder), names, parts[0], parts[1], parts[2], content_sha256(*parts))
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -120,7 +120,9 @@ def _require_all(pictures: Sequence[_Picture], part: str, folder: Path, names: S
 def _warn_of_overlap(folder: Path, training: Sequence[_Picture], test: Sequence[_Picture]) -> None:
     seen = {p.sha256 for p in training}
     if count := sum(p.sha256 in seen for p in test):
-        log.warning("%s: %d of %d test pictures are in train/, too; accuracy will look too good", folder, count, len(test))
+        log.warning(
+            "%s: %d of %d test pictures are in train/, too; accuracy will look too good", folder, count, len(test)
+        )
 
 
 def _images(pictures: Sequence[_Picture]) -> Images:
@@ -136,7 +138,8 @@ def _pixels(path: Path) -> npt.NDArray[np.uint8]:
     # what Pillow's decoders raise on damaged files, found by feeding them some
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, PIL.Image.DecompressionBombError) as error:
         raise DataError(f"{path} can't be read as a picture ({error}); mend or remove it") from error
-    return resize(rgb[None], RESOLUTION)[0]
+    pixels: npt.NDArray[np.uint8] = resize(rgb[None], RESOLUTION)[0]
+    return pixels
 
 
 def _upright_rgb(image: Image) -> npt.NDArray[np.uint8]:

@@ -1,0 +1,222 @@
+"""One way to run any artifact: ONNX on onnxruntime; TFLite on LiteRT (XNNPACK or reference kernels) or TFLite Micro.
+
+What a pixel is to a model: an int8 model's input quantization spans its 256 steps, so the quantized value of pixel p is
+p - 128 whatever its scale. A float model takes raw pixels 0 to 255, unless its metadata names the normalisation, as
+ours does, or the caller gives `input_range`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from export.graph import ExportError
+
+Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm"]
+KINDS: tuple[str, ...] = get_args(Kind)
+Array = npt.NDArray[Any]
+
+_BATCH = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runner:
+    """A loaded model.
+
+    Attributes:
+        name: of the runtime.
+        resolution: side of its square input in pixels.
+        channels_first: NCHW input instead of NHWC.
+        input_dtype: `int8`, `uint8` or `float32`.
+        input_range: real values of pixels 0 and 255, for float input.
+        output_qparams: (scale, zero point) of an integer output, or None.
+        run: raw inputs (N, H, W, C) or (N, C, H, W) to raw outputs (N, classes), in the model's own types.
+    """
+
+    name: str
+    resolution: int
+    channels_first: bool
+    input_dtype: str
+    input_range: tuple[float, float]
+    output_qparams: tuple[float, int] | None
+    run: Callable[[Array], Array]
+
+    def classify(self, pixels_nhwc: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Real-valued scores, shape (N, classes), of pixels (N, resolution, resolution, 3)."""
+        raw = self.run(self.encode(pixels_nhwc))
+        if self.output_qparams is None:
+            return raw.astype(np.float32)
+        scale, zero_point = self.output_qparams
+        return (np.float32(scale) * (raw.astype(np.int32) - zero_point)).astype(np.float32)
+
+    def encode(self, pixels_nhwc: npt.NDArray[np.uint8]) -> Array:
+        """Pixels as the model takes them."""
+        x: Array = pixels_nhwc.transpose(0, 3, 1, 2) if self.channels_first else pixels_nhwc
+        if self.input_dtype == "uint8":
+            return np.ascontiguousarray(x)
+        if self.input_dtype == "int8":
+            return (x.astype(np.int16) - 128).astype(np.int8)
+        low, high = self.input_range
+        return (x * np.float32((high - low) / 255) + np.float32(low)).astype(np.float32)
+
+
+def load_runner(path: Path, kind: Kind | None = None, *, threads: int | None = None, input_range: tuple[float, float] | None = None) -> Runner:
+    """Load a model file.
+
+    Args:
+        kind: of the runtime; by default onnxruntime for .onnx and LiteRT with XNNPACK for .tflite.
+        threads: all cores for onnxruntime by default, one for LiteRT, where a small net is slower on two than on one.
+        input_range: overrides what pixels 0 and 255 are to a float model.
+
+    Raises:
+        ExportError: an unreadable file, a kind that can't run it, or a model that is no image classifier.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (".onnx", ".tflite"):
+        raise ExportError(f"{path} is no model file known here; .tflite and .onnx are")
+    if not path.is_file():
+        raise ExportError(f"there is no file {path}")
+    kind = kind or ("onnxruntime" if suffix == ".onnx" else "litert")
+    if (suffix == ".onnx") != (kind == "onnxruntime"):
+        suited = "onnxruntime" if suffix == ".onnx" else "litert, litert-reference or tflm"
+        raise ExportError(f"{kind} can't run {path.name}; choose {suited}")
+    if kind == "onnxruntime":
+        return _onnxruntime(path, threads or os.cpu_count() or 1, input_range)
+    if kind == "tflm":
+        return _tflm(path, input_range)
+    return _litert(path, kind, threads or 1, input_range)
+
+
+def _onnxruntime(path: Path, threads: int, input_range: tuple[float, float] | None) -> Runner:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    try:
+        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's exceptions share no public base
+        raise ExportError(f"onnxruntime can't load {path.name}: {str(error).splitlines()[0]}") from error
+    spec, output = session.get_inputs()[0], session.get_outputs()[0]
+    shape = tuple(side if isinstance(side, int) else 1 for side in spec.shape)
+    channels_first = len(shape) == 4 and shape[1] in (1, 3)
+    resolution = _resolution(path, shape, channels_first, len(output.shape))
+    step = _BATCH if not isinstance(spec.shape[0], int) else spec.shape[0]
+
+    def run(x: Array) -> Array:
+        return np.concatenate([session.run([output.name], {spec.name: x[i : i + step]})[0] for i in range(0, len(x), step)])
+
+    dtype = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}.get(spec.type, spec.type)
+    metadata = session.get_modelmeta().custom_metadata_map
+    real = input_range or _range_from(metadata) or (0.0, 255.0)
+    return Runner("onnxruntime", resolution, channels_first, _known(path, dtype), real, None, run)
+
+
+def _range_from(metadata: dict[str, str]) -> tuple[float, float] | None:
+    """Real values of pixels 0 and 255 under the normalisation that our own files name: scale * (pixel - 128 - zero)."""
+    if "input_scale" not in metadata:
+        return None
+    scale, zero_point = float(metadata["input_scale"]), int(metadata.get("input_zero_point", "0"))
+    return scale * (-128 - zero_point), scale * (127 - zero_point)
+
+
+def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, float] | None) -> Runner:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = OpResolverType.BUILTIN_REF if kind == "litert-reference" else OpResolverType.AUTO
+    content = _tflite_bytes(path)
+    try:
+        with _quiet_stderr():
+            interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise ExportError(f"LiteRT can't load {path.name}: {str(error).splitlines()[0]}") from error
+    spec, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def run(x: Array) -> Array:
+        rows = np.empty((len(x), int(output["shape"][-1])), output["dtype"])
+        for i, image in enumerate(x):
+            interpreter.set_tensor(spec["index"], image[None])
+            interpreter.invoke()
+            rows[i] = interpreter.get_tensor(output["index"])[0]
+        return rows
+
+    return _tflite_runner(path, kind, spec, output, input_range, run)
+
+
+def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
+    try:
+        from tflite_micro import runtime
+    except ImportError as error:
+        raise ExportError("the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro") from error
+    content = _tflite_bytes(path)
+    try:
+        with _quiet_stderr():
+            interpreter = runtime.Interpreter.from_bytes(content)
+    except (ValueError, RuntimeError) as error:
+        raise ExportError(f"TFLite Micro can't load {path.name}: {str(error).splitlines()[0]}") from error
+    spec, output = interpreter.get_input_details(0), interpreter.get_output_details(0)
+
+    def run(x: Array) -> Array:
+        rows = np.empty((len(x), int(output["shape"][-1])), output["dtype"])
+        for i, image in enumerate(x):
+            interpreter.set_input(image[None], 0)
+            interpreter.invoke()
+            rows[i] = interpreter.get_output(0)[0]
+        return rows
+
+    return _tflite_runner(path, "tflm", spec, output, input_range, run)
+
+
+def _tflite_runner(path: Path, name: str, spec: Any, output: Any, input_range: tuple[float, float] | None, run: Callable[[Array], Array]) -> Runner:
+    shape = tuple(int(side) for side in spec["shape"])
+    resolution = _resolution(path, shape, channels_first=False, output_rank=len(output["shape"]))
+    dtype = _known(path, np.dtype(spec["dtype"]).name)
+    qparams = None
+    if np.dtype(output["dtype"]).name != "float32":
+        q = output["quantization_parameters"]
+        qparams = (float(q["scales"][0]), int(q["zero_points"][0]))
+    return Runner(name, resolution, False, dtype, input_range or (0.0, 255.0), qparams, run)
+
+
+def _tflite_bytes(path: Path) -> bytes:
+    """The file's bytes; refused when they are no whole flatbuffer, as the runtimes' C++ would crash on some of those."""
+    from export.read_tflite import read_tflite
+
+    content = path.read_bytes()
+    read_tflite(path)
+    return content
+
+
+def _resolution(path: Path, shape: tuple[int, ...], channels_first: bool, output_rank: int) -> int:
+    sides = shape[2:] if channels_first else shape[1:3]
+    channels = (shape[1] if channels_first else shape[3]) if len(shape) == 4 else 0
+    if len(shape) != 4 or channels != 3 or sides[0] != sides[1] or output_rank != 2:
+        raise ExportError(f"{path.name} is no image classifier known here: input {shape}, output of rank {output_rank}; wanted a square RGB image and a row of scores")
+    return sides[0]
+
+
+def _known(path: Path, dtype: str) -> str:
+    if dtype not in ("int8", "uint8", "float32"):
+        raise ExportError(f"{path.name} takes {dtype} input; int8, uint8 and float32 are supported")
+    return dtype
+
+
+class _quiet_stderr:  # noqa: N801
+    """Keep the runtimes' C++ log lines from the user's terminal while a model loads."""
+
+    def __enter__(self) -> None:
+        self._saved = os.dup(2)
+        self._sink = tempfile.TemporaryFile()  # noqa: SIM115
+        os.dup2(self._sink.fileno(), 2)
+
+    def __exit__(self, *_: object) -> None:
+        os.dup2(self._saved, 2)
+        os.close(self._saved)
+        self._sink.close()

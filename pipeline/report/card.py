@@ -1,0 +1,61 @@
+"""`MODEL_CARD.md`: what travels with the model file, in the usual sections of a model card (Mitchell et al. 2019).
+
+Every value that enters the text is escaped for Markdown, so that no label or path can become markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
+
+from pipeline.report import quantities
+from pipeline.report.budget import budget_rows, sense
+from pipeline.results import RunReport
+
+
+class _Markdown(str):
+    """Text that already is Markdown and is not escaped again."""
+
+
+def render_card(report: RunReport, labels: Sequence[str]) -> str:
+    """The model card.
+
+    Args:
+        labels: names of the classes, in the order of the outputs.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    from flatnas.corruptions import STANDARD_15
+
+    environment = Environment(
+        autoescape=False, finalize=_escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
+        environment.filters[name] = getattr(quantities, name)
+    environment.filters["sense"] = sense
+    environment.filters["code"] = _code
+    template = environment.from_string(files("pipeline.report").joinpath("model_card.md.jinja").read_text("utf-8"))
+    return template.render(
+        r=report,
+        labels=labels,
+        budget=budget_rows(report),
+        latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
+        missing=[name for name in STANDARD_15 if name not in report.robustness.corruptions],
+        extras=[name for name in report.robustness.corruptions if name not in STANDARD_15],
+    )
+
+
+def _escape(value: object) -> str:
+    """A value as one line of plain Markdown text."""
+    if isinstance(value, _Markdown):
+        return value
+    return re.sub(r"([\\`*_\[\]<>|#&~!$])", r"\\\1", " ".join(str(value).split()))
+
+
+def _code(value: object) -> _Markdown:
+    """A value as a code span: a fence longer than any run of backticks within; a pipe is escaped, as in a table."""
+    text = " ".join(str(value).split()).replace("|", "\\|")
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if "`" in text or not text else ""
+    return _Markdown(f"{fence}{pad}{text}{pad}{fence}")

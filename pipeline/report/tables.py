@@ -1,0 +1,167 @@
+"""What the terminal shows: a run's verdict and summary, an audit's table. Renderables of rich; the caller prints.
+
+Nothing depends on colour alone, and text from a report is never read as rich markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.report.budget import BudgetRow, budget_rows, sense
+from pipeline.report.quantities import interval_ms, percent, plain, points, size
+from pipeline.results import Delta, RunReport
+
+_BAR = 20  # characters
+_WORSE = 0.005  # differences below half a point are left uncoloured
+
+
+def verdict_panel(report: RunReport) -> Panel:
+    """PASS or FAIL, the model in one line, and the gates that failed."""
+    colour = "green" if report.passed else "red"
+    f = report.footprint
+    latency = interval_ms(f.latency_ms.low, f.latency_ms.high)
+    text = Text.assemble(
+        (" ✓ PASS " if report.passed else " ✗ FAIL ", f"bold white on {colour}"),
+        (f"  {report.target} · {report.dataset}", "bold"),
+        f"\nint8 top-1 {percent(report.accuracy.tflite_int8)}   flash {size(f.flash_bytes)}   SRAM {size(f.sram_bytes)}   latency {latency}",
+    )
+    for gate in report.gates:
+        if not gate.passed:
+            text.append(f"\n✗ {gate.name} is {plain(gate.value)}, must be {sense(gate)} {plain(gate.limit)}", "red")
+    return Panel(text, border_style=colour, expand=False)
+
+
+def summary(report: RunReport, directory: Path | None = None) -> Group:
+    """A finished run in about 20 lines.
+
+    Args:
+        directory: of the run, to say where the files are.
+    """
+    parts: list[RenderableType] = [verdict_panel(report), _footprint(report), _quality(report), _gates(report)]
+    where = f"{directory}/" if directory else ""
+    parts.append(Text.assemble(("files  ", "dim"), f"{where}report.html · {where}MODEL_CARD.md · {where}model/model.int8.tflite"))
+    return Group(*parts)
+
+
+def audit_table(
+    model_name: str,
+    baseline_name: str | None,
+    accuracy: Mapping[str, float],
+    mean_error: Mapping[str, float],
+    mce: Mapping[str, float | None],
+    per_corruption: Mapping[str, Mapping[str, Sequence[float]]],
+    delta: tuple[float, tuple[float, float]] | None,
+) -> Group:
+    """An audit: one row per corruption, with the mean over its severities and each severity of the model.
+
+    Args:
+        model_name: the model's, for the heading.
+        baseline_name: the baseline's; None where the model was audited alone.
+        accuracy: clean top-1 of `model` and, with a baseline, `baseline`.
+        mean_error: mean corruption error, same keys.
+        mce: same keys; None where not all 15 standard corruptions ran.
+        per_corruption: name -> {`model`: five error rates, `baseline`: five error rates}.
+        delta: mean error of the model minus the baseline's, and its 95 % interval; None without a baseline.
+    """
+    paired = baseline_name is not None
+    table = Table(title=Text("error by corruption, %"), title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    table.add_column("corruption", no_wrap=True)
+    for heading in ("model", "baseline", "diff") if paired else ("mean",):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for severity in range(1, 6):
+        table.add_column(f"sev {severity}" if severity == 1 else str(severity), justify="right", no_wrap=True)
+    for name, errors in per_corruption.items():
+        ours = fmean(errors["model"])
+        cells = [Text(_bare(ours), "bold")]
+        if paired:
+            theirs = fmean(errors["baseline"])
+            cells += [Text(_bare(theirs)), _difference(ours - theirs)]
+        table.add_row(Text(name), *cells, *(Text(_bare(error), "dim") for error in errors["model"]))
+    return Group(_audit_head(model_name, baseline_name, accuracy, mean_error, mce, delta), Text(), table)
+
+
+def _audit_head(
+    model_name: str,
+    baseline_name: str | None,
+    accuracy: Mapping[str, float],
+    mean_error: Mapping[str, float],
+    mce: Mapping[str, float | None],
+    delta: tuple[float, tuple[float, float]] | None,
+) -> Group:
+    head = Table(header_style="dim", box=None, pad_edge=False)
+    head.add_column("", overflow="fold")
+    for heading in ("clean top-1", "mean corruption error", "mCE"):
+        head.add_column(heading, justify="right", no_wrap=True)
+    rows = [("model", model_name)] + ([("baseline", baseline_name)] if baseline_name is not None else [])
+    for key, name in rows:
+        value = mce[key]
+        head.add_row(Text(name, "bold" if key == "model" else ""), percent(accuracy[key], 2), percent(mean_error[key], 2), _optional(value))
+    parts: list[RenderableType] = [head]
+    if delta is not None:
+        parts.append(_delta_line("model − baseline", Delta(mean=delta[0], ci95=delta[1])))
+    return Group(*parts)
+
+
+def _footprint(report: RunReport) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for justify in ("left", "left", "right", "left", "left"):
+        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals, but mypy joins them to str
+    for row in budget_rows(report):
+        colour = "" if row.fits else "red"
+        table.add_row(
+            Text(row.resource, colour or "dim"), _bar(row), Text(percent(row.share, 0), colour), Text(f"{row.used} of {row.limit}", colour), row.note
+        )
+    return table
+
+
+def _bar(row: BudgetRow) -> Text:
+    filled = min(_BAR, round(row.share * _BAR))
+    return Text.assemble(("█" * filled, "cyan" if row.fits else "red"), ("░" * (_BAR - filled), "dim"))
+
+
+def _quality(report: RunReport) -> Group:
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    table.add_column("")
+    for heading in ("float", "ONNX int8", "TFLite int8"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    a, error, mce = report.accuracy, report.robustness.mean_error, report.robustness.mce
+    table.add_row(Text("top-1", "dim"), percent(a.float, 2), percent(a.onnx, 2), percent(a.tflite_int8, 2))
+    table.add_row(Text("mean corruption error", "dim"), _optional(error.float), "", _optional(error.int8))
+    if mce.int8 is not None:
+        table.add_row(Text("mCE", "dim"), _optional(mce.float), "", _optional(mce.int8))
+    return Group(table, _delta_line("int8 − float", report.robustness.delta))
+
+
+def _gates(report: RunReport) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for gate in report.gates:
+        colour = "green" if gate.passed else "bold red"
+        table.add_row(Text("✓" if gate.passed else "✗", colour), Text(gate.name), Text(f"{plain(gate.value)}, must be {sense(gate)} {plain(gate.limit)}", "dim"))
+    return table
+
+
+def _delta_line(what: str, delta: Delta) -> Text:
+    return Text.assemble(
+        (f"{what}  ", "dim"),
+        (f"{points(delta.mean, 2)} points", "bold"),
+        f", 95 % interval {points(delta.ci95[0], 2)} to {points(delta.ci95[1], 2)} (positive is worse)",
+    )
+
+
+def _difference(value: float) -> Text:
+    return Text(points(value), "red" if value > _WORSE else "green" if value < -_WORSE else "")
+
+
+def _bare(fraction: float) -> str:
+    return f"{100 * fraction:.1f}"
+
+
+def _optional(fraction: float | None) -> str:
+    return "–" if fraction is None else percent(fraction, 2)
