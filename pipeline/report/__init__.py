@@ -1,1 +1,1 @@
-"""What people read of a run: the page, the model card, the terminal's tables. Reads `report.json`, computes nothing new."""
+"""What people read of a run: page, model card, terminal tables. Reads `report.json` and computes nothing new."""

@@ -1,10 +1,10 @@
-"""A footprint beside its budget: the rows that page, card and terminal all show."""
+"""A footprint beside its budget, and what a gate asks: the rows that page, card and terminal all show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.report.quantities import count, interval_ms, milliseconds, size
+from pipeline.report.quantities import count, interval_ms, milliseconds, plain, size
 from pipeline.results import Gate, RunReport
 
 
@@ -54,8 +54,8 @@ def budget_rows(report: RunReport) -> list[BudgetRow]:
     ]
 
 
-def sense(gate: Gate) -> str:
-    """`≤` or `≥`, as a gate's value, limit and outcome imply; nothing where value and limit are equal."""
+def requirement(gate: Gate) -> str:
+    """What a gate asks: `≤ 0.01`, `≥ 0.88`; the side follows from value, limit and outcome, and is left out where they are equal."""
     if gate.value == gate.limit:
-        return ""
-    return "≤" if (gate.value < gate.limit) == gate.passed else "≥"
+        return plain(gate.limit)
+    return f"{'≤' if (gate.value < gate.limit) == gate.passed else '≥'} {plain(gate.limit)}"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 from pipeline.report import quantities
-from pipeline.report.budget import budget_rows, sense
+from pipeline.report.budget import budget_rows, requirement
 from pipeline.results import RunReport
 
 
@@ -29,11 +29,16 @@ def render_card(report: RunReport, labels: Sequence[str]) -> str:
     from flatnas.corruptions import STANDARD_15
 
     environment = Environment(
-        autoescape=False, finalize=_escape, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        autoescape=False,
+        finalize=_escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
         environment.filters[name] = getattr(quantities, name)
-    environment.filters["sense"] = sense
+    environment.filters["requirement"] = requirement
     environment.filters["code"] = _code
     template = environment.from_string(files("pipeline.report").joinpath("model_card.md.jinja").read_text("utf-8"))
     return template.render(
@@ -50,7 +55,7 @@ def _escape(value: object) -> str:
     """A value as one line of plain Markdown text."""
     if isinstance(value, _Markdown):
         return value
-    return re.sub(r"([\\`*_\[\]<>|#&~!$])", r"\\\1", " ".join(str(value).split()))
+    return re.sub(r"([\\`*_\[\]<>|#&~!$])", r"\\\1", re.sub(r"\s+", " ", str(value)))
 
 
 def _code(value: object) -> _Markdown:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from pipeline.report import quantities
-from pipeline.report.budget import budget_rows, sense
+from pipeline.report.budget import budget_rows, requirement
 from pipeline.results import Robustness, RunReport
 
 
@@ -42,7 +42,7 @@ def render_page(report: RunReport, labels: Sequence[str]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
         environment.filters[name] = getattr(quantities, name)
-    environment.filters["sense"] = sense
+    environment.filters["requirement"] = requirement
     template = environment.from_string(files("pipeline.report").joinpath("page.html.jinja").read_text("utf-8"))
     return template.render(
         r=report,
@@ -64,10 +64,15 @@ def _heat_rows(robustness: Robustness) -> list[HeatRow]:
     from pipeline.report.plots import shades
 
     def errors(values: Sequence[float]) -> list[Cell]:
-        return [Cell(f"{100 * value:.1f}", *shade) for value, shade in zip(values, shades(values, "error"), strict=True)]
+        return [
+            Cell(f"{100 * value:.1f}", *shade) for value, shade in zip(values, shades(values, "error"), strict=True)
+        ]
 
     def differences(values: Sequence[float]) -> list[Cell]:
-        return [Cell(quantities.points(value), *shade) for value, shade in zip(values, shades(values, "difference"), strict=True)]
+        return [
+            Cell(quantities.points(value), *shade)
+            for value, shade in zip(values, shades(values, "difference"), strict=True)
+        ]
 
     return [
         HeatRow(

@@ -55,7 +55,7 @@ def front_plot(report: RunReport) -> str:
         x = [e.footprint.macs / 1e6 for e in front]
         y, r = [100 * e.clean_error for e in front], [100 * e.r for e in front]
         axes.plot(x, y, color=_LINE, linewidth=1, zorder=1)
-        few = colormaps["cividis"].resampled(32)  # up to 50 colours, matplotlib draws the bar as paths and not as a bitmap
+        few = colormaps["cividis"].resampled(32)  # with more than 50, its bar is a bitmap
         dots = axes.scatter(x, y, c=r, cmap=few, s=58, edgecolors=_MUTED, linewidths=0.7, zorder=2)
         if len(set(r)) > 1:
             bar = figure.colorbar(dots, label="R: accuracy lost to weight noise, points", pad=0.02)
@@ -63,7 +63,9 @@ def front_plot(report: RunReport) -> str:
         for e in chosen[:1]:
             at = (e.footprint.macs / 1e6, 100 * e.clean_error)
             axes.scatter(*at, s=210, facecolors="none", edgecolors=_PEAK, linewidths=2.2, zorder=3)
-            axes.annotate("chosen", at, xytext=(0, 14), textcoords="offset points", color=_PEAK, weight="bold", ha="center")
+            axes.annotate(
+                "chosen", at, xytext=(0, 14), textcoords="offset points", color=_PEAK, weight="bold", ha="center"
+            )
         if x and report.budget.macs / 1e6 <= _FAR * max(x):
             _limit(axes, report.budget.macs / 1e6, "limit")
         axes.margins(0.08, 0.16)
@@ -114,12 +116,19 @@ def memory_plot(report: RunReport) -> str:
     most = max((row.live_bytes for row in rows), default=0)
     unit, divisor = ("kB", 1e3) if most >= 1e3 else ("B", 1.0)
     alt = f"Memory alive during each of {len(rows)} operators." + (
-        f" The peak is {peak.name} ({peak.op}) with {size(peak.live_bytes)}; the SRAM limit is {size(report.budget.sram_bytes)}." if peak else ""
+        f" The peak is {peak.name} ({peak.op}) with {size(peak.live_bytes)}; the SRAM limit is {size(report.budget.sram_bytes)}."
+        if peak
+        else ""
     )
     with _drawing("memory", (7.0, max(1.6, 0.62 + 0.2 * len(rows))), alt) as (figure, svg):
         axes = figure.add_subplot()
         places = range(len(rows))
-        axes.barh(places, [row.live_bytes / divisor for row in rows], color=[_PEAK if row.peak else _ACCENT for row in rows], height=0.72)
+        axes.barh(
+            places,
+            [row.live_bytes / divisor for row in rows],
+            color=[_PEAK if row.peak else _ACCENT for row in rows],
+            height=0.72,
+        )
         axes.set_yticks(places, [_short(row.name) for row in rows], fontsize=9)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -155,7 +164,7 @@ def shades(values: Sequence[float], scale: Literal["error", "difference"]) -> li
         colours = colormaps["YlGnBu"]([min(max(value, 0.0), 1.0) for value in values])
     else:
         colours = colormaps["RdBu_r"]([min(max(0.5 + value / 0.2, 0.0), 1.0) for value in values])
-    return [(to_hex(rgba), "#fff" if _luminance(rgba) < 0.3 else "#111") for rgba in colours]
+    return [(to_hex(rgba), "#fff" if _luminance(rgba) < 0.19 else "#111") for rgba in colours]
 
 
 def _luminance(rgba: Sequence[float]) -> float:
@@ -167,7 +176,14 @@ def _luminance(rgba: Sequence[float]) -> float:
 def _limit(axes: Any, value: float, text: str) -> None:
     axes.axvline(value, color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.annotate(
-        text, (value, 1), xycoords=("data", "axes fraction"), xytext=(-4, 2), textcoords="offset points", ha="right", va="bottom", fontsize=10
+        text,
+        (value, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        fontsize=10,
     )
 
 
@@ -190,7 +206,9 @@ def _drawing(name: str, size_inches: tuple[float, float], alt: str) -> Iterator[
         figure = Figure(figsize=size_inches, layout="constrained")
         yield figure, result
         text = StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     result.append(_inline(text.getvalue(), name, alt))
 
 
@@ -200,7 +218,9 @@ def _inline(svg: str, name: str, alt: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", svg, flags=re.S)
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
-    svg = re.sub(r"font: (bold |\d+ )?([\d.]+px)[^;\"]*", lambda m: f"font-weight: {m[1] or 400}; font-size: {m[2]}", svg)
+    svg = re.sub(
+        r"font: (bold |\d+ )?([\d.]+px)[^;\"]*", lambda m: f"font-weight: {m[1] or 400}; font-size: {m[2]}", svg
+    )
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)  # before matplotlib 3.11 it was part of `font`
     for colour, variable in _VARIABLES.items():
         svg = re.sub(rf"\b(fill|stroke): {colour}", rf"\1: var(--{variable})", svg)

@@ -1,4 +1,4 @@
-"""How numbers are written for people: up to four significant digits, kB of 1000 bytes, signs that say better or worse."""
+"""How numbers are written for people: up to four significant digits, and kB of 1000 bytes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.report.budget import BudgetRow, budget_rows, sense
+from flatnas.arch import Arch
+from pipeline.report.budget import BudgetRow, budget_rows, requirement
 from pipeline.report.quantities import interval_ms, percent, plain, points, size
 from pipeline.results import Delta, RunReport
 
@@ -34,7 +35,7 @@ def verdict_panel(report: RunReport) -> Panel:
     )
     for gate in report.gates:
         if not gate.passed:
-            text.append(f"\n✗ {gate.name} is {plain(gate.value)}, must be {sense(gate)} {plain(gate.limit)}", "red")
+            text.append(f"\n✗ {gate.name} is {plain(gate.value)}, must be {requirement(gate)}", "red")
     return Panel(text, border_style=colour, expand=False)
 
 
@@ -44,9 +45,12 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     Args:
         directory: of the run, to say where the files are.
     """
-    parts: list[RenderableType] = [verdict_panel(report), _footprint(report), _quality(report), _gates(report)]
+    arch = Text.assemble(("arch  ", "dim"), str(Arch.from_json(report.arch)))
+    parts: list[RenderableType] = [verdict_panel(report), arch, _footprint(report), _quality(report), _gates(report)]
     where = f"{directory}/" if directory else ""
-    parts.append(Text.assemble(("files  ", "dim"), f"{where}report.html · {where}MODEL_CARD.md · {where}model/model.int8.tflite"))
+    parts.append(
+        Text.assemble(("files  ", "dim"), f"{where}report.html · {where}MODEL_CARD.md · {where}model/model.int8.tflite")
+    )
     return Group(*parts)
 
 
@@ -54,7 +58,7 @@ def audit_table(
     model_name: str,
     baseline_name: str | None,
     accuracy: Mapping[str, float],
-    mean_error: Mapping[str, float],
+    mean_error: Mapping[str, float | None],
     mce: Mapping[str, float | None],
     per_corruption: Mapping[str, Mapping[str, Sequence[float]]],
     delta: tuple[float, tuple[float, float]] | None,
@@ -71,7 +75,14 @@ def audit_table(
         delta: mean error of the model minus the baseline's, and its 95 % interval; None without a baseline.
     """
     paired = baseline_name is not None
-    table = Table(title=Text("error by corruption, %"), title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    table = Table(
+        title=Text("error by corruption, %"),
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+    )
     table.add_column("corruption", no_wrap=True)
     for heading in ("model", "baseline", "diff") if paired else ("mean",):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -91,7 +102,7 @@ def _audit_head(
     model_name: str,
     baseline_name: str | None,
     accuracy: Mapping[str, float],
-    mean_error: Mapping[str, float],
+    mean_error: Mapping[str, float | None],
     mce: Mapping[str, float | None],
     delta: tuple[float, tuple[float, float]] | None,
 ) -> Group:
@@ -101,8 +112,12 @@ def _audit_head(
         head.add_column(heading, justify="right", no_wrap=True)
     rows = [("model", model_name)] + ([("baseline", baseline_name)] if baseline_name is not None else [])
     for key, name in rows:
-        value = mce[key]
-        head.add_row(Text(name, "bold" if key == "model" else ""), percent(accuracy[key], 2), percent(mean_error[key], 2), _optional(value))
+        head.add_row(
+            Text(name, "bold" if key == "model" else ""),
+            percent(accuracy[key], 2),
+            _optional(mean_error[key]),
+            _optional(mce[key]),
+        )
     parts: list[RenderableType] = [head]
     if delta is not None:
         parts.append(_delta_line("model − baseline", Delta(mean=delta[0], ci95=delta[1])))
@@ -111,12 +126,16 @@ def _audit_head(
 
 def _footprint(report: RunReport) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
-    for justify in ("left", "left", "right", "left", "left"):
-        table.add_column(justify=justify, no_wrap=True)  # type: ignore[arg-type]  # literals, but mypy joins them to str
+    for column in ("resource", "bar", "share", "used", "interval"):
+        table.add_column(justify="right" if column == "share" else "left", no_wrap=True)
     for row in budget_rows(report):
         colour = "" if row.fits else "red"
         table.add_row(
-            Text(row.resource, colour or "dim"), _bar(row), Text(percent(row.share, 0), colour), Text(f"{row.used} of {row.limit}", colour), row.note
+            Text(row.resource, colour or "dim"),
+            _bar(row),
+            Text(percent(row.share, 0), colour),
+            Text(f"{row.used} of {row.limit}", colour),
+            row.note,
         )
     return table
 
@@ -143,7 +162,11 @@ def _gates(report: RunReport) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False)
     for gate in report.gates:
         colour = "green" if gate.passed else "bold red"
-        table.add_row(Text("✓" if gate.passed else "✗", colour), Text(gate.name), Text(f"{plain(gate.value)}, must be {sense(gate)} {plain(gate.limit)}", "dim"))
+        table.add_row(
+            Text("✓" if gate.passed else "✗", colour),
+            Text(gate.name),
+            Text(f"{plain(gate.value)}, must be {requirement(gate)}", "dim"),
+        )
     return table
 
 

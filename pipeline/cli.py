@@ -1,0 +1,60 @@
+"""The command line: parse, call, print, exit code.
+
+Exit codes: 0 done and every gate passed; 1 a gate, the budget or a proof failed; 2 wrong use or unusable input, one line
+on stderr; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from pipeline.commands import COMMANDS
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="flatnas-deploy", prog_name="pipeline")
+def pipeline() -> None:
+    """From a hardware profile to an int8 model whose robustness was audited on the bytes that ship."""
+
+
+for command in COMMANDS:
+    pipeline.add_command(command)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        code = pipeline.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Abort:  # click's form of Ctrl-C
+        _fail("interrupted; call the same command again to go on", 130)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except Exception as error:
+        expected = _expected_errors()
+        if not isinstance(error, expected):
+            raise
+        from pipeline.config import InfeasibleBudgetError
+
+        _fail(str(error), 1 if isinstance(error, InfeasibleBudgetError) else 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """What a user can mend, by the package that says so; anything else is a bug and shows its traceback."""
+    from export.graph import ExportError
+    from flatnas.errors import FlatnasError
+    from hardware_profiles.profile import ProfileError
+    from pipeline.config import PipelineError
+
+    return (PipelineError, ProfileError, FlatnasError, ExportError)
+
+
+def _fail(message: str, code: int) -> None:
+    line = " ".join(message.split())
+    click.echo(f"error: {line}", err=True)
+    sys.exit(code)

@@ -1,0 +1,14 @@
+"""The commands, one file each; everything heavy is imported inside them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+from pipeline.commands.audit import audit
+from pipeline.commands.data import data
+from pipeline.commands.fit import fit
+from pipeline.commands.parity import parity
+from pipeline.commands.report import report
+from pipeline.commands.run import run
+from pipeline.commands.targets import targets
+from pipeline.commands.verify import verify
+
+COMMANDS = (run, audit, fit, parity, targets, data, verify, report)

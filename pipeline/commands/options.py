@@ -1,0 +1,47 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.config import PipelineError
+
+target = click.option("--target", "targets", required=True, metavar="NAME[,NAME…]", help="Hardware profiles; 'pipeline targets' lists them.")
+dataset = click.option("--dataset", default="cifar10", show_default=True, metavar="cifar10|digits|PATH", help="Data set, or a folder with one folder of images per class.")
+data_dir = click.option("--data-dir", type=click.Path(path_type=Path), help="Where CIFAR-10 lies; else PIPELINE_DATA, else the user's cache.")
+offline = click.option("--offline", is_flag=True, help="Never download anything.")
+seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+model = click.argument("model", type=click.Path(path_type=Path))
+run_directory = click.argument("directory", metavar="RUN", type=click.Path(path_type=Path))
+
+
+def split_names(names: str) -> list[str]:
+    """`a,b` to its parts, each once."""
+    found = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
+    if not found:
+        raise PipelineError("--target names no target; 'pipeline targets' lists them")
+    return found
+
+
+def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:
+    """`KEY=VALUE` options to a mapping."""
+    values = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip() or not value.strip():
+            raise PipelineError(f"{option} '{pair}': write {option} KEY=VALUE")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def existing_run(directory: Path) -> Path:
+    """A directory that holds a run.
+
+    Raises:
+        PipelineError: it does not.
+    """
+    if not (directory / "run.json").is_file():
+        raise PipelineError(f"{directory} holds no run: it has no run.json; 'pipeline run' makes one")
+    return directory

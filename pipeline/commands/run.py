@@ -1,0 +1,119 @@
+"""`pipeline run`: from a hardware profile to an audited int8 model."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from pipeline.commands import options
+from pipeline.config import InfeasibleBudgetError, PipelineError, PresetName, RunConfig, SelectName
+
+if TYPE_CHECKING:
+    from flatnas.datasets import Dataset
+    from pipeline.progress import Reporter
+    from pipeline.results import RunReport
+
+
+@click.command()
+@options.target
+@options.dataset
+@options.data_dir
+@options.offline
+@click.option("--preset", type=click.Choice(["quick", "standard", "full"]), default="standard", show_default=True, help="How much work; see the README's table.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory; runs/<data set>/<target> by default.")
+@options.seed
+@click.option(
+    "--select",
+    type=click.Choice(["knee", "accuracy", "robust", "smallest"]),
+    default="accuracy",
+    show_default=True,
+    help="Which of the subnets that fit to deploy.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a number of the profile, e.g. budget.sram_bytes=64KiB.")
+def run(
+    targets: str,
+    dataset: str,
+    data_dir: Path | None,
+    offline: bool,
+    preset: str,
+    out: Path | None,
+    seed: int,
+    select: str,
+    overrides: tuple[str, ...],
+) -> int:
+    """Search, fine-tune, quantize, export and audit a model for TARGET.
+
+    Called again, it goes on where it stopped, and redoes only what a changed setting touches.
+    """
+    from hardware_profiles.profile import load_profile
+    from pipeline.progress import Reporter
+
+    names = options.split_names(targets)
+    values = options.key_values(overrides, "--set")
+    profiles = {name: load_profile(name, values) for name in names}
+    if missing := [package for package in ("torch", "pymoo", "safetensors") if find_spec(package) is None]:
+        raise PipelineError(f"'pipeline run' trains, and needs {', '.join(missing)}: pip install 'flatnas-deploy[train]'")
+    reporter = Reporter()
+    data = _data(dataset, data_dir, offline, reporter)
+    codes = []
+    for name, profile in profiles.items():
+        config = RunConfig(
+            target=name, dataset=dataset, preset=cast(PresetName, preset), seed=seed, select=cast(SelectName, select), overrides=values
+        )
+        base = out or Path("runs") / Path(dataset).name
+        directory = base if out and len(names) == 1 else base / name
+        try:
+            codes.append(_run_target(config, profile, data, directory, reporter))
+        except InfeasibleBudgetError as error:
+            if len(names) == 1:
+                raise
+            reporter.line(f"[red]{error}[/]")
+            codes.append(1)
+    return max(codes)
+
+
+def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter) -> Dataset:
+    from flatnas.datasets import load_dataset
+    from flatnas.errors import MissingDataError
+
+    try:
+        return load_dataset(dataset, data_dir)
+    except MissingDataError:
+        if offline:
+            raise
+    from flatnas.cifar import user_cache
+    from flatnas.download import fetch_cifar10
+
+    reporter.line("CIFAR-10 is not on this machine; fetching it once")
+    with reporter.track("downloading") as advance:
+        fetch_cifar10(data_dir or user_cache(), advance)
+    return load_dataset(dataset, data_dir)
+
+
+def _run_target(config: RunConfig, profile: object, data: Dataset, directory: Path, reporter: Reporter) -> int:
+    from hardware_profiles.profile import HardwareProfile
+    from pipeline.flow import STAGES
+    from pipeline.report.tables import summary
+    from pipeline.runner import run_stages
+
+    assert isinstance(profile, HardwareProfile)
+    reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
+    run_stages(STAGES, directory, config, profile, data, reporter)
+    report = read_report(directory)
+    reporter.console.print(summary(report, str(directory)))
+    return 0 if report.passed else 1
+
+
+def read_report(directory: Path) -> RunReport:
+    """The `report.json` of a run directory."""
+    from pydantic import ValidationError
+
+    from pipeline.results import RunReport
+
+    try:
+        return RunReport.model_validate_json((directory / "report.json").read_bytes())
+    except (OSError, ValidationError) as error:
+        raise PipelineError(f"{directory} has no readable report.json; finish the run by calling 'pipeline run' again") from error

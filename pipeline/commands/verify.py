@@ -1,0 +1,31 @@
+"""`pipeline verify`: are a run directory's files the ones it was finished with?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands import options
+from pipeline.config import PipelineError
+
+
+@click.command()
+@options.run_directory
+def verify(directory: Path) -> int:
+    """Compare every file of RUN with its manifest."""
+    from pipeline.artifacts import artifacts_in, read_json
+
+    options.existing_run(directory)
+    if not (directory / "manifest.json").is_file():
+        raise PipelineError(f"{directory} has no manifest.json: the run is not finished; call 'pipeline run' again")
+    expected: dict[str, str] = read_json(directory / "manifest.json")
+    found = {a.path: a.sha256 for a in artifacts_in(directory)}
+    problems = [f"missing: {path}" for path in expected if path not in found]
+    problems += [f"changed: {path}" for path, digest in expected.items() if found.get(path, digest) != digest]
+    problems += [f"not in the manifest: {path}" for path in found if path not in expected]
+    for problem in problems:
+        click.echo(problem)
+    if not problems:
+        click.echo(f"{len(expected)} files are as the run left them")
+    return 1 if problems else 0

@@ -1,0 +1,91 @@
+"""Report: the verdict, for programs (`report.json`) and for people (`report.html`, `MODEL_CARD.md`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hardware_profiles.profile import HardwareProfile
+from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
+from pipeline.config import RunConfig
+from pipeline.gates import run_gates
+from pipeline.records import footprint_record
+from pipeline.results import (
+    Accuracy,
+    BudgetRecord,
+    MemoryRow,
+    ParityRecord,
+    Robustness,
+    RunReport,
+    SearchRecord,
+    StageSeconds,
+)
+from pipeline.runner import Stage, StageContext
+
+_INT8 = "model/model.int8.tflite"
+_NEEDS = (
+    "search/evaluations.jsonl",
+    "search/front.json",
+    "model/arch.json",
+    "model/model.json",
+    _INT8,
+    "audit/parity.json",
+    "audit/audit.json",
+)
+
+
+def _run(context: StageContext) -> None:
+    from pipeline.report.card import render_card
+    from pipeline.report.page import render_page
+
+    report = _report(context)
+    labels = read_json(context.path("model/model.json"))["labels"]
+    write_json(context.path("report.json"), report.model_dump(by_alias=True))
+    write_bytes(context.path("report.html"), render_page(report, labels).encode())
+    write_bytes(context.path("MODEL_CARD.md"), render_card(report, labels).encode())
+
+
+def _report(context: StageContext) -> RunReport:
+    from export.graph import to_ops
+    from export.read_tflite import read_tflite
+    from hardware_profiles.footprint import footprint, op_costs, violations
+
+    path = context.path(_INT8)
+    ops = to_ops(read_tflite(path))
+    cost = footprint(ops, context.profile, file_bytes=path.stat().st_size)
+    audited = read_json(context.path("audit/audit.json"))
+    accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
+    parity = [ParityRecord(**row) for row in read_json(context.path("audit/parity.json"))]
+    searched = read_json(context.path("search/front.json"))
+    stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.path("run.json"))["stages"]]
+    gates = run_gates(violations(cost, context.profile.budget), accuracy, robustness, parity)
+    return RunReport(
+        target=context.config.target,
+        dataset=context.config.dataset,
+        seed=context.config.seed,
+        arch=read_json(context.path("model/arch.json")),
+        footprint=footprint_record(cost),
+        budget=BudgetRecord(**context.profile.budget.model_dump()),
+        fits=not violations(cost, context.profile.budget),
+        search=SearchRecord(
+            evaluations=len(context.path("search/evaluations.jsonl").read_text().splitlines()),
+            front=searched["front"],
+            hypervolume=searched["hypervolume"],
+            seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
+        ),
+        accuracy=accuracy,
+        robustness=robustness,
+        parity=parity,
+        memory=[MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak) for c in op_costs(ops)],
+        gates=gates,
+        passed=all(gate.passed for gate in gates),
+        artifacts={a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))},
+        stages=[s for s in stages if s.name != "report"],
+    )
+
+
+def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
+    return {"seed": config.seed, "profile": profile.model_dump()}
+
+
+STAGE = Stage("report", needs=_NEEDS, gives=("report.json", "report.html", "MODEL_CARD.md"), settings=_settings, run=_run)
