@@ -75,19 +75,17 @@ def subnet_errors(supernet: Supernet, archs: dict[str, Arch], data: Dataset) -> 
     return errors
 
 
-def save_supernet(path: Path, supernet: Supernet) -> None:
-    """Write the weights as float16 safetensors, with the space's name and number of classes; atomic."""
-    from safetensors.torch import save_file
+def serialize_supernet(supernet: Supernet) -> bytes:
+    """The weights as float16 safetensors, with the space's name and number of classes."""
+    from safetensors.torch import save
 
     tensors = {name: value.to(torch.float16).contiguous() for name, value in supernet.state_dict().items()}
-    metadata = {"space": supernet.space.name, "num_classes": str(supernet.space.num_classes)}
-    partial = path.with_suffix(".tmp")
-    save_file(tensors, partial, metadata=metadata)
-    partial.replace(path)
+    content: bytes = save(tensors, {"space": supernet.space.name, "num_classes": str(supernet.space.num_classes)})
+    return content
 
 
 def load_supernet(path: Path) -> Supernet:
-    """Read what `save_supernet` wrote.
+    """Read a file of `serialize_supernet`'s bytes.
 
     Raises:
         SupernetError: the file is not a supernet of the space known here.
@@ -131,7 +129,7 @@ def main() -> None:
 
     train_supernet(supernet, data, recipe, checkpoint=options.out / "training.safetensors", progress=progress)
     path = options.out / "cifar10.safetensors"
-    save_supernet(path, supernet)
+    path.write_bytes(serialize_supernet(supernet))
     card = _card(load_supernet(path), data, recipe, path, time.monotonic() - started)
     (options.out / "cifar10.json").write_text(json.dumps(card, indent=1) + "\n")
 

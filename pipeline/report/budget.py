@@ -55,7 +55,10 @@ def budget_rows(report: RunReport) -> list[BudgetRow]:
 
 
 def requirement(gate: Gate) -> str:
-    """What a gate asks: `≤ 0.01`, `≥ 0.88`; the side follows from value, limit and outcome, and is left out where they are equal."""
+    """What a gate asks: `≤ 0.01` or `≥ 0.88`.
+
+    The side follows from value, limit and outcome; it is left out where value and limit are equal.
+    """
     if gate.value == gate.limit:
         return plain(gate.limit)
     return f"{'≤' if (gate.value < gate.limit) == gate.passed else '≥'} {plain(gate.limit)}"

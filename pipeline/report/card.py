@@ -22,6 +22,7 @@ def render_card(report: RunReport, labels: Sequence[str]) -> str:
     """The model card.
 
     Args:
+        report: the run.
         labels: names of the classes, in the order of the outputs.
     """
     from jinja2 import Environment, StrictUndefined

@@ -32,6 +32,7 @@ def render_page(report: RunReport, labels: Sequence[str]) -> str:
     """The whole page as HTML.
 
     Args:
+        report: the run.
         labels: names of the classes, in the order of the outputs.
     """
     from jinja2 import Environment, StrictUndefined

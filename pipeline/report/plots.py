@@ -13,7 +13,7 @@ from html import escape
 from io import StringIO
 from typing import Any, Literal
 
-from pipeline.report.quantities import count, points, size
+from pipeline.report.quantities import count, percent, points, size
 from pipeline.results import Delta, RunReport
 
 # matplotlib wants colours; these stand for the page's until the SVG is written.
@@ -21,6 +21,7 @@ _INK, _MUTED, _LINE, _ACCENT, _PEAK = "#010101", "#020202", "#030303", "#040404"
 _VARIABLES = {_INK: "ink", _MUTED: "muted", _LINE: "line", _ACCENT: "accent", _PEAK: "peak"}
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",
+    "svg.hashsalt": "report",
     "font.size": 11,
     "axes.edgecolor": _LINE,
     "axes.labelcolor": _MUTED,
@@ -36,19 +37,19 @@ _STYLE: dict[str, Any] = {
     "xtick.labelcolor": _MUTED,
     "ytick.labelcolor": _MUTED,
 }
-_FAR = 1.6  # a limit farther than this times what is drawn would squeeze the picture; the caption tells it
+_FAR = 1.6  # a limit farther than this times what is drawn would squeeze the plot; the page tells it in words
 
 
 def front_plot(report: RunReport) -> str:
     """The Pareto front: clean error against MACs, coloured by R, the chosen subnet ringed."""
     front = report.search.front
     chosen = [e for e in front if e.arch == report.arch]
-    alt = f"Pareto front of {len(front)} subnets, clean error against MACs, coloured by R." + (
-        f" The chosen subnet has {count(chosen[0].footprint.macs)} MACs and a clean error of {100 * chosen[0].clean_error:.1f} %."
-        if chosen
-        else ""
-    )
-    with _drawing("front", (6.6, 3.9), alt) as (figure, svg):
+    alt = f"Pareto front of {len(front)} subnets, clean error against MACs, coloured by R."
+    for e in chosen[:1]:
+        error = percent(e.clean_error)
+        alt += f" The chosen subnet has {count(e.footprint.macs)} MACs and a clean error of {error}."
+    with _style():
+        figure = _figure(6.6, 3.9)
         from matplotlib import colormaps
 
         axes = figure.add_subplot()
@@ -71,15 +72,15 @@ def front_plot(report: RunReport) -> str:
         axes.margins(0.08, 0.16)
         axes.set(xlabel="MACs, millions", ylabel="clean error in the search, %")
         axes.grid(visible=True)
-    return svg[0]
+        return _svg(figure, "front", alt)
 
 
 def hypervolume_plot(hypervolume: Sequence[float]) -> str:
     """Hypervolume of the front after each generation."""
-    alt = f"Hypervolume over {len(hypervolume)} generations" + (
-        f", from {hypervolume[0]:.3f} to {hypervolume[-1]:.3f}." if hypervolume else "."
-    )
-    with _drawing("hypervolume", (4.4, 3.9), alt) as (figure, svg):
+    alt = f"Hypervolume over {len(hypervolume)} generations"
+    alt += f", from {hypervolume[0]:.3f} to {hypervolume[-1]:.3f}." if hypervolume else "."
+    with _style():
+        figure = _figure(4.4, 3.9)
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.add_subplot()
@@ -88,14 +89,16 @@ def hypervolume_plot(hypervolume: Sequence[float]) -> str:
         axes.margins(0.06, 0.12)
         axes.set(xlabel="generation", ylabel="hypervolume")
         axes.grid(visible=True, axis="y")
-    return svg[0]
+        return _svg(figure, "hypervolume", alt)
 
 
 def delta_plot(delta: Delta) -> str:
     """The int8 model's mean corruption error minus the float model's, with its 95 % interval, against zero."""
     low, high = (100 * end for end in delta.ci95)
-    alt = f"int8 minus float: {points(delta.mean, 2)} points, 95 % interval {points(delta.ci95[0], 2)} to {points(delta.ci95[1], 2)}."
-    with _drawing("delta", (5.2, 1.35), alt) as (figure, svg):
+    interval = f"{points(delta.ci95[0], 2)} to {points(delta.ci95[1], 2)}"
+    alt = f"int8 minus float: {points(delta.mean, 2)} points, 95 % interval {interval}."
+    with _style():
+        figure = _figure(5.2, 1.35)
         axes = figure.add_subplot()
         reach = 1.25 * max(abs(low), abs(high), 0.4)
         axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], xlabel="percentage points")
@@ -106,21 +109,20 @@ def delta_plot(delta: Delta) -> str:
         axes.plot((low, high), (0, 0), color=_ACCENT, linewidth=3)
         axes.plot((low, high), (0, 0), color=_ACCENT, linestyle="none", marker="|", markersize=14, markeredgewidth=2)
         axes.plot(100 * delta.mean, 0, color=_ACCENT, marker="o", markersize=9)
-    return svg[0]
+        return _svg(figure, "delta", alt)
 
 
 def memory_plot(report: RunReport) -> str:
     """Arena bytes alive during each operator, in execution order from the top, the peak named, the SRAM limit drawn."""
-    rows = report.memory
+    rows, limit = report.memory, report.budget.sram_bytes
     peak = next((row for row in rows if row.peak), None)
     most = max((row.live_bytes for row in rows), default=0)
     unit, divisor = ("kB", 1e3) if most >= 1e3 else ("B", 1.0)
-    alt = f"Memory alive during each of {len(rows)} operators." + (
-        f" The peak is {peak.name} ({peak.op}) with {size(peak.live_bytes)}; the SRAM limit is {size(report.budget.sram_bytes)}."
-        if peak
-        else ""
-    )
-    with _drawing("memory", (7.0, max(1.6, 0.62 + 0.2 * len(rows))), alt) as (figure, svg):
+    alt = f"Memory alive during each of {len(rows)} operators; the SRAM limit is {size(limit)}."
+    if peak:
+        alt += f" The peak is {peak.name} ({peak.op}) with {size(peak.live_bytes)}."
+    with _style():
+        figure = _figure(7.0, max(1.6, 0.62 + 0.2 * len(rows)))
         axes = figure.add_subplot()
         places = range(len(rows))
         axes.barh(
@@ -135,18 +137,17 @@ def memory_plot(report: RunReport) -> str:
         for place, row in enumerate(rows):
             if row.peak:
                 axes.get_yticklabels()[place].set(color=_PEAK, weight="bold")
+                at, text = (row.live_bytes / divisor, place), f"peak {size(row.live_bytes)}"
                 axes.annotate(
-                    f"peak {size(row.live_bytes)}", (row.live_bytes / divisor, place), xytext=(5, 0), textcoords="offset points",
-                    va="center", color=_PEAK, weight="bold", fontsize=10,
-                )  # fmt: skip
-        limit = report.budget.sram_bytes
+                    text, at, (5, 0), textcoords="offset points", va="center", color=_PEAK, weight="bold", fontsize=10
+                )
         axes.set_xlim(0, 1.22 * most / divisor or 1)
         if most and limit <= _FAR * most:
             axes.set_xlim(0, 1.1 * max(limit, 1.12 * most) / divisor)
             _limit(axes, limit / divisor, f"SRAM limit {size(limit)}")
         axes.set_xlabel(f"alive in the arena, {unit}")
         axes.grid(visible=True, axis="x")
-    return svg[0]
+        return _svg(figure, "memory", alt)
 
 
 def shades(values: Sequence[float], scale: Literal["error", "difference"]) -> list[tuple[str, str]]:
@@ -192,24 +193,26 @@ def _short(name: str) -> str:
 
 
 @contextmanager
-def _drawing(name: str, size_inches: tuple[float, float], alt: str) -> Iterator[tuple[Any, list[str]]]:
-    """A figure to draw on; its SVG is appended to the list at the end.
-
-    Without pyplot, so that no backend or state of the caller's is touched, and from matplotlib's defaults, so that
-    no matplotlibrc changes the page.
-    """
+def _style() -> Iterator[None]:
+    """matplotlib's defaults and ours, so that no matplotlibrc changes the page."""
     from matplotlib import style
+
+    with style.context(["default", _STYLE]):
+        yield
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure, in inches; without pyplot, so that no backend or state of the caller's is touched."""
     from matplotlib.figure import Figure
 
-    result: list[str] = []
-    with style.context(["default", {**_STYLE, "svg.hashsalt": name}]):
-        figure = Figure(figsize=size_inches, layout="constrained")
-        yield figure, result
-        text = StringIO()
-        figure.savefig(
-            text, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
-    result.append(_inline(text.getvalue(), name, alt))
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: Any, name: str, alt: str) -> str:
+    text = StringIO()
+    silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(text, format="svg", transparent=True, metadata=silent)
+    return _inline(text.getvalue(), name, alt)
 
 
 def _inline(svg: str, name: str, alt: str) -> str:

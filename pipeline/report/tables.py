@@ -31,7 +31,8 @@ def verdict_panel(report: RunReport) -> Panel:
     text = Text.assemble(
         (" ✓ PASS " if report.passed else " ✗ FAIL ", f"bold white on {colour}"),
         (f"  {report.target} · {report.dataset}", "bold"),
-        f"\nint8 top-1 {percent(report.accuracy.tflite_int8)}   flash {size(f.flash_bytes)}   SRAM {size(f.sram_bytes)}   latency {latency}",
+        f"\nint8 top-1 {percent(report.accuracy.tflite_int8)}   ",
+        f"flash {size(f.flash_bytes)}   SRAM {size(f.sram_bytes)}   latency {latency}",
     )
     for gate in report.gates:
         if not gate.passed:
@@ -43,6 +44,7 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     """A finished run in about 20 lines.
 
     Args:
+        report: the run.
         directory: of the run, to say where the files are.
     """
     arch = Text.assemble(("arch  ", "dim"), str(Arch.from_json(report.arch)))

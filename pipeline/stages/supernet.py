@@ -19,13 +19,13 @@ def _run(context: StageContext) -> None:
     if context.config.dataset == "cifar10":
         write_bytes(context.path(_OUTPUT), shipped.read_bytes())
         return
-    from flatnas.supernet_training import load_supernet, save_supernet, train_supernet, with_new_head
+    from flatnas.supernet_training import load_supernet, serialize_supernet, train_supernet, with_new_head
     from flatnas.train import Recipe
 
     with as_file(shipped) as path:
         supernet = with_new_head(load_supernet(path), len(context.data.class_names))
     recipe = Recipe(
-        epochs=context.counts.adapt_epochs, learning_rate=0.05, seed=context.config.seed, rho=0.05, batch_size=64, mirror=context.data.mirrors, shift=2
+        epochs=context.counts.adapt_epochs, learning_rate=0.05, seed=context.config.seed, rho=0.05, batch_size=64, mirror=context.data.mirrors, shift=context.data.shift
     )
     with context.report.track("adapting the supernet") as advance:
         train_supernet(
@@ -35,7 +35,7 @@ def _run(context: StageContext) -> None:
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
-    save_supernet(context.path(_OUTPUT), supernet)
+    write_bytes(context.path(_OUTPUT), serialize_supernet(supernet))
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
