@@ -62,7 +62,7 @@ def parity(
     if reference_runner.input_dtype != "int8" or reference_runner.output_qparams is None:
         raise ExportError(f"{int8_tflite.name} is not an int8 model: parity compares integers")
     scale, zero_point = reference_runner.output_qparams
-    kinds: list[Kind] = ["tflm", "litert"] + (["onnxruntime"] if int8_onnx else [])
+    kinds: list[Kind] = ["tflm", "litert", "onnxruntime"] if int8_onnx else ["tflm", "litert"]
     progress(0, 1 + len(kinds), "litert-reference")
     reference = reference_runner.run(inputs_nhwc).astype(np.int64)
     rows = []
@@ -77,5 +77,14 @@ def parity(
             output = load_runner(int8_tflite, kind).run(inputs_nhwc).astype(np.int64)
         difference = np.abs(output - reference)
         agreement = float(np.mean(output.argmax(1) == reference.argmax(1)))
-        rows.append(Parity(kind, int(difference.max()), int((difference.max(1) > 0).sum()), len(reference), agreement, BOUNDS_LSB[kind]))
+        rows.append(
+            Parity(
+                kind,
+                int(difference.max()),
+                int((difference.max(1) > 0).sum()),
+                len(reference),
+                agreement,
+                BOUNDS_LSB[kind],
+            )
+        )
     return tuple(rows)

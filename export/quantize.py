@@ -67,7 +67,10 @@ def activation_qparams(bounds: Range) -> tuple[np.float32, int]:
     """(scale, zero point) of an asymmetric int8 tensor; a range of no width gets the scale 1/255."""
     low, high = min(bounds.low, 0.0), max(bounds.high, 0.0)
     if not np.isfinite([low, high]).all():
-        raise ExportError(f"an activation range is [{bounds.low}, {bounds.high}]; the model computes infinities or NaN on the calibration images")
+        raise ExportError(
+            f"an activation range is [{bounds.low}, {bounds.high}]: the model computes "
+            "infinities or NaN on the calibration images"
+        )
     scale = np.float32((high - low) / 255) if high > low else np.float32(1 / 255)
     return scale, int(np.clip(round(-128 - low / float(scale)), -128, 127))
 
@@ -82,7 +85,9 @@ def quantize_weights(weights: Floats, name: str) -> tuple[npt.NDArray[np.int8], 
     return np.clip(np.rint(weights / by_channel), -127, 127).astype(np.int8), scales
 
 
-def quantize(float_onnx: bytes, ranges: Mapping[str, Range], *, input_scale: float | None = None, input_zero_point: int = 0) -> bytes:
+def quantize(
+    float_onnx: bytes, ranges: Mapping[str, Range], *, input_scale: float | None = None, input_zero_point: int = 0
+) -> bytes:
     """QDQ ONNX of a float ONNX.
 
     Args:
@@ -102,8 +107,12 @@ def quantize(float_onnx: bytes, ranges: Mapping[str, Range], *, input_scale: flo
     writer.quantize_activation(image, fixed or activation_qparams(ranges[image]))
     for node in model.graph.node:
         writer.write(node)
-    graph = onnx.helper.make_graph(writer.nodes, model.graph.name, list(model.graph.input), list(model.graph.output), writer.initializers)
-    result = onnx.helper.make_model(graph, opset_imports=model.opset_import, producer_name="flatnas-deploy", ir_version=model.ir_version)
+    graph = onnx.helper.make_graph(
+        writer.nodes, model.graph.name, list(model.graph.input), list(model.graph.output), writer.initializers
+    )
+    result = onnx.helper.make_model(
+        graph, opset_imports=model.opset_import, producer_name="flatnas-deploy", ir_version=model.ir_version
+    )
     onnx.helper.set_model_props(result, {p.key: p.value for p in model.metadata_props})
     onnx.checker.check_model(result, full_check=True)
     content: bytes = result.SerializeToString(deterministic=True)
@@ -133,7 +142,10 @@ class _QdqWriter:
         """Put QuantizeLinear and DequantizeLinear behind a tensor."""
         source = f"{name}_float" if name == self._output else name
         target = name if name == self._output else f"{name}_dequantized"
-        scale, zero_point = self._constant(f"{name}_scale", qparams[0]), self._constant(f"{name}_zero_point", np.int8(qparams[1]))
+        scale, zero_point = (
+            self._constant(f"{name}_scale", qparams[0]),
+            self._constant(f"{name}_zero_point", np.int8(qparams[1])),
+        )
         self._node("QuantizeLinear", [source, scale, zero_point], f"{name}_quantized")
         self._node("DequantizeLinear", [f"{name}_quantized", scale, zero_point], target)
         self._qparams[name], self._names[name] = qparams, target
@@ -142,7 +154,8 @@ class _QdqWriter:
         """Copy one float node."""
         if node.op_type not in (*_QUANTIZED, *_FUSED, *_TRANSPARENT):
             raise ExportError(
-                f"node '{node.name}' is a {node.op_type}; quantizable are {', '.join(sorted((*_QUANTIZED, *_FUSED, *_TRANSPARENT)))}"
+                f"node '{node.name}' is a {node.op_type}; "
+                f"quantizable are {', '.join(sorted((*_QUANTIZED, *_FUSED, *_TRANSPARENT)))}"
             )
         output = node.output[0]
         copy = type(node)()
@@ -186,16 +199,23 @@ class _QdqWriter:
         scale = self._constant(f"{weight_name}_scale", scales)
         zero = self._constant(f"{weight_name}_zero_point", np.zeros(len(scales), np.int8))
         yield self._names[x]
-        self._node("DequantizeLinear", [self._constant(f"{weight_name}_quantized", q), scale, zero], weight_name, axis=0)
+        self._node(
+            "DequantizeLinear", [self._constant(f"{weight_name}_quantized", q), scale, zero], weight_name, axis=0
+        )
         yield weight_name
         name = bias[0] if bias else f"{node.name}.bias"
         values = self._constants[name] if bias else np.zeros(len(scales), np.float32)
         bias_scales = self._qparams[x][0] * scales  # float32, as TFLite computes it
         steps = np.rint(values.astype(np.float64) / bias_scales)
         if np.abs(steps).max() >= 2**31:
-            raise ExportError(f"node '{node.name}': a bias overflows int32; one of its channels has weights near zero and a bias that is not")
+            raise ExportError(
+                f"node '{node.name}': a bias overflows int32; "
+                "one of its channels has weights near zero and a bias that is not"
+            )
         bias_scale = self._constant(f"{name}_scale", bias_scales)
-        self._node("DequantizeLinear", [self._constant(f"{name}_quantized", steps.astype(np.int32)), bias_scale], name, axis=0)
+        self._node(
+            "DequantizeLinear", [self._constant(f"{name}_quantized", steps.astype(np.int32)), bias_scale], name, axis=0
+        )
         yield name
 
     def _node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:

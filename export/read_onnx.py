@@ -1,4 +1,4 @@
-"""ONNX -> Graph: float, or int8 as QDQ. NCHW becomes NHWC, activations are fused, quantization is taken over exactly."""
+"""ONNX -> Graph, float or int8 (QDQ): NCHW becomes NHWC, activations are fused, quantization is taken over."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class _OnnxReader:
         self._model = model
         self._constants: dict[str, Array] = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
         self._shapes = {
-            v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in (*graph.input, *graph.value_info, *graph.output)
+            v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
+            for v in (*graph.input, *graph.value_info, *graph.output)
         }
         self._alias: dict[str, str] = {}  # any name of a value -> the name its tensor goes by
         self._qparams: dict[str, QParams] = {}
@@ -76,7 +77,9 @@ class _OnnxReader:
             scale = np.atleast_1d(self._constants[node.input[1]]).astype(np.float32)
             zero = self._constants[node.input[2]] if len(node.input) > 2 else np.zeros(scale.shape)
         except KeyError as error:
-            raise ExportError(f"node '{node.name}' ({node.op_type}): its scale and zero point must be constants") from error
+            raise ExportError(
+                f"node '{node.name}' ({node.op_type}): its scale and zero point must be constants"
+            ) from error
         qparams = QParams(scale, np.atleast_1d(zero).astype(np.int64), int(_attributes(node).get("axis", 1)))
         x, y = node.input[0], node.output[0]
         if x in self._constants:
@@ -89,7 +92,10 @@ class _OnnxReader:
         if known is None:
             self._qparams[root] = qparams
         elif known.scale != qparams.scale or known.zero_point != qparams.zero_point:
-            raise ExportError(f"node '{node.name}' ({node.op_type}): its scale or zero point is not that of the other half of its pair")
+            raise ExportError(
+                f"node '{node.name}' ({node.op_type}): its scale or zero point is not that of "
+                "the other half of its pair"
+            )
 
     def _root(self, name: str) -> str:
         while name in self._alias:
@@ -152,7 +158,9 @@ class _OnnxReader:
         axes, channel_axis = ((1, 2, 3, 0), 3) if depthwise else ((0, 2, 3, 1), 0)
         w = self._quantized_constant(node.input[1], weights.transpose(axes), channel_axis)
         options = Options(kernel, (stride[0], stride[1]), padding)
-        self._append("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", node, [x, w, self._bias(node, weights.shape[0])], options)
+        self._append(
+            "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", node, [x, w, self._bias(node, weights.shape[0])], options
+        )
 
     def _gemm(self, node: Any) -> None:
         attributes = _attributes(node)
@@ -161,7 +169,9 @@ class _OnnxReader:
         weights = self._weights(node)
         weights = weights if attributes.get("transB", 0) else weights.T
         w = self._quantized_constant(node.input[1], weights, 0)
-        self._append("FULLY_CONNECTED", node, [self._activation(node.input[0], node), w, self._bias(node, weights.shape[0])])
+        self._append(
+            "FULLY_CONNECTED", node, [self._activation(node.input[0], node), w, self._bias(node, weights.shape[0])]
+        )
 
     def _weights(self, node: Any) -> Array:
         if node.input[1] not in self._constants:
@@ -188,15 +198,21 @@ class _OnnxReader:
         top, left, bottom, right = attributes.get("pads", (0, 0, 0, 0))
         tensor = self._tensors[x]
         _, h, w, c = tensor.shape
-        if (top, bottom) == same_padding(h, kernel[0], stride[0]) and (left, right) == same_padding(w, kernel[1], stride[1]):
+        if (top, bottom) == same_padding(h, kernel[0], stride[0]) and (left, right) == same_padding(
+            w, kernel[1], stride[1]
+        ):
             return "SAME", x
         if not any((top, left, bottom, right)):
             return "VALID", x
         if node.op_type != "Conv":
-            raise ExportError(f"node '{node.name}' ({node.op_type}): padding {top, left, bottom, right} is neither SAME nor VALID")
+            raise ExportError(
+                f"node '{node.name}' ({node.op_type}): padding {top, left, bottom, right} is neither SAME nor VALID"
+            )
         padded = f"{node.name}.padded"
         self._tensors[padded] = Tensor(padded, (1, h + top + bottom, w + left + right, c), tensor.dtype, tensor.qparams)
-        amounts = self._constant(f"{node.name}.pads", np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32))
+        amounts = self._constant(
+            f"{node.name}.pads", np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
+        )
         self._nodes.append(Node("PAD", padded, (x, amounts), (padded,)))
         return "VALID", padded
 
@@ -218,7 +234,10 @@ class _OnnxReader:
     def _reshape(self, node: Any) -> None:
         x = self._activation(node.input[0], node)
         if len(self._tensors[x].shape) == 4 and self._tensors[x].shape[1:3] != (1, 1) and node.op_type != "Identity":
-            raise ExportError(f"node '{node.name}' ({node.op_type}): flattening a map larger than 1x1 would change its order from NCHW to NHWC")
+            raise ExportError(
+                f"node '{node.name}' ({node.op_type}): flattening a map larger than 1x1 would change its order "
+                "from NCHW to NHWC"
+            )
         self._alias[self._root(node.output[0])] = x  # FULLY_CONNECTED flattens by itself
 
     def _clip(self, node: Any) -> None:
@@ -230,14 +249,21 @@ class _OnnxReader:
             activation = "RELU6"
         x = self._root(node.input[0])
         before = self._nodes[-1] if self._nodes else None
-        fusable = before is not None and before.outputs[0] == x and before.op in _FUSABLE and before.options.activation == "NONE"
+        fusable = (
+            before is not None
+            and before.outputs[0] == x
+            and before.op in _FUSABLE
+            and before.options.activation == "NONE"
+        )
         if before is None or not fusable or self._reads[x] > 1 or x in self._qparams:
             self._append(activation, node, [self._activation(x, node)])
             return
         del self._tensors[x]
         o = before.options
         options = Options(o.kernel_hw, o.stride_hw, o.padding, activation)
-        self._nodes[-1] = Node(before.op, before.name, before.inputs, (self._activation(node.output[0], node),), options)
+        self._nodes[-1] = Node(
+            before.op, before.name, before.inputs, (self._activation(node.output[0], node),), options
+        )
 
 
 _FUSABLE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD")

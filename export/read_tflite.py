@@ -45,7 +45,12 @@ def _read(schema: Any, model: Any) -> Graph:
         weights = tensors[operator.inputs[1]] if len(operator.inputs) > 1 and operator.inputs[1] >= 0 else None
         nodes.append(Node(op, f"{i} {op}", inputs, outputs, _options(schema, operator.builtinOptions, weights)))
     by_name = {t.name: t for t in tensors}
-    return Graph(tuple(nodes), by_name, tuple(tensors[j].name for j in subgraph.inputs), tuple(tensors[j].name for j in subgraph.outputs))
+    return Graph(
+        tuple(nodes),
+        by_name,
+        tuple(tensors[j].name for j in subgraph.inputs),
+        tuple(tensors[j].name for j in subgraph.outputs),
+    )
 
 
 def _names(enumeration: Any) -> dict[int, str]:

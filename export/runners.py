@@ -67,7 +67,9 @@ class Runner:
         return (x * np.float32((high - low) / 255) + np.float32(low)).astype(np.float32)
 
 
-def load_runner(path: Path, kind: Kind | None = None, *, threads: int | None = None, input_range: tuple[float, float] | None = None) -> Runner:
+def load_runner(
+    path: Path, kind: Kind | None = None, *, threads: int | None = None, input_range: tuple[float, float] | None = None
+) -> Runner:
     """Load a model file.
 
     Args:
@@ -110,7 +112,9 @@ def _onnxruntime(path: Path, threads: int, input_range: tuple[float, float] | No
     step = _BATCH if not isinstance(spec.shape[0], int) else spec.shape[0]
 
     def run(x: Array) -> Array:
-        return np.concatenate([session.run([output.name], {spec.name: x[i : i + step]})[0] for i in range(0, len(x), step)])
+        return np.concatenate(
+            [session.run([output.name], {spec.name: x[i : i + step]})[0] for i in range(0, len(x), step)]
+        )
 
     dtype = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}.get(spec.type, spec.type)
     metadata = session.get_modelmeta().custom_metadata_map
@@ -133,7 +137,9 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, floa
     content = _tflite_bytes(path)
     try:
         with _quiet_stderr():
-            interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
+            interpreter = Interpreter(
+                model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
+            )
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ExportError(f"LiteRT can't load {path.name}: {str(error).splitlines()[0]}") from error
@@ -154,7 +160,9 @@ def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
     try:
         from tflite_micro import runtime
     except ImportError as error:
-        raise ExportError("the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro") from error
+        raise ExportError(
+            "the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro"
+        ) from error
     content = _tflite_bytes(path)
     try:
         with _quiet_stderr():
@@ -174,7 +182,14 @@ def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
     return _tflite_runner(path, "tflm", spec, output, input_range, run)
 
 
-def _tflite_runner(path: Path, name: str, spec: Any, output: Any, input_range: tuple[float, float] | None, run: Callable[[Array], Array]) -> Runner:
+def _tflite_runner(
+    path: Path,
+    name: str,
+    spec: Any,
+    output: Any,
+    input_range: tuple[float, float] | None,
+    run: Callable[[Array], Array],
+) -> Runner:
     shape = tuple(int(side) for side in spec["shape"])
     resolution = _resolution(path, shape, channels_first=False, output_rank=len(output["shape"]))
     dtype = _known(path, np.dtype(spec["dtype"]).name)
@@ -186,7 +201,7 @@ def _tflite_runner(path: Path, name: str, spec: Any, output: Any, input_range: t
 
 
 def _tflite_bytes(path: Path) -> bytes:
-    """The file's bytes; refused when they are no whole flatbuffer, as the runtimes' C++ would crash on some of those."""
+    """The file's bytes; refused when they are no whole flatbuffer, as the runtimes may crash on some of those."""
     from export.read_tflite import read_tflite
 
     content = path.read_bytes()
@@ -198,7 +213,10 @@ def _resolution(path: Path, shape: tuple[int, ...], channels_first: bool, output
     sides = shape[2:] if channels_first else shape[1:3]
     channels = (shape[1] if channels_first else shape[3]) if len(shape) == 4 else 0
     if len(shape) != 4 or channels != 3 or sides[0] != sides[1] or output_rank != 2:
-        raise ExportError(f"{path.name} is no image classifier known here: input {shape}, output of rank {output_rank}; wanted a square RGB image and a row of scores")
+        raise ExportError(
+            f"{path.name} is no image classifier known here: input {shape}, "
+            f"output of rank {output_rank}; wanted a square RGB image and a row of scores"
+        )
     return sides[0]
 
 
@@ -213,7 +231,7 @@ class _quiet_stderr:  # noqa: N801
 
     def __enter__(self) -> None:
         self._saved = os.dup(2)
-        self._sink = tempfile.TemporaryFile()  # noqa: SIM115
+        self._sink = tempfile.TemporaryFile()
         os.dup2(self._sink.fileno(), 2)
 
     def __exit__(self, *_: object) -> None:

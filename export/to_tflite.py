@@ -118,7 +118,9 @@ class _TfliteWriter:
 
     def _operator(self, node: Node) -> None:
         if node.op not in _WRITABLE:
-            raise ExportError(f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_WRITABLE))}")
+            raise ExportError(
+                f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_WRITABLE))}"
+            )
         operator = self._schema.OperatorT()
         operator.opcodeIndex = self._code(node.op)
         operator.inputs = [self._tensor(name) for name in node.inputs]

@@ -147,7 +147,9 @@ class SearchSpace:
         ops = [_conv("stem", x, self.stem_channels, kernel=3)]
         for s, (stage, blocks) in enumerate(zip(self.stages, arch.stages, strict=True)):
             for b, block in enumerate(blocks):
-                ops += _inverted_residual(f"stage{s}.{b}", ops[-1].output, stage, block, stride=stage.stride if b == 0 else 1)
+                ops += _inverted_residual(
+                    f"stage{s}.{b}", ops[-1].output, stage, block, stride=stage.stride if b == 0 else 1
+                )
         ops.append(_conv("head", ops[-1].output, self.head_channels))
         pooled = TensorSpec("pool", (1, 1, 1, self.head_channels))
         hw = ops[-1].output.shape[1]
@@ -155,7 +157,15 @@ class SearchSpace:
         logits = TensorSpec("logits", (1, self.num_classes))
         n = self.num_classes
         ops.append(
-            OpSpec("fully_connected", "FULLY_CONNECTED", (pooled,), logits, weights=n * self.head_channels, biases=n, channel_scales=n)
+            OpSpec(
+                "fully_connected",
+                "FULLY_CONNECTED",
+                (pooled,),
+                logits,
+                weights=n * self.head_channels,
+                biases=n,
+                channel_scales=n,
+            )
         )
         return tuple(ops)
 

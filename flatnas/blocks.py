@@ -13,13 +13,20 @@ from torch.nn import functional
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TF-SAME padding (before, after) of one axis: the output has ceil(size / stride) entries, the odd pad goes after."""
+    """TF-SAME padding (before, after) of one axis, for ceil(size / stride) outputs; the odd pad goes after."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 def conv_bn(
-    size: int, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, *, depthwise: bool = False, relu6: bool = True
+    size: int,
+    channels_in: int,
+    channels_out: int,
+    kernel: int = 1,
+    stride: int = 1,
+    *,
+    depthwise: bool = False,
+    relu6: bool = True,
 ) -> nn.Sequential:
     """Convolution with TF-SAME padding for a square input of `size`, batch norm, and ReLU6 unless it is linear."""
     before, after = same_padding(size, kernel, stride)
@@ -48,14 +55,23 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, channels_out, ceil(H / stride), ceil(W / stride))."""
-        y = self.project(self.depthwise(self.expand(x)))
+        y: Tensor = self.project(self.depthwise(self.expand(x)))
         return x + y if self.residual else y
 
 
 class ElasticConvBN(nn.Module):
     """A convolution and batch norm of which any leading channels and any centred kernel can be used."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int = 1, stride: int = 1, *, depthwise: bool = False, relu6: bool = True) -> None:
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int = 1,
+        stride: int = 1,
+        *,
+        depthwise: bool = False,
+        relu6: bool = True,
+    ) -> None:
         super().__init__()
         self.stride, self.depthwise, self.relu6 = stride, depthwise, relu6
         self.weight = nn.Parameter(torch.empty(channels_out, 1 if depthwise else channels_in, kernel, kernel))
@@ -107,7 +123,7 @@ class ElasticInvertedResidual(nn.Module):
     def forward(self, x: Tensor, kernel: int, expand: int) -> Tensor:
         """(B, C, H, W) through the block of the given kernel and expansion."""
         expanded = x.shape[1] * expand
-        y = self.depthwise(self.expand(x, expanded), expanded, kernel)
+        y: Tensor = self.depthwise(self.expand(x, expanded), expanded, kernel)
         y = self.project(y, self.channels_out)
         return x + y if self.residual else y
 

@@ -59,7 +59,9 @@ def common_noise(supernet: Supernet, draws: int, seed: int) -> list[Supernet]:
     return [noise_like(supernet, seed * 1000 + draw) for draw in range(draws)]
 
 
-def accuracy_change(module: nn.Module, perturbations: Iterable[Perturb], images: Images, resolution: int) -> list[float]:
+def accuracy_change(
+    module: nn.Module, perturbations: Iterable[Perturb], images: Images, resolution: int
+) -> list[float]:
     """|acc(theta) - acc(theta')| for each perturbation, as fractions; the terms of R."""
 
     def accuracy(net: nn.Module) -> float:

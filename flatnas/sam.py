@@ -1,7 +1,7 @@
 """Sharpness-aware minimization: the gradient at the worst point nearby instead of the one here.
 
-    SAM   eps = rho * g / ||g||                   Foret et al. 2020, arXiv 2010.01412, eq. 2
-    ASAM  eps = rho * T^2 g / ||T g||, T = |w| + eta  Kwon et al. 2021, arXiv 2102.11600, eq. 8
+SAM   eps = rho * g / ||g||                   Foret et al. 2020, arXiv 2010.01412, eq. 2
+ASAM  eps = rho * T^2 g / ||T g||, T = |w| + eta  Kwon et al. 2021, arXiv 2102.11600, eq. 8
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def perturbed(parameters: Sequence[nn.Parameter], rho: float, *, adaptive: bool)
         directions = [t * g for t, g in zip(scales, scaled, strict=True)] if adaptive else scaled
         steps = [d * (rho / norm) for d in directions]
         originals = [p.clone() for p in moved]
-        torch._foreach_add_(moved, steps)
+        torch._foreach_add_(tuple(moved), steps)
     for p in moved:
         p.grad = None
     try:

@@ -62,7 +62,16 @@ Evaluate = Callable[[Arch, Footprint], Evaluation]
 
 
 def search(
-    space: SearchSpace, cost: Cost, constraints: Constraints, evaluate: Evaluate, *, evaluations: int, population: int, alpha: float, macs_budget: float, seed: int
+    space: SearchSpace,
+    cost: Cost,
+    constraints: Constraints,
+    evaluate: Evaluate,
+    *,
+    evaluations: int,
+    population: int,
+    alpha: float,
+    macs_budget: float,
+    seed: int,
 ) -> Iterator[Generation]:
     """Search until at least `evaluations` subnets were evaluated; yields after each generation.
 
@@ -155,7 +164,9 @@ def _rescore(population: Any, space: SearchSpace, done: dict[Arch, Evaluation], 
     population.set("F", _objectives([space.decode(code) for code in population.get("X")], done, alpha))
 
 
-def _initial_population(space: SearchSpace, cost: Cost, constraints: Constraints, size: int, seed: int) -> npt.NDArray[np.int64]:
+def _initial_population(
+    space: SearchSpace, cost: Cost, constraints: Constraints, size: int, seed: int
+) -> npt.NDArray[np.int64]:
     """The smallest subnet and feasible random ones, shape (size, n_genes); infeasible ones fill up a tiny space."""
     rng = np.random.default_rng([seed, 3])
     feasible, rest = {space.smallest: None}, dict[Arch, None]()
@@ -181,7 +192,9 @@ def _nsga2(space: SearchSpace, initial: npt.NDArray[np.int64], seed: int) -> Any
     class ResetMutation(Mutation):  # type: ignore[misc]
         """Each gene, with probability 1 / n, takes any of its values: every one is reachable in one step."""
 
-        def _do(self, problem: Any, X: npt.NDArray[np.int64], *args: Any, random_state: Any = None, **kwargs: Any) -> npt.NDArray[np.int64]:
+        def _do(
+            self, problem: Any, X: npt.NDArray[np.int64], *args: Any, random_state: Any = None, **kwargs: Any
+        ) -> npt.NDArray[np.int64]:
             hit = random_state.random(X.shape) < 1 / X.shape[1]
             return np.where(hit, random_state.integers(0, sizes, X.shape), X)
 

@@ -56,7 +56,9 @@ class Supernet(nn.Module):
             blocks = []
             for b in range(max(stage.depths)):
                 stride = stage.stride if b == 0 else 1
-                blocks.append(ElasticInvertedResidual(channels, stage.channels, max(stage.kernels), max(stage.expands), stride))
+                blocks.append(
+                    ElasticInvertedResidual(channels, stage.channels, max(stage.kernels), max(stage.expands), stride)
+                )
                 channels = stage.channels
             stages.append(nn.ModuleList(blocks))
         self.stages = nn.ModuleList(stages)

@@ -49,7 +49,12 @@ def sandwich_loss(supernet: Supernet, seed: int) -> Loss:
 
 
 def train_supernet(
-    supernet: Supernet, data: Dataset, recipe: Recipe, *, checkpoint: Path | None = None, progress: Progress | None = None
+    supernet: Supernet,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Train in place on the training images; see `flatnas.train.train` for resuming and errors."""
     train(supernet, data.train, sandwich_loss(supernet, recipe.seed), recipe, checkpoint=checkpoint, progress=progress)
@@ -137,11 +142,20 @@ def main() -> None:
 def _card(supernet: Supernet, data: Dataset, recipe: Recipe, path: Path, seconds: float) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     space = supernet.space
-    archs = {"smallest": space.smallest, "largest": space.largest, **{f"random {i}": space.sample(rng) for i in range(4)}}
+    archs = {
+        "smallest": space.smallest,
+        "largest": space.largest,
+        **{f"random {i}": space.sample(rng) for i in range(4)},
+    }
     return {
         "space": space.name,
         "recipe": asdict(recipe),
-        "data": {"name": data.name, "sha256": data.content_sha256, "train": len(data.train), "licence": "CIFAR-10 states none"},
+        "data": {
+            "name": data.name,
+            "sha256": data.content_sha256,
+            "train": len(data.train),
+            "licence": "CIFAR-10 states none",
+        },
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "parameters": sum(p.numel() for p in supernet.parameters()),
         "seconds": round(seconds),

@@ -10,6 +10,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ log = logging.getLogger(__name__)
 
 Loss = Callable[[Pixels, Tensor, int], Tensor]  # augmented pixels (B, H, W, 3), labels (B,), step -> scalar
 Progress = Callable[[int, int, float], None]  # step, steps, loss
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def shift_and_mirror(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generat
     n, h, w, _ = pixels_nhwc.shape
     s = recipe.shift
     padded = np.pad(pixels_nhwc, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
-    rows = rng.integers(0, 2 * s + 1, n)[:, None] + np.arange(h)
-    columns = rng.integers(0, 2 * s + 1, n)[:, None] + np.arange(w)
+    rows = rng.integers(0, 2 * s + 1, (n, 1)) + np.arange(h)
+    columns = rng.integers(0, 2 * s + 1, (n, 1)) + np.arange(w)
     if recipe.mirror:
         flipped = rng.random(n) < 0.5
         columns[flipped] = columns[flipped, ::-1]
@@ -78,7 +78,13 @@ def shift_and_mirror(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generat
 
 
 def train(
-    module: nn.Module, images: Images, loss: Loss, recipe: Recipe, *, checkpoint: Path | None = None, progress: Progress | None = None
+    module: nn.Module,
+    images: Images,
+    loss: Loss,
+    recipe: Recipe,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Train `module` in place; with a checkpoint file, go on where an earlier call stopped.
 
@@ -101,7 +107,7 @@ def train(
             group["lr"] = recipe.learning_rate * _schedule(step / steps)
         optimizer.zero_grad(set_to_none=True)
         rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
-        value = float(sam_backward(module, lambda p=pixels, t=labels, s=step: loss(p, t, s), rho, adaptive=recipe.adaptive))  # type: ignore[misc]
+        value = float(sam_backward(module, partial(loss, pixels, labels, step), rho, adaptive=recipe.adaptive))
         if not math.isfinite(value):
             raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}; lower the learning rate")
         optimizer.step()
@@ -174,9 +180,9 @@ def _save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.SGD, 
         if momentum is not None:
             tensors[f"momentum.{name}"] = momentum.contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".tmp")
-    save_file(tensors, partial, metadata={"step": str(step), "recipe": repr(recipe)})
-    partial.replace(path)
+    unfinished = path.with_suffix(".tmp")
+    save_file(tensors, unfinished, metadata={"step": str(step), "recipe": repr(recipe)})
+    unfinished.replace(path)
 
 
 def _load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.SGD, recipe: Recipe) -> int:

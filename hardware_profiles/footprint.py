@@ -1,9 +1,9 @@
 """Footprint: what a network costs on a target, from its operators alone; and which budgets it breaks.
 
-    params        weights + biases
-    flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure
-    sram_bytes    the planned arena, and the runtime's own state beside it
-    latency_ms    an interval, see hardware_profiles.latency
+params        weights + biases
+flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure
+sram_bytes    the planned arena, and the runtime's own state beside it
+latency_ms    an interval, see hardware_profiles.latency
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class OpCost:
     peak: bool
 
 
-def footprint(ops: Sequence[OpSpec], profile: HardwareProfile, *, runtime: str | None = None, file_bytes: int | None = None) -> Footprint:
+def footprint(
+    ops: Sequence[OpSpec], profile: HardwareProfile, *, runtime: str | None = None, file_bytes: int | None = None
+) -> Footprint:
     """The cost of a network on a target.
 
     Args:

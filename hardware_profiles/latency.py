@@ -50,7 +50,8 @@ CYCLES: Mapping[str, CoreCycles] = {
         depthwise=Interval(8, 12, 20),
         fully_connected=Interval(6, 8, 12),
         element=Interval(15, 30, 60),
-        source="MLPerf Tiny v1.2, NUCLEO-G0B1RE: 7.79 cycles per MAC; depthwise and elements: no publication, 1.5x of it",
+        source="MLPerf Tiny v1.2, NUCLEO-G0B1RE: 7.79 cycles per MAC; "
+        "depthwise and elements: no publication, 1.5x of it",
     ),
     "cortex-m4": CoreCycles(
         conv=Interval(1.6, 2.6, 3.8),
@@ -58,7 +59,8 @@ CYCLES: Mapping[str, CoreCycles] = {
         depthwise=Interval(3.2, 6.5, 11),
         fully_connected=Interval(1.6, 2.6, 3.8),
         element=Interval(5, 10, 20),
-        source="MLPerf Tiny v1.0 to v1.2, NUCLEO-L4R5ZI: 1.59 (X-CUBE-AI) to 3.74 (microTVM with CMSIS-NN); depthwise as on Cortex-M7, scaled",
+        source="MLPerf Tiny v1.0 to v1.2, NUCLEO-L4R5ZI: 1.59 (X-CUBE-AI) to 3.74 (microTVM with CMSIS-NN); "
+        "depthwise as on Cortex-M7, scaled",
     ),
     "cortex-m7": CoreCycles(
         conv=Interval(0.9, 1.6, 2.6),
@@ -66,7 +68,8 @@ CYCLES: Mapping[str, CoreCycles] = {
         depthwise=Interval(2.0, 4.6, 8.0),
         fully_connected=Interval(0.9, 1.6, 2.6),
         element=Interval(4, 8, 16),
-        source="MLPerf Tiny v1.1 and v1.2, NUCLEO-H7A3ZI-Q and DISCO-F746NG: 0.91 to 1.89; depthwise-separable nets 1.8 to 4.6 (TinyEngine)",
+        source="MLPerf Tiny v1.1 and v1.2, NUCLEO-H7A3ZI-Q and DISCO-F746NG: 0.91 to 1.89; "
+        "depthwise-separable nets 1.8 to 4.6 (TinyEngine)",
     ),
     "cortex-m55": CoreCycles(
         conv=Interval(0.4, 1.0, 1.3),

@@ -1,4 +1,4 @@
-"""HardwareProfile: what a target offers and what a model may use of it, read from TOML with a source behind each number."""
+"""HardwareProfile: what a target offers and what a model may use of it; TOML, a source behind each number."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def parse_profile(text: str, file: str, overrides: Mapping[str, str]) -> Hardwar
         offered = getattr(profile, resource) - getattr(profile.reserved, resource)
         if getattr(profile.budget, resource) > offered:
             raise ProfileError(
-                f"{file}: budget.{resource} is {getattr(profile.budget, resource):,}, but the board offers {getattr(profile, resource):,} "
+                f"{file}: budget.{resource} is {getattr(profile.budget, resource):,}, "
+                f"but the board offers {getattr(profile, resource):,} "
                 f"less {getattr(profile.reserved, resource):,} reserved: at most {offered:,}"
             )
     return profile
@@ -135,7 +136,9 @@ def _split_sources(raw: Mapping[str, Any], file: str, prefix: str = "") -> tuple
 
 
 def _override(values: dict[str, Any], key: str, value: str) -> None:
-    keys = [f"{part}.{name}" for part, model in (("budget", Budget), ("reserved", Reserved)) for name in model.model_fields]
+    keys = [
+        f"{part}.{name}" for part, model in (("budget", Budget), ("reserved", Reserved)) for name in model.model_fields
+    ]
     keys += ["clock_hz", "flash_bytes", "sram_bytes"]
     if key not in keys:
         raise ProfileError(f"--set: no key '{key}'{_nearest(key, keys)}")
@@ -148,7 +151,8 @@ def _explain(error: ValidationError, file: str) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        model: type[BaseModel] = {"budget": Budget, "reserved": Reserved}.get(str(first["loc"][0]), HardwareProfile)
+        parts: dict[str, type[BaseModel]] = {"budget": Budget, "reserved": Reserved}
+        model = parts.get(str(first["loc"][0]), HardwareProfile)
         known = [k for k in model.model_fields if k != "sources"]
         return f"{file}: unknown key '{key}'{_nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":

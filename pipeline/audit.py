@@ -59,7 +59,12 @@ def choose_images(labels: Ints, limit: int | None, seed: int) -> Ints:
 
 
 def predict_all(
-    models: Mapping[str, Model], images: Images, indices: Ints, corruptions: Sequence[str], progress: Progress, seed: int = 0
+    models: Mapping[str, Model],
+    images: Images,
+    indices: Ints,
+    corruptions: Sequence[str],
+    progress: Progress,
+    seed: int = 0,
 ) -> dict[str, Predictions]:
     """Run every model on the chosen images, clean and under each corruption and severity.
 
@@ -69,7 +74,10 @@ def predict_all(
         corruptions: names in `flatnas.corruptions.CORRUPTIONS`.
         seed: of the corruptions' random numbers.
     """
-    variants: list[tuple[str, int]] = [("clean", 0), *((name, severity) for name in corruptions for severity in SEVERITIES)]
+    variants: list[tuple[str, int]] = [
+        ("clean", 0),
+        *((name, severity) for name in corruptions for severity in SEVERITIES),
+    ]
     clean = images.pixels_nhwc[indices]
     scores: dict[str, list[tuple[Ints, npt.NDArray[np.float32]]]] = {name: [] for name in models}
     for done, (corruption, severity) in enumerate(variants):
@@ -78,7 +86,10 @@ def predict_all(
         for name, model in models.items():
             scores[name].append(_classes(model.classify(resize(pixels, model.resolution))))
     progress(len(variants), len(variants), "")
-    return {name: Predictions(np.stack([c for c, _ in rows]), np.stack([p for _, p in rows])) for name, rows in scores.items()}
+    return {
+        name: Predictions(np.stack([c for c, _ in rows]), np.stack([p for _, p in rows]))
+        for name, rows in scores.items()
+    }
 
 
 def error_rates(predictions: Predictions, labels: Ints) -> npt.NDArray[np.float64]:
@@ -106,7 +117,9 @@ def mce(rates: npt.NDArray[np.float64], corruptions: Sequence[str]) -> float | N
     return float(np.mean([table[name] for name in STANDARD_15]))
 
 
-def paired_delta(model: Predictions, baseline: Predictions, labels: Ints, resamples: int = 2000, seed: int = 0) -> Delta:
+def paired_delta(
+    model: Predictions, baseline: Predictions, labels: Ints, resamples: int = 2000, seed: int = 0
+) -> Delta:
     """Mean corruption error of the model minus the baseline's on the same images; positive is worse.
 
     The interval is a percentile bootstrap over clean images: all variants of one are one cluster.
@@ -120,7 +133,15 @@ def paired_delta(model: Predictions, baseline: Predictions, labels: Ints, resamp
 
 
 def device_arithmetic(
-    device: Model, runner: str, fast: Predictions, images: Images, indices: Ints, corruptions: Sequence[str], count: int, progress: Progress, seed: int = 0
+    device: Model,
+    runner: str,
+    fast: Predictions,
+    images: Images,
+    indices: Ints,
+    corruptions: Sequence[str],
+    count: int,
+    progress: Progress,
+    seed: int = 0,
 ) -> DeviceArithmetic:
     """The device's kernels on a stratified subset of the corrupted images that `fast` has seen.
 

@@ -1,7 +1,7 @@
 """The command line: parse, call, print, exit code.
 
-Exit codes: 0 done and every gate passed; 1 a gate, the budget or a proof failed; 2 wrong use or unusable input, one line
-on stderr; 130 interrupted.
+Exit codes: 0 done and every gate passed; 1 a gate, the budget or a proof failed; 2 wrong use or unusable input, one
+line on stderr; 130 interrupted.
 """
 
 from __future__ import annotations

@@ -11,7 +11,9 @@ MAX_ACCURACY_LOSS = 0.01  # of int8 against float
 MAX_DELTA = 0.02  # upper end of the interval of int8's corruption error minus float's
 
 
-def run_gates(violations: Sequence[Violation], accuracy: Accuracy, robustness: Robustness, parity: Sequence[ParityRecord]) -> list[Gate]:
+def run_gates(
+    violations: Sequence[Violation], accuracy: Accuracy, robustness: Robustness, parity: Sequence[ParityRecord]
+) -> list[Gate]:
     """The gates of `pipeline run`."""
     loss = accuracy.float - accuracy.tflite_int8
     beyond = sum(row.max_abs_lsb > row.bound_lsb for row in parity)

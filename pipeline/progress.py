@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-Advance = Callable[[int, int | None, str], None]  # done, total, a short note
-
 _LINE_SECONDS = 10.0  # between two lines of one step where there is no terminal
+
+
+class Advance(Protocol):
+    """Told how far a long step has come."""
+
+    def __call__(self, done: int, total: int | None, note: str = "") -> None:
+        """So many of so many are done; the note is a word or two."""
 
 
 class Reporter:
@@ -42,10 +48,20 @@ class Reporter:
     def track(self, what: str) -> Iterator[Advance]:
         """Progress of one long step: call the value with (done, total, note) as often as you like."""
         if self.console.is_terminal:
-            columns = (TextColumn("    {task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+            columns = (
+                TextColumn("    {task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+            )
             with Progress(*columns, console=self.console, transient=True) as bars:
                 task = bars.add_task(what, total=None, note="")
-                yield lambda done, total, note="": bars.update(task, completed=done, total=total, note=note)
+
+                def update(done: int, total: int | None, note: str = "") -> None:
+                    bars.update(task, completed=done, total=total, note=note)
+
+                yield update
             return
         last = time.monotonic()
 

@@ -6,11 +6,22 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-_PACKAGES = ("flatnas-deploy", "torch", "numpy", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro", "pymoo", "opencv-python-headless", "scipy")
+_PACKAGES = (
+    "flatnas-deploy",
+    "torch",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "tflite-micro",
+    "pymoo",
+    "opencv-python-headless",
+    "scipy",
+)
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of the packages that compute results, and the number of cores; missing packages are left out."""
+    """Versions of Python and of the packages that compute results, where installed; and the number of cores."""
     found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
     for package in _PACKAGES:
         try:

@@ -32,7 +32,7 @@ class StageContext:
 
     Attributes:
         directory: the run directory; a stage reads and writes only the files it declares.
-        work: a directory of this stage and key for checkpoints; it outlives a kill, and is removed when the stage is done.
+        work: a directory of this stage and key for checkpoints; outlives a kill, removed when the stage is done.
         data: the data set, its three parts.
         report: progress for people.
     """
@@ -92,7 +92,12 @@ class StageRecord:
 
 
 def run_stages(
-    stages: Sequence[Stage], directory: Path, config: RunConfig, profile: HardwareProfile, data: Dataset, report: Reporter
+    stages: Sequence[Stage],
+    directory: Path,
+    config: RunConfig,
+    profile: HardwareProfile,
+    data: Dataset,
+    report: Reporter,
 ) -> bool:
     """Bring a run directory up to date.
 
@@ -136,7 +141,9 @@ def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord
         probe = directory / WORK
         probe.mkdir(exist_ok=True)
     except OSError as error:
-        raise PipelineError(f"can't write to {directory}: {error.strerror}; name another directory with --out") from error
+        raise PipelineError(
+            f"can't write to {directory}: {error.strerror}; name another directory with --out"
+        ) from error
     path = directory / "run.json"
     if not path.exists():
         if any(p.name != WORK for p in directory.iterdir()):
@@ -145,7 +152,10 @@ def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord
     saved = read_json(path)
     for name, value in identity.items():
         if saved["identity"][name] != value:
-            raise PipelineError(f"{directory} holds a run of {name} '{saved['identity'][name]}', not '{value}'; name another directory with --out")
+            raise PipelineError(
+                f"{directory} holds a run of {name} '{saved['identity'][name]}', not '{value}'; "
+                "name another directory with --out"
+            )
     records = {}
     for entry in saved["stages"]:
         outputs = tuple(Artifact(**a) for a in entry["outputs"])
@@ -161,12 +171,23 @@ def _key(stage: Stage, config: RunConfig, profile: HardwareProfile, data: Datase
 
 def _save(directory: Path, identity: Mapping[str, str], config: RunConfig, records: Mapping[str, StageRecord]) -> None:
     stages = [
-        {"name": r.name, "key": r.key, "seconds": r.seconds, "outputs": [{"path": a.path, "sha256": a.sha256} for a in r.outputs]}
+        {
+            "name": r.name,
+            "key": r.key,
+            "seconds": r.seconds,
+            "outputs": [{"path": a.path, "sha256": a.sha256} for a in r.outputs],
+        }
         for r in records.values()
     ]
     from pipeline.provenance import versions
 
     write_json(
         directory / "run.json",
-        {"identity": dict(identity), "config": config.model_dump(), "seed": config.seed, "versions": versions(), "stages": stages},
+        {
+            "identity": dict(identity),
+            "config": config.model_dump(),
+            "seed": config.seed,
+            "versions": versions(),
+            "stages": stages,
+        },
     )

@@ -23,15 +23,23 @@ _SHARE = click.FloatRange(0, 1)
 @options.dataset
 @options.data_dir
 @click.option("--limit", type=click.IntRange(min=1), help="Audit a stratified subset of so many test images.")
-@click.option("--runner", type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm"]), help="Runtime of MODEL.")
-@click.option("--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What pixels 0 and 255 are to a float MODEL.")
+@click.option(
+    "--runner", type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm"]), help="Runtime of MODEL."
+)
+@click.option(
+    "--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What pixels 0 and 255 are to a float MODEL."
+)
 @click.option("--baseline-input-range", nargs=2, type=float, metavar="LOW HIGH", help="Likewise for the baseline.")
 @options.seed
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to a file; - for stdout.")
 @click.option("--max-mce", type=_SHARE, help="Gate: fail above this mCE.")
-@click.option("--max-delta", type=float, help="Gate: fail where the interval of the delta to the baseline ends above this.")
+@click.option(
+    "--max-delta", type=float, help="Gate: fail where the interval of the delta to the baseline ends above this."
+)
 @click.option("--min-accuracy", type=_SHARE, help="Gate: fail below this clean accuracy.")
-@click.option("--max-error", multiple=True, metavar="NAME=X", help="Gate: fail above this mean error under one corruption.")
+@click.option(
+    "--max-error", multiple=True, metavar="NAME=X", help="Gate: fail above this mean error under one corruption."
+)
 def audit(
     model: Path,
     baseline: Path | None,
@@ -57,7 +65,9 @@ def audit(
     limits = _error_limits(max_error, corruptions)
     if max_mce is not None and not set(STANDARD_15) <= set(corruptions):
         lacking = ", ".join(name for name in STANDARD_15 if name not in corruptions)
-        raise PipelineError(f"--max-mce needs all 15 corruptions, and these are not built yet: {lacking}; use --max-error NAME=X")
+        raise PipelineError(
+            f"--max-mce needs all 15 corruptions, and these are not built yet: {lacking}; use --max-error NAME=X"
+        )
     if max_delta is not None and baseline is None:
         raise PipelineError("--max-delta compares with a baseline: name one with --baseline MODEL")
     runners = {"model": load_runner(model, cast("Kind | None", runner), input_range=input_range)}
@@ -94,26 +104,51 @@ def _error_limits(pairs: tuple[str, ...], corruptions: list[str]) -> dict[str, f
 
 
 def _measure(
-    runners: dict[str, Runner], corruptions: list[str], dataset: str, data_dir: Path | None, limit: int | None, seed: int
+    runners: dict[str, Runner],
+    corruptions: list[str],
+    dataset: str,
+    data_dir: Path | None,
+    limit: int | None,
+    seed: int,
 ) -> tuple[dict[str, Any], Delta | None]:
     """(the contract's JSON without gates, the paired difference when there is a baseline)."""
     from flatnas.datasets import load_dataset
-    from pipeline.audit import Model, by_corruption, choose_images, error_rates, mce, mean_error, paired_delta, predict_all
+    from pipeline.audit import (
+        Model,
+        by_corruption,
+        choose_images,
+        error_rates,
+        mce,
+        mean_error,
+        paired_delta,
+        predict_all,
+    )
     from pipeline.progress import Reporter
 
     data = load_dataset(dataset, data_dir)
     models = {name: Model(r.classify, r.resolution) for name, r in runners.items()}
     for name, m in models.items():
-        classes = m.classify(data.test.pixels_nhwc[:1].repeat(1, axis=0)).shape[1] if m.resolution == data.test.pixels_nhwc.shape[1] else None
+        classes = (
+            m.classify(data.test.pixels_nhwc[:1].repeat(1, axis=0)).shape[1]
+            if m.resolution == data.test.pixels_nhwc.shape[1]
+            else None
+        )
         if classes is not None and classes != len(data.class_names):
-            raise PipelineError(f"the {name} has {classes} classes, and {dataset} has {len(data.class_names)}; audit it on the data it was made for")
+            raise PipelineError(
+                f"the {name} has {classes} classes, and {dataset} has {len(data.class_names)}; "
+                "audit it on the data it was made for"
+            )
     indices = choose_images(data.test.labels, limit, seed)
     labels = data.test.labels[indices]
     with Reporter().track("auditing") as advance:
         predictions = predict_all(models, data.test, indices, corruptions, advance, seed)
     rates = {name: error_rates(p, labels) for name, p in predictions.items()}
     tables = {name: by_corruption(r, corruptions) for name, r in rates.items()}
-    delta = paired_delta(predictions["model"], predictions["baseline"], labels, seed=seed) if "baseline" in predictions else None
+    delta = (
+        paired_delta(predictions["model"], predictions["baseline"], labels, seed=seed)
+        if "baseline" in predictions
+        else None
+    )
     robustness: dict[str, Any] = {
         "source": "generated",
         "images": len(indices),
@@ -146,7 +181,9 @@ def _show(result: dict[str, Any], gates: list[Gate], model: Path, baseline: Path
         )
     )
     for gate in gates:
-        console.print(f"{'[green]✓' if gate.passed else '[red]✗'}[/] {gate.name}: {gate.value:.4f}, limit {gate.limit:g}")
+        console.print(
+            f"{'[green]✓' if gate.passed else '[red]✗'}[/] {gate.name}: {gate.value:.4f}, limit {gate.limit:g}"
+        )
 
 
 def _write(result: dict[str, Any], json_file: Path | None) -> None:

@@ -37,5 +37,8 @@ def verify_data(dataset: str, data_dir: Path | None) -> None:
     from flatnas.datasets import load_dataset
 
     found = load_dataset(dataset, data_dir)
-    click.echo(f"{found.name}: {len(found.train):,} training, {len(found.val):,} validation, {len(found.test):,} test images of {len(found.class_names)} classes")
+    click.echo(
+        f"{found.name}: {len(found.train):,} training, {len(found.val):,} validation, "
+        f"{len(found.test):,} test images of {len(found.class_names)} classes"
+    )
     click.echo(f"sha256 {found.content_sha256}")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.command()
 @options.model
 @options.target
-@click.option("--runtime", type=click.Choice(["tflm", "litert"]), help="Whose costs to count; the target's own by default.")
+@click.option(
+    "--runtime", type=click.Choice(["tflm", "litert"]), help="Whose costs to count; the target's own by default."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
 def fit(model: Path, targets: str, runtime: str | None, as_json: bool) -> int:
     """Say whether MODEL (TFLite or ONNX) fits TARGET; 'all' tries every target."""

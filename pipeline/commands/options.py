@@ -8,9 +8,25 @@ import click
 
 from pipeline.config import PipelineError
 
-target = click.option("--target", "targets", required=True, metavar="NAME[,NAME…]", help="Hardware profiles; 'pipeline targets' lists them.")
-dataset = click.option("--dataset", default="cifar10", show_default=True, metavar="cifar10|digits|PATH", help="Data set, or a folder with one folder of images per class.")
-data_dir = click.option("--data-dir", type=click.Path(path_type=Path), help="Where CIFAR-10 lies; else PIPELINE_DATA, else the user's cache.")
+target = click.option(
+    "--target",
+    "targets",
+    required=True,
+    metavar="NAME[,NAME…]",
+    help="Hardware profiles; 'pipeline targets' lists them.",
+)
+dataset = click.option(
+    "--dataset",
+    default="cifar10",
+    show_default=True,
+    metavar="cifar10|digits|PATH",
+    help="Data set, or a folder with one folder of images per class.",
+)
+data_dir = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Where CIFAR-10 lies; else PIPELINE_DATA, else the user's cache.",
+)
 offline = click.option("--offline", is_flag=True, help="Never download anything.")
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 model = click.argument("model", type=click.Path(path_type=Path))

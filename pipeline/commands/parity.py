@@ -12,7 +12,9 @@ from pipeline.commands import options
 @click.command()
 @options.model
 @click.option("--onnx", "int8_onnx", type=click.Path(path_type=Path), help="The QDQ ONNX of the same model.")
-@click.option("--images", default=100, show_default=True, type=click.IntRange(min=1), help="Seeded random inputs to compare on.")
+@click.option(
+    "--images", default=100, show_default=True, type=click.IntRange(min=1), help="Seeded random inputs to compare on."
+)
 @options.seed
 def parity(model: Path, int8_onnx: Path | None, images: int, seed: int) -> int:
     """Run the int8 TFLite MODEL on every runtime and compare outputs with LiteRT's reference kernels."""
@@ -31,7 +33,14 @@ def parity(model: Path, int8_onnx: Path | None, images: int, seed: int) -> int:
     table = Table("runtime", "inputs", "inputs that differ", "largest difference (LSB)", "allowed", "same class")
     for row in rows:
         style = None if row.holds else "red"
-        cells = (row.runner, str(row.n), str(row.mismatches), str(row.max_abs_lsb), str(row.bound_lsb), f"{row.top1_agreement:.1%}")
+        cells = (
+            row.runner,
+            str(row.n),
+            str(row.mismatches),
+            str(row.max_abs_lsb),
+            str(row.bound_lsb),
+            f"{row.top1_agreement:.1%}",
+        )
         table.add_row(*cells, style=style)
     Console().print(table)
     return 0 if all(row.holds for row in rows) else 1

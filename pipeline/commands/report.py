@@ -20,5 +20,5 @@ def report(directory: Path) -> int:
 
     options.existing_run(directory)
     found = read_report(directory)
-    Console().print(summary(found, str(directory)))
+    Console().print(summary(found, directory))
     return 0 if found.passed else 1

@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 @options.dataset
 @options.data_dir
 @options.offline
-@click.option("--preset", type=click.Choice(["quick", "standard", "full"]), default="standard", show_default=True, help="How much work; see the README's table.")
+@click.option(
+    "--preset",
+    type=click.Choice(["quick", "standard", "full"]),
+    default="standard",
+    show_default=True,
+    help="How much work; see the README's table.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory; runs/<data set>/<target> by default.")
 @options.seed
 @click.option(
@@ -32,7 +38,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which of the subnets that fit to deploy.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a number of the profile, e.g. budget.sram_bytes=64KiB.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a number of the profile, e.g. budget.sram_bytes=64KiB.",
+)
 def run(
     targets: str,
     dataset: str,
@@ -55,13 +67,20 @@ def run(
     values = options.key_values(overrides, "--set")
     profiles = {name: load_profile(name, values) for name in names}
     if missing := [package for package in ("torch", "pymoo", "safetensors") if find_spec(package) is None]:
-        raise PipelineError(f"'pipeline run' trains, and needs {', '.join(missing)}: pip install 'flatnas-deploy[train]'")
+        raise PipelineError(
+            f"'pipeline run' trains, and needs {', '.join(missing)}: pip install 'flatnas-deploy[train]'"
+        )
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, reporter)
     codes = []
     for name, profile in profiles.items():
         config = RunConfig(
-            target=name, dataset=dataset, preset=cast(PresetName, preset), seed=seed, select=cast(SelectName, select), overrides=values
+            target=name,
+            dataset=dataset,
+            preset=cast(PresetName, preset),
+            seed=seed,
+            select=cast(SelectName, select),
+            overrides=values,
         )
         base = out or Path("runs") / Path(dataset).name
         directory = base if out and len(names) == 1 else base / name
@@ -103,7 +122,7 @@ def _run_target(config: RunConfig, profile: object, data: Dataset, directory: Pa
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
     run_stages(STAGES, directory, config, profile, data, reporter)
     report = read_report(directory)
-    reporter.console.print(summary(report, str(directory)))
+    reporter.console.print(summary(report, directory))
     return 0 if report.passed else 1
 
 
@@ -116,4 +135,6 @@ def read_report(directory: Path) -> RunReport:
     try:
         return RunReport.model_validate_json((directory / "report.json").read_bytes())
     except (OSError, ValidationError) as error:
-        raise PipelineError(f"{directory} has no readable report.json; finish the run by calling 'pipeline run' again") from error
+        raise PipelineError(
+            f"{directory} has no readable report.json; finish the run by calling 'pipeline run' again"
+        ) from error

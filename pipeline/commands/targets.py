@@ -22,7 +22,18 @@ def targets(name: str | None, as_json: bool) -> None:
         click.echo(json.dumps([p.model_dump() for p in profiles], indent=1))
         return
     if name is None:
-        table = Table("target", "core", "clock MHz", "flash", "SRAM", "params", "MACs", "flash budget", "SRAM budget", "latency ms")
+        table = Table(
+            "target",
+            "core",
+            "clock MHz",
+            "flash",
+            "SRAM",
+            "params",
+            "MACs",
+            "flash budget",
+            "SRAM budget",
+            "latency ms",
+        )
         for p in profiles:
             b = p.budget
             numbers = (p.flash_bytes, p.sram_bytes, b.params, b.macs, b.flash_bytes, b.sram_bytes)

@@ -48,7 +48,9 @@ def _run(context: StageContext) -> None:
     if context.profile.kind == "mcu":
         tflm = model(load_runner(context.path(_INT8), "tflm"))
         with context.report.track("the device's arithmetic") as advance:
-            device = device_arithmetic(tflm, "tflm", predictions["int8"], test, indices, corruptions, counts.device_images, advance)
+            device = device_arithmetic(
+                tflm, "tflm", predictions["int8"], test, indices, corruptions, counts.device_images, advance
+            )
     rates = {name: error_rates(p, labels) for name, p in predictions.items()}
     tables = {name: by_corruption(r, corruptions) for name, r in rates.items()}
     robustness = Robustness(
@@ -66,17 +68,24 @@ def _run(context: StageContext) -> None:
         onnx=float(np.mean(onnx_classes == labels)),
         tflite_int8=1 - float(rates["int8"][0]),
     )
-    arrays = {"indices": indices, "labels": labels, "corruptions": np.array(corruptions)}
+    arrays: dict[str, Any] = {"indices": indices, "labels": labels, "corruptions": np.array(corruptions)}
     for name, p in predictions.items():
         arrays |= {f"{name}_classes": p.classes.astype(np.int16), f"{name}_confidence": p.confidence.astype(np.float16)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(context.path("audit/predictions.npz"), buffer.getvalue())
-    write_json(context.path("audit/audit.json"), {"accuracy": accuracy.model_dump(), "robustness": robustness.model_dump()})
+    write_json(
+        context.path("audit/audit.json"), {"accuracy": accuracy.model_dump(), "robustness": robustness.model_dump()}
+    )
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {"seed": config.seed, "images": config.counts.audit_images, "device_images": config.counts.device_images, "kind": profile.kind}
+    return {
+        "seed": config.seed,
+        "images": config.counts.audit_images,
+        "device_images": config.counts.device_images,
+        "kind": profile.kind,
+    }
 
 
 STAGE = Stage(

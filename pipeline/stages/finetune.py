@@ -25,7 +25,12 @@ def _run(context: StageContext) -> None:
     images = context.data.train
     recalibrate(net, images.pixels_nhwc[: context.counts.recalibration_images], arch.resolution)
     recipe = Recipe(
-        epochs=context.counts.finetune_epochs, learning_rate=0.02, seed=context.config.seed, rho=0.05, mirror=context.data.mirrors, shift=context.data.shift
+        epochs=context.counts.finetune_epochs,
+        learning_rate=0.02,
+        seed=context.config.seed,
+        rho=0.05,
+        mirror=context.data.mirrors,
+        shift=context.data.shift,
     )
     with context.report.track("fine-tuning") as advance:
         train(
@@ -37,11 +42,17 @@ def _run(context: StageContext) -> None:
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
     recalibrate(net, images.pixels_nhwc[: 5 * context.counts.recalibration_images], arch.resolution)
-    write_bytes(context.path("model/weights.safetensors"), save({n: t.contiguous() for n, t in net.state_dict().items()}))
+    write_bytes(
+        context.path("model/weights.safetensors"), save({n: t.contiguous() for n, t in net.state_dict().items()})
+    )
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {"seed": config.seed, "epochs": config.counts.finetune_epochs, "recalibration": config.counts.recalibration_images}
+    return {
+        "seed": config.seed,
+        "epochs": config.counts.finetune_epochs,
+        "recalibration": config.counts.recalibration_images,
+    }
 
 
 STAGE = Stage(

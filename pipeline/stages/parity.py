@@ -22,7 +22,9 @@ def _run(context: StageContext) -> None:
     pixels = resize(context.data.val.pixels_nhwc[: context.counts.parity_images], resolution)
     inputs = (pixels.astype(np.int16) - 128).astype(np.int8)
     with context.report.track("comparing runtimes") as advance:
-        rows = parity(context.path("model/model.int8.tflite"), context.path("model/model.int8.onnx"), inputs, progress=advance)
+        rows = parity(
+            context.path("model/model.int8.tflite"), context.path("model/model.int8.onnx"), inputs, progress=advance
+        )
     write_json(context.path("audit/parity.json"), [parity_record(row).model_dump() for row in rows])
 
 

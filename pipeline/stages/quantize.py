@@ -19,11 +19,15 @@ def _run(context: StageContext) -> None:
 
     resolution = read_json(context.path("model/arch.json"))["resolution"]
     images = context.data.train.pixels_nhwc
-    picked = np.random.default_rng([context.config.seed, 7]).permutation(len(images))[: context.counts.calibration_images]
-    pixels = resize(images[np.sort(picked)], resolution)
-    x = (pixels.astype(np.float32).transpose(0, 3, 1, 2) - 128) / 128
+    order = np.random.default_rng([context.config.seed, 7]).permutation(len(images))
+    picked = np.sort(order[: context.counts.calibration_images])
+    pixels = resize(images[picked], resolution)
+    x = ((pixels.transpose(0, 3, 1, 2).astype(np.int16) - 128) / np.float32(128)).astype(np.float32)
     float_onnx = context.path("model/model.float.onnx").read_bytes()
-    write_bytes(context.path("model/model.int8.onnx"), quantize(float_onnx, calibrate(float_onnx, x), input_scale=1 / 128, input_zero_point=0))
+    write_bytes(
+        context.path("model/model.int8.onnx"),
+        quantize(float_onnx, calibrate(float_onnx, x), input_scale=1 / 128),
+    )
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:

@@ -76,10 +76,15 @@ def _report(context: StageContext) -> RunReport:
         accuracy=accuracy,
         robustness=robustness,
         parity=parity,
-        memory=[MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak) for c in op_costs(ops)],
+        memory=[
+            MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
+            for c in op_costs(ops)
+        ],
         gates=gates,
         passed=all(gate.passed for gate in gates),
-        artifacts={a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))},
+        artifacts={
+            a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))
+        },
         stages=[s for s in stages if s.name != "report"],
     )
 
@@ -88,4 +93,6 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     return {"seed": config.seed, "profile": profile.model_dump()}
 
 
-STAGE = Stage("report", needs=_NEEDS, gives=("report.json", "report.html", "MODEL_CARD.md"), settings=_settings, run=_run)
+STAGE = Stage(
+    "report", needs=_NEEDS, gives=("report.json", "report.html", "MODEL_CARD.md"), settings=_settings, run=_run
+)

@@ -13,8 +13,8 @@ from hardware_profiles.footprint import Footprint, excess, footprint, needs
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import InfeasibleBudgetError, RunConfig
-from pipeline.runner import Stage, StageContext
 from pipeline.records import evaluation_record, read_evaluation
+from pipeline.runner import Stage, StageContext
 
 _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
@@ -47,7 +47,9 @@ def _run(context: StageContext) -> None:
             evaluation = journal.known.get(arch) or journal.append(measure(arch, cost))
             done = len(journal.used) + 1
             journal.used.add(arch)
-            advance(done, max(done, counts.evaluations), f"{arch}: error {evaluation.clean_error:.3f}, R {evaluation.r:.3f}")
+            advance(
+                done, max(done, counts.evaluations), f"{arch}: error {evaluation.clean_error:.3f}, R {evaluation.r:.3f}"
+            )
             return evaluation
 
         generations.extend(
@@ -96,7 +98,8 @@ def _check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
     tightest = max(over, key=lambda resource: over[resource])
     if over[tightest] > 0:
         raise InfeasibleBudgetError(
-            f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, {getattr(profile.budget, tightest):,.10g} allowed, "
+            f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, "
+            f"{getattr(profile.budget, tightest):,.10g} allowed, "
             f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}"
         )
 
@@ -108,9 +111,18 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
         "alpha": config.alpha,
         "sigma": config.sigma,
         "budget": profile.budget.model_dump(),
-        "counts": [counts.evaluations, counts.population, counts.error_images, counts.r_images, counts.r_draws, counts.recalibration_images],
+        "counts": [
+            counts.evaluations,
+            counts.population,
+            counts.error_images,
+            counts.r_images,
+            counts.r_draws,
+            counts.recalibration_images,
+        ],
         "cost": [profile.runtime, profile.core, profile.clock_hz],
     }
 
 
-STAGE = Stage("search", needs=("search/supernet.safetensors",), gives=(_EVALUATIONS, _FRONT), settings=_settings, run=_run)
+STAGE = Stage(
+    "search", needs=("search/supernet.safetensors",), gives=(_EVALUATIONS, _FRONT), settings=_settings, run=_run
+)

@@ -25,7 +25,13 @@ def _run(context: StageContext) -> None:
     with as_file(shipped) as path:
         supernet = with_new_head(load_supernet(path), len(context.data.class_names))
     recipe = Recipe(
-        epochs=context.counts.adapt_epochs, learning_rate=0.05, seed=context.config.seed, rho=0.05, batch_size=64, mirror=context.data.mirrors, shift=context.data.shift
+        epochs=context.counts.adapt_epochs,
+        learning_rate=0.05,
+        seed=context.config.seed,
+        rho=0.05,
+        batch_size=64,
+        mirror=context.data.mirrors,
+        shift=context.data.shift,
     )
     with context.report.track("adapting the supernet") as advance:
         train_supernet(

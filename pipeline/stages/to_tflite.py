@@ -1,4 +1,4 @@
-"""TFLite: from the int8 ONNX with its scales taken over exactly; for mobile targets a float file from the float ONNX, too."""
+"""TFLite: from the int8 ONNX with its scales taken over exactly; for mobile targets a float file, too."""
 
 from __future__ import annotations
 

@@ -338,7 +338,8 @@ def test_copies_of_a_picture_stay_on_one_side_whatever_their_name_format_or_clas
             image.save(folder / "dog" / f"mislabelled {path.name}")
     data = load_dataset(str(folder))
     train, val, test = colours(data.train), colours(data.val), colours(data.test)
-    assert not (train & val or train & test or val & test)
+    assert train.isdisjoint(val)
+    assert test.isdisjoint(train | val)
     assert len(data.train) + len(data.val) + len(data.test) == 80
     assert len(train | val | test) == 40
 

