@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from importlib.resources import files
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,6 +19,9 @@ Hertz = Annotated[int, BeforeValidator(parse_hertz), Field(gt=0)]
 Milliseconds = Annotated[float, BeforeValidator(parse_milliseconds), Field(gt=0)]
 Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m55", "cortex-a72"]
 Runtime = Literal["tflm", "litert"]
+
+# Text keys and number keys of a profile: every number is written `key = { value = ..., source = ... }`.
+TEXTS = ("name", "description", "kind", "runtime", "core")
 
 
 class ProfileError(Exception):
@@ -74,20 +78,37 @@ def profile_names() -> tuple[str, ...]:
     return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
 
 
-def load_profile(name: str, overrides: Mapping[str, str] | None = None) -> HardwareProfile:
+def load_profile(name_or_path: str, overrides: Mapping[str, str] | None = None) -> HardwareProfile:
     """The profile of a target.
 
     Args:
-        name: one of `profile_names()`.
+        name_or_path: one of `profile_names()`, or a TOML file of the same form (it ends in `.toml`).
         overrides: dotted key to value as `--set` has it, such as {"budget.sram_bytes": "64KiB"}.
 
     Raises:
-        ProfileError: unknown target or key, a value without its unit, a budget above the board's memory.
+        ProfileError: unknown target or key, a value without its unit, a number without its source, a budget above the
+            board's memory.
     """
-    if name not in profile_names():
-        raise ProfileError(f"no hardware profile '{name}'{_nearest(name, profile_names())}")
-    text = (files("hardware_profiles") / "targets" / f"{name}.toml").read_text()
-    return parse_profile(text, f"{name}.toml", overrides or {})
+    if name_or_path.endswith(".toml"):
+        path = Path(name_or_path)
+        if not path.is_file():
+            raise ProfileError(f"there is no profile file {path}")
+        return parse_profile(path.read_text(), path.name, overrides or {})
+    if name_or_path not in profile_names():
+        raise ProfileError(f"no hardware profile '{name_or_path}'{_nearest(name_or_path, profile_names())}")
+    text = (files("hardware_profiles") / "targets" / f"{name_or_path}.toml").read_text()
+    return parse_profile(text, f"{name_or_path}.toml", overrides or {})
+
+
+def number_keys() -> tuple[str, ...]:
+    """The dotted keys of a profile's numbers: each has a source, and `--set` may override it."""
+    parts = (("budget", Budget), ("reserved", Reserved))
+    return (
+        "clock_hz",
+        "flash_bytes",
+        "sram_bytes",
+        *(f"{part}.{name}" for part, model in parts for name in model.model_fields),
+    )
 
 
 def parse_profile(text: str, file: str, overrides: Mapping[str, str]) -> HardwareProfile:
@@ -104,66 +125,76 @@ def parse_profile(text: str, file: str, overrides: Mapping[str, str]) -> Hardwar
         profile = HardwareProfile(**values, sources=sources)
     except ValidationError as error:
         raise ProfileError(_explain(error, file)) from error
+    if (profile.kind == "mcu") != (profile.runtime == "tflm"):
+        raise ProfileError(
+            f"{file}: runtime '{profile.runtime}' is not one of kind '{profile.kind}'; mcu has tflm, mobile has litert"
+        )
     for resource in ("flash_bytes", "sram_bytes"):
-        offered = getattr(profile, resource) - getattr(profile.reserved, resource)
-        if getattr(profile.budget, resource) > offered:
-            raise ProfileError(
-                f"{file}: budget.{resource} is {getattr(profile.budget, resource):,}, "
-                f"but the board offers {getattr(profile, resource):,} "
-                f"less {getattr(profile.reserved, resource):,} reserved: at most {offered:,}"
-            )
+        _check_fits(profile, resource, file)
     return profile
 
 
-def _split_sources(raw: Mapping[str, Any], file: str, prefix: str = "") -> tuple[dict[str, Any], dict[str, str]]:
-    """Part `key = {value = ..., source = ...}` into values and sources; a number without a source is an error."""
+def _check_fits(profile: HardwareProfile, resource: str, file: str) -> None:
+    has, reserved, budget = (getattr(part, resource) for part in (profile, profile.reserved, profile.budget))
+    if reserved >= has:
+        raise ProfileError(f"{file}: reserved.{resource} is {reserved:,}, but the board has {has:,}")
+    if budget > has - reserved:
+        raise ProfileError(
+            f"{file}: budget.{resource} is {budget:,}, but the board offers {has:,} less {reserved:,} reserved: "
+            f"at most {has - reserved:,}"
+        )
+
+
+def _split_sources(raw: Mapping[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Part `key = { value = ..., source = ... }` into values and sources; a number without a source is an error."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for key, entry in raw.items():
-        dotted = prefix + key
-        if isinstance(entry, dict) and "value" in entry:
-            if not entry.get("source"):
-                raise ProfileError(f"{file}: {dotted} has no source; write {key} = {{ value = ..., source = ... }}")
-            values[key], sources[dotted] = entry["value"], str(entry["source"])
-        elif isinstance(entry, dict):
-            values[key], inner = _split_sources(entry, file, f"{dotted}.")
-            sources |= inner
-        elif isinstance(entry, int | float):
-            raise ProfileError(f"{file}: {dotted} has no source; write {key} = {{ value = {entry}, source = ... }}")
-        else:
-            values[key] = entry
+    for dotted, entry in _flatten(raw, file):
+        part, _, key = dotted.rpartition(".")
+        if dotted in number_keys():
+            form = f"write {key} = {{ value = ..., source = ... }}"
+            if not isinstance(entry, dict) or not str(entry.get("source", "")).strip():
+                raise ProfileError(f"{file}: {dotted} has no source; {form}")
+            if set(entry) != {"value", "source"}:
+                raise ProfileError(f"{file}: {dotted} has {', '.join(sorted(entry))}; {form}")
+            sources[dotted], entry = str(entry["source"]), entry["value"]
+        elif dotted not in TEXTS:
+            raise ProfileError(f"{file}: unknown key '{dotted}'{_nearest(dotted, (*TEXTS, *number_keys()))}")
+        (values.setdefault(part, {}) if part else values)[key] = entry
     return values, sources
 
 
+def _flatten(raw: Mapping[str, Any], file: str) -> Iterable[tuple[str, Any]]:
+    """The entries of the file by dotted key; the two tables of numbers are opened, nothing deeper."""
+    for key, entry in raw.items():
+        if key not in ("budget", "reserved"):
+            yield key, entry
+        elif isinstance(entry, dict):
+            yield from ((f"{key}.{name}", inner) for name, inner in entry.items())
+        else:
+            raise ProfileError(f"{file}: '{key}' is a table of numbers; write [{key}]")
+
+
 def _override(values: dict[str, Any], key: str, value: str) -> None:
-    keys = [
-        f"{part}.{name}" for part, model in (("budget", Budget), ("reserved", Reserved)) for name in model.model_fields
-    ]
-    keys += ["clock_hz", "flash_bytes", "sram_bytes"]
+    keys = number_keys()
     if key not in keys:
         raise ProfileError(f"--set: no key '{key}'{_nearest(key, keys)}")
     part, _, name = key.rpartition(".")
-    target = values[part] if part else values
-    target[name] = value
+    (values.setdefault(part, {}) if part else values)[name] = value
 
 
 def _explain(error: ValidationError, file: str) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        parts: dict[str, type[BaseModel]] = {"budget": Budget, "reserved": Reserved}
-        model = parts.get(str(first["loc"][0]), HardwareProfile)
-        known = [k for k in model.model_fields if k != "sources"]
-        return f"{file}: unknown key '{key}'{_nearest(str(first['loc'][-1]), known)}"
     if first["type"] == "missing":
         return f"{file}: '{key}' is missing"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{file}: {key}: {message}"
+    return f"{file}: {key}: {first['msg'].removeprefix('Value error, ')}"
 
 
 def _nearest(word: str, choices: Iterable[str]) -> str:
+    """A key that begins like the word wins over one that is merely as long: `budget.sram` means `budget.sram_bytes`."""
     known = list(choices)
-    close = get_close_matches(word, known, n=1)
+    close = [k for k in known if k.startswith(word)] or get_close_matches(word, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; choose one of {', '.join(known)}"
 
 

@@ -6,7 +6,7 @@ import re
 
 _SIZES = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _FREQUENCIES = {"Hz": 1, "kHz": 1000, "MHz": 1000**2, "GHz": 1000**3}
-_TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}
+_TIMES = {"": 1.0, "us": 1e-3, "ms": 1.0, "s": 1e3}  # keys of times name their unit
 _COUNTS = {"": 1, "K": 1000, "M": 1000**2}
 
 
@@ -21,7 +21,7 @@ def parse_hertz(value: object) -> int:
 
 
 def parse_milliseconds(value: object) -> float:
-    """`100 ms` to milliseconds."""
+    """`100 ms` or `100` to milliseconds."""
     return _parse(value, _TIMES, "a time", "100ms")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import permutations
+import time
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -10,88 +11,119 @@ from hardware_profiles.memory import plan_memory
 from hardware_profiles.ops import OpSpec, TensorSpec
 
 
-def tensor(name: str, nbytes: int) -> TensorSpec:
-    return TensorSpec(name, (1, nbytes))
-
-
-def op(inputs: list[TensorSpec], output: TensorSpec) -> OpSpec:
-    return OpSpec("add" if len(inputs) > 1 else "activation", "OP", tuple(inputs), output)
-
-
-def test_a_residual_block_keeps_its_input_alive_until_the_add() -> None:
-    x, a, b, y = tensor("x", 160), tensor("a", 320), tensor("b", 160), tensor("y", 160)
-    plan = plan_memory([op([x], a), op([a], b), op([x, b], y)])
-    # alive: {x, a} = 480; {x, a, b} = 640; {x, b, y} = 480
-    assert plan.live_bytes == (480, 640, 480)
-    assert plan.peak_bytes == 640
-    assert plan.peak_op == 1
-
-
-def test_sizes_are_aligned_to_sixteen_bytes() -> None:
-    assert plan_memory([op([tensor("x", 1)], tensor("y", 17))]).peak_bytes == 16 + 32
-
-
-def test_a_plan_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one operator"):
-        plan_memory([])
-
-
-@st.composite
-def chains(draw: st.DrawFn) -> list[OpSpec]:
-    """Up to 5 operators, each reading one or two earlier tensors."""
-    tensors = [tensor("t0", 16 * draw(st.integers(1, 9)))]
+def net(*lines: str, sizes: dict[str, int]) -> list[OpSpec]:
+    """Operators from lines such as `a b -> c`, tensors of the given bytes."""
     ops = []
-    for i in range(draw(st.integers(1, 5))):
-        read = draw(st.lists(st.sampled_from(tensors), min_size=1, max_size=2, unique=True))
-        tensors.append(tensor(f"t{i + 1}", 16 * draw(st.integers(1, 9))))
-        ops.append(op(read, tensors[-1]))
+    for line in lines:
+        read, written = line.split(" -> ")
+        inputs = tuple(TensorSpec(name, (1, sizes[name])) for name in read.split())
+        ops.append(OpSpec("add", "ADD", inputs, TensorSpec(written, (1, sizes[written]))))
     return ops
 
 
 def lifetimes(ops: list[OpSpec]) -> dict[str, tuple[int, int, int]]:
-    """(size, first, last) of each tensor, written down again from the definition."""
-    sizes = {t.name: t.nbytes for o in ops for t in (*o.inputs, o.output)}
-    writes = {o.output.name: i for i, o in enumerate(ops)}
-    reads: dict[str, list[int]] = {}
-    for i, o in enumerate(ops):
-        for t in o.inputs:
-            reads.setdefault(t.name, []).append(i)
-    return {n: (s, writes.get(n, 0), max(reads[n]) if n in reads else len(ops) - 1) for n, s in sizes.items()}
+    """(first operator, last operator, bytes) of each tensor, from the definition and not from the planner."""
+    tensors = {t.name: t.nbytes for op in ops for t in (*op.inputs, op.output)}
+    alive = {}
+    for name, nbytes in tensors.items():
+        writes = [i for i, op in enumerate(ops) if op.output.name == name]
+        reads = [i for i, op in enumerate(ops) if name in [t.name for t in op.inputs]]
+        alive[name] = (writes[0] if writes else 0, reads[-1] if reads else len(ops) - 1, nbytes)
+    return alive
 
 
-@settings(deadline=None)
-@given(chains())
-def test_tensors_that_live_together_never_overlap(ops: list[OpSpec]) -> None:
-    plan, lives = plan_memory(ops), lifetimes(ops)
-    names = list(lives)
-    for i, a in enumerate(names):
-        for b in names[i + 1 :]:
-            (size_a, first_a, last_a), (size_b, first_b, last_b) = lives[a], lives[b]
-            if first_a <= last_b and first_b <= last_a:
-                assert plan.offsets[a] + size_a <= plan.offsets[b] or plan.offsets[b] + size_b <= plan.offsets[a]
-    assert plan.peak_bytes == max(plan.offsets[n] + lives[n][0] for n in names)
-    assert plan.peak_bytes >= max(plan.live_bytes)
+@st.composite
+def networks(draw: st.DrawFn) -> list[OpSpec]:
+    sizes = [draw(st.integers(1, 200))]
+    ops: list[OpSpec] = []
+    for i in range(draw(st.integers(1, 12))):
+        read = draw(st.lists(st.integers(0, i), min_size=1, max_size=3, unique=True))
+        sizes.append(draw(st.integers(1, 200)))
+        inputs = tuple(TensorSpec(f"t{j}", (1, sizes[j])) for j in read)
+        ops.append(OpSpec("concat", "CONCATENATION", inputs, TensorSpec(f"t{i + 1}", (1, sizes[-1]))))
+    return ops
 
 
-@settings(deadline=None, max_examples=60)
-@given(chains())
-def test_the_arena_is_at_most_a_tenth_above_the_best_of_all_first_fit_orders(ops: list[OpSpec]) -> None:
-    lives = lifetimes(ops)
+@settings(max_examples=300, deadline=None)
+@given(networks())
+def test_no_two_tensors_alive_together_overlap(ops: list[OpSpec]) -> None:
+    plan, alive = plan_memory(ops), lifetimes(ops)
+    assert set(plan.offsets) == set(alive)
+    for (a, (first_a, last_a, bytes_a)), (b, (first_b, last_b, bytes_b)) in combinations(alive.items(), 2):
+        if first_a <= last_b and first_b <= last_a:
+            assert plan.offsets[a] + bytes_a <= plan.offsets[b] or plan.offsets[b] + bytes_b <= plan.offsets[a], (a, b)
 
-    def first_fit(order: tuple[str, ...]) -> int:
-        offsets: dict[str, int] = {}
-        for name in order:
-            size, first, last = lives[name]
-            busy = sorted(
-                (offsets[o], offsets[o] + lives[o][0]) for o in offsets if lives[o][1] <= last and first <= lives[o][2]
-            )
-            offset = 0
-            for start, end in busy:
-                if offset + size <= start:
-                    break
-                offset = max(offset, end)
-            offsets[name] = offset
-        return max(offsets[n] + lives[n][0] for n in offsets)
 
-    best = min(first_fit(order) for order in permutations(lives))
-    assert best <= plan_memory(ops).peak_bytes <= 1.1 * best
+@settings(max_examples=300, deadline=None)
+@given(networks())
+def test_the_arena_holds_every_tensor_and_is_at_least_what_is_alive_at_once(ops: list[OpSpec]) -> None:
+    plan, alive = plan_memory(ops), lifetimes(ops)
+    aligned = {name: -(-nbytes // 16) * 16 for name, (_, _, nbytes) in alive.items()}
+    live = [sum(aligned[n] for n, (first, last, _) in alive.items() if first <= i <= last) for i in range(len(ops))]
+    assert plan.live_bytes == tuple(live)
+    assert plan.peak_bytes == max(plan.offsets[name] + aligned[name] for name in alive)
+    assert max(live) <= plan.peak_bytes <= sum(aligned.values())
+    assert all(offset % 16 == 0 for offset in plan.offsets.values())
+
+
+def test_a_chain_needs_its_largest_neighbours() -> None:
+    # image 32 + a 64 = 96; a 64 + b 48 = 112; b 48 + c 16 = 64: the second operator sets the peak.
+    plan = plan_memory(net("image -> a", "a -> b", "b -> c", sizes={"image": 32, "a": 64, "b": 48, "c": 16}))
+    assert plan.live_bytes == (96, 112, 64)
+    assert plan.peak_bytes == 112
+    assert plan.peak_op == 1
+
+
+def test_a_residual_block_keeps_its_input_beside_both_convolutions() -> None:
+    # ResNet8's first stage: x, conv1 and conv2 of 16,384 bytes are alive together in the ADD and in conv2, so the arena
+    # is 3 x 16,384 = 49,152; TFLite Micro's allocator reports a head of 49,152 bytes for the whole net.
+    size = 32 * 32 * 16
+    ops = net(
+        "image -> x",
+        "x -> conv1",
+        "conv1 -> conv2",
+        "x conv2 -> sum",
+        sizes={"image": 3072, "x": size, "conv1": size, "conv2": size, "sum": size},
+    )
+    plan = plan_memory(ops)
+    assert plan.live_bytes == (3072 + size, 2 * size, 3 * size, 3 * size)
+    assert plan.peak_bytes == 49_152
+    assert plan.peak_op == 2
+
+
+def test_tensors_are_aligned_to_16_bytes() -> None:
+    plan = plan_memory(net("a -> b", sizes={"a": 1, "b": 17}))
+    assert plan.peak_bytes == 16 + 32
+
+
+def test_a_tensor_that_no_operator_reads_is_an_output_and_stays_to_the_end() -> None:
+    # early (64) is an output of the graph, so it is alive beside b and c (32 each): 64 + 32 + 32.
+    plan = plan_memory(net("a -> early", "a -> b", "b -> c", sizes={"a": 16, "early": 64, "b": 32, "c": 32}))
+    assert plan.live_bytes[2] == 128
+
+
+def test_a_second_graph_input_is_alive_from_the_start() -> None:
+    # late (160) is filled before the first operator runs: 16 + 16 + 160.
+    plan = plan_memory(net("a -> b", "b late -> c", sizes={"a": 16, "b": 16, "late": 160, "c": 16}))
+    assert plan.live_bytes[0] == 192
+
+
+def test_no_operator_is_an_error() -> None:
+    with pytest.raises(ValueError, match="at least one operator"):
+        plan_memory([])
+
+
+def test_planning_a_chain_of_40_operators_takes_less_than_half_a_millisecond() -> None:
+    names = [f"t{i}" for i in range(41)]
+    ops = net(
+        *(f"{a} -> {b}" for a, b in pairwise(names)),
+        sizes={n: 16 * (1 + i % 7) for i, n in enumerate(names)},
+    )
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        for _ in range(20):
+            plan_memory(ops)
+        return (time.perf_counter() - start) / 20
+
+    assert min(seconds() for _ in range(10)) < 0.5e-3  # the best of ten: other work on the machine is not the planner's

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from flatnas.datasets import Images  # noqa: E402
+from flatnas.errors import TrainingDivergedError  # noqa: E402
+from flatnas.sam import sam_backward  # noqa: E402
+from flatnas.train import Recipe, classification_error, cross_entropy, predict, recalibrate, to_input, train  # noqa: E402
+
+
+class Weights(torch.nn.Module):
+    def __init__(self, *values: float) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor(values, dtype=torch.float64))
+
+
+def small_net() -> torch.nn.Module:
+    torch.manual_seed(0)
+    layers = (
+        torch.nn.Conv2d(3, 4, 3, bias=False),
+        torch.nn.BatchNorm2d(4),
+        torch.nn.ReLU6(),
+        torch.nn.AdaptiveAvgPool2d(1),
+    )
+    return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(4, 2))
+
+
+def two_colours(n: int) -> Images:
+    """Dark and bright noise: separable by the mean."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    pixels = rng.integers(0, 120, (n, 8, 8, 3)) + 120 * labels[:, None, None, None]
+    return Images(pixels.astype(np.uint8), labels.astype(np.int64))
+
+
+RECIPE = Recipe(epochs=3, learning_rate=0.1, seed=5, batch_size=16, rho=0.05, sam_after=0.5, shift=1)
+
+
+def test_sam_takes_the_gradient_at_the_perturbed_point() -> None:
+    # L = w0^2 + 3 w1^2 at (3, 4): g = (6, 24), ||g|| = sqrt(612); gradient at w + rho g / ||g|| is 2 w0', 6 w1'.
+    module = Weights(3, 4)
+    scale = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    value = sam_backward(module, lambda: (scale * module.w**2).sum(), rho=0.5)
+    norm = 612**0.5
+    assert float(value) == pytest.approx(9 + 48)
+    assert module.w.grad is not None
+    assert module.w.grad.tolist() == pytest.approx([2 * (3 + 0.5 * 6 / norm), 6 * (4 + 0.5 * 24 / norm)])
+    assert module.w.tolist() == [3, 4]  # back where it was
+
+
+def test_asam_scales_the_step_by_the_weights() -> None:
+    # eps = rho T^2 g / ||T g|| with T = |w| + 0.01; L = w^2 at w = 2: g = 4, so eps = rho * T whatever g is.
+    module = Weights(2)
+    sam_backward(module, lambda: (module.w**2).sum(), rho=0.5, adaptive=True)
+    assert module.w.grad is not None
+    assert module.w.grad.item() == pytest.approx(2 * (2 + 0.5 * 2.01))
+
+
+def test_rho_zero_is_plain_backward_and_a_negative_one_is_refused() -> None:
+    module = Weights(2)
+    sam_backward(module, lambda: (module.w**2).sum(), rho=0)
+    assert module.w.grad is not None
+    assert module.w.grad.item() == 4
+    with pytest.raises(ValueError, match="rho must be at least 0"):
+        sam_backward(module, lambda: module.w.sum(), rho=-1)
+
+
+def test_sam_keeps_running_statistics_from_the_perturbed_weights() -> None:
+    net, x = small_net().train(), torch.randn(4, 3, 8, 8)
+    plain = small_net().train()
+    plain(x)
+    sam_backward(net, lambda: net(x).square().sum(), rho=1.0)
+    torch.testing.assert_close(net[1].running_mean, plain[1].running_mean)
+
+
+def test_training_learns_and_evaluation_sees_it() -> None:
+    net, images = small_net(), two_colours(64)
+    train(net, images, cross_entropy(net, 8, 0.0), RECIPE)
+    recalibrate(net, images.pixels_nhwc, 8)
+    assert classification_error(predict(net, images.pixels_nhwc, 8), images.labels) == 0
+
+
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+    images = two_colours(16 * 40)  # 40 steps an epoch; a checkpoint every 50
+    whole = small_net()
+    train(whole, images, cross_entropy(whole, 8, 0.1), RECIPE)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, steps: int, loss: float) -> None:
+        if step == 77:
+            raise KilledError
+
+    checkpoint = tmp_path / "training.safetensors"
+    killed = small_net()
+    with pytest.raises(KilledError):
+        train(killed, images, cross_entropy(killed, 8, 0.1), RECIPE, checkpoint=checkpoint, progress=kill)
+    resumed = small_net()
+    steps: list[int] = []
+    train(
+        resumed,
+        images,
+        cross_entropy(resumed, 8, 0.1),
+        RECIPE,
+        checkpoint=checkpoint,
+        progress=lambda s, n, v: steps.append(s),
+    )
+    assert steps[0] == 51
+    for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_divergence_stops_the_training_and_names_the_step() -> None:
+    net, images = small_net(), two_colours(32)
+    with pytest.raises(TrainingDivergedError, match="the loss is nan at step 0 of 6"):
+        train(
+            net,
+            images,
+            lambda pixels, labels, step: net(to_input(pixels, 8, labels.device)).sum() * float("nan"),
+            RECIPE,
+        )
+
+
+def test_the_input_is_pixel_minus_128_over_128() -> None:
+    pixels = np.array([[[[0, 128, 255]]]], np.uint8)
+    assert to_input(pixels, 1, torch.device("cpu")).flatten().tolist() == [-1, 0, 127 / 128]
