@@ -58,29 +58,35 @@ def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int = 64) -> d
     lows, highs = {image: float(images_nchw.min())}, {image: float(images_nchw.max())}
     for i in range(0, len(images_nchw), batch_size):
         for name, value in zip(names, session.run(names, {image: images_nchw[i : i + batch_size]}), strict=True):
-            lows[name] = min(lows.get(name, np.inf), float(value.min()))
-            highs[name] = max(highs.get(name, -np.inf), float(value.max()))
+            lows[name] = float(np.minimum(lows.get(name, np.inf), value.min()))  # unlike min(), keeps NaN
+            highs[name] = float(np.maximum(highs.get(name, -np.inf), value.max()))
     return {name: Range(lows[name], highs[name]) for name in lows}
 
 
 def activation_qparams(bounds: Range) -> tuple[np.float32, int]:
-    """(scale, zero point) of an asymmetric int8 tensor; a range of no width gets the scale 1/255."""
+    """(scale, zero point) of an asymmetric int8 tensor; a range of (nearly) no width gets the scale 1/255."""
     low, high = min(bounds.low, 0.0), max(bounds.high, 0.0)
-    if not np.isfinite([low, high]).all():
+    if not np.isfinite([bounds.low, bounds.high]).all():
         raise ExportError(
             f"an activation range is [{bounds.low}, {bounds.high}]: the model computes "
             "infinities or NaN on the calibration images"
         )
-    scale = np.float32((high - low) / 255) if high > low else np.float32(1 / 255)
+    scale = np.float32((high - low) / 255)
+    if scale < np.finfo(np.float32).tiny:
+        scale = np.float32(1 / 255)
     return scale, int(np.clip(round(-128 - low / float(scale)), -128, 127))
 
 
-def quantize_weights(weights: Floats, name: str) -> tuple[npt.NDArray[np.int8], Floats]:
-    """(int8 weights, one scale per output channel) of weights whose first axis is the output channel."""
+def quantize_weights(weights: Floats, name: str, floor: Floats | float = 0.0) -> tuple[npt.NDArray[np.int8], Floats]:
+    """(int8 weights, one scale per output channel) of weights whose first axis is the output channel.
+
+    Args:
+        floor: least scale of each channel, so that its bias fits int32.
+    """
     if not np.isfinite(weights).all():
         raise ExportError(f"the weights '{name}' hold infinities or NaN")
     largest = np.abs(weights.reshape(len(weights), -1)).max(1)
-    scales = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
+    scales = np.maximum(np.where(largest > 0, largest, 1) / 127, floor).astype(np.float32)
     by_channel = scales.reshape(-1, *[1] * (weights.ndim - 1))
     return np.clip(np.rint(weights / by_channel), -127, 127).astype(np.int8), scales
 
@@ -195,23 +201,18 @@ class _QdqWriter:
         transposed = node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute)
         if transposed:
             raise ExportError(f"node '{node.name}' (Gemm): only transB = 1 can be quantized")
-        q, scales = quantize_weights(weights, weight_name)
+        name = bias[0] if bias else f"{node.name}.bias"
+        values = self._constants[name] if bias else np.zeros(len(weights), np.float32)
+        floor = np.abs(values) / (2**30 * float(self._qparams[x][0]))
+        q, scales = quantize_weights(weights, weight_name, floor)
         scale = self._constant(f"{weight_name}_scale", scales)
         zero = self._constant(f"{weight_name}_zero_point", np.zeros(len(scales), np.int8))
         yield self._names[x]
-        self._node(
-            "DequantizeLinear", [self._constant(f"{weight_name}_quantized", q), scale, zero], weight_name, axis=0
-        )
+        inputs = [self._constant(f"{weight_name}_quantized", q), scale, zero]
+        self._node("DequantizeLinear", inputs, weight_name, axis=0)
         yield weight_name
-        name = bias[0] if bias else f"{node.name}.bias"
-        values = self._constants[name] if bias else np.zeros(len(scales), np.float32)
         bias_scales = self._qparams[x][0] * scales  # float32, as TFLite computes it
         steps = np.rint(values.astype(np.float64) / bias_scales)
-        if np.abs(steps).max() >= 2**31:
-            raise ExportError(
-                f"node '{node.name}': a bias overflows int32; "
-                "one of its channels has weights near zero and a bias that is not"
-            )
         bias_scale = self._constant(f"{name}_scale", bias_scales)
         self._node(
             "DequantizeLinear", [self._constant(f"{name}_quantized", steps.astype(np.int32)), bias_scale], name, axis=0

@@ -248,20 +248,16 @@ class _OnnxReader:
                 raise ExportError(f"node '{node.name}' (Clip): only the bounds 0 and 6 are supported, not {bounds}")
             activation = "RELU6"
         x = self._root(node.input[0])
-        before = self._nodes[-1] if self._nodes else None
-        fusable = (
-            before is not None
-            and before.outputs[0] == x
-            and before.op in _FUSABLE
-            and before.options.activation == "NONE"
-        )
+        writers = [i for i, n in enumerate(self._nodes) if n.outputs[0] == x]
+        before = self._nodes[writers[0]] if writers else None
+        fusable = before is not None and before.op in _FUSABLE and before.options.activation == "NONE"
         if before is None or not fusable or self._reads[x] > 1 or x in self._qparams:
             self._append(activation, node, [self._activation(x, node)])
             return
         del self._tensors[x]
         o = before.options
         options = Options(o.kernel_hw, o.stride_hw, o.padding, activation)
-        self._nodes[-1] = Node(
+        self._nodes[writers[0]] = Node(
             before.op, before.name, before.inputs, (self._activation(node.output[0], node),), options
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from export.graph import ExportError, Graph, Node, Options, QParams, Tensor
+from export.to_tflite import METADATA_NAME
 
 
 def read_tflite(source: Path | bytes) -> Graph:
@@ -45,12 +47,23 @@ def _read(schema: Any, model: Any) -> Graph:
         weights = tensors[operator.inputs[1]] if len(operator.inputs) > 1 and operator.inputs[1] >= 0 else None
         nodes.append(Node(op, f"{i} {op}", inputs, outputs, _options(schema, operator.builtinOptions, weights)))
     by_name = {t.name: t for t in tensors}
+    metadata = _metadata(model)
     return Graph(
         tuple(nodes),
         by_name,
         tuple(tensors[j].name for j in subgraph.inputs),
         tuple(tensors[j].name for j in subgraph.outputs),
+        metadata,
     )
+
+
+def _metadata(model: Any) -> dict[str, str]:
+    """What a float file of ours says of its input; nothing for other files."""
+    for entry in model.metadata or ():
+        name = entry.name.decode() if isinstance(entry.name, bytes) else entry.name
+        if name == METADATA_NAME:
+            return dict(json.loads(np.asarray(model.buffers[entry.buffer].data, np.uint8).tobytes()))
+    return {}
 
 
 def _names(enumeration: Any) -> dict[int, str]:

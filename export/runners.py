@@ -134,7 +134,7 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, floa
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = OpResolverType.BUILTIN_REF if kind == "litert-reference" else OpResolverType.AUTO
-    content = _tflite_bytes(path)
+    content, metadata = _tflite_content(path)
     try:
         with _quiet_stderr():
             interpreter = Interpreter(
@@ -153,7 +153,7 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, floa
             rows[i] = interpreter.get_tensor(output["index"])[0]
         return rows
 
-    return _tflite_runner(path, kind, spec, output, input_range, run)
+    return _tflite_runner(path, kind, spec, output, input_range or _range_from(metadata), run)
 
 
 def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
@@ -163,7 +163,7 @@ def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
         raise ExportError(
             "the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro"
         ) from error
-    content = _tflite_bytes(path)
+    content, metadata = _tflite_content(path)
     try:
         with _quiet_stderr():
             interpreter = runtime.Interpreter.from_bytes(content)
@@ -179,7 +179,7 @@ def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
             rows[i] = interpreter.get_output(0)[0]
         return rows
 
-    return _tflite_runner(path, "tflm", spec, output, input_range, run)
+    return _tflite_runner(path, "tflm", spec, output, input_range or _range_from(metadata), run)
 
 
 def _tflite_runner(
@@ -200,13 +200,12 @@ def _tflite_runner(
     return Runner(name, resolution, False, dtype, input_range or (0.0, 255.0), qparams, run)
 
 
-def _tflite_bytes(path: Path) -> bytes:
-    """The file's bytes; refused when they are no whole flatbuffer, as the runtimes may crash on some of those."""
+def _tflite_content(path: Path) -> tuple[bytes, dict[str, str]]:
+    """The file's bytes and metadata; refused when damaged, as the runtimes may crash on some of those."""
     from export.read_tflite import read_tflite
 
     content = path.read_bytes()
-    read_tflite(path)
-    return content
+    return content, dict(read_tflite(content).metadata)
 
 
 def _resolution(path: Path, shape: tuple[int, ...], channels_first: bool, output_rank: int) -> int:

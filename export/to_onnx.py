@@ -88,6 +88,8 @@ def _emit(writer: _Writer, node: Any, layers: Mapping[str, nn.Module]) -> None:
         _rename_output(writer, writer.names[node.args[0].name])
         return
     inputs = [writer.names[a.name] for a in node.args if hasattr(a, "name")]
+    if len(inputs) != len(node.args):
+        raise ExportError(f"'{node.name}' calls {node.target} with a constant; exportable are layers and x + y")
     if node.op == "call_module":
         layer = layers[node.target]
         write = _LAYERS.get(type(layer).__name__)
@@ -95,6 +97,10 @@ def _emit(writer: _Writer, node: Any, layers: Mapping[str, nn.Module]) -> None:
             raise ExportError(
                 f"layer '{node.target}' is a {type(layer).__name__}; exportable are {', '.join(sorted(_LAYERS))}"
             )
+        if inputs[0] in writer.pads and write is not _conv:
+            raise ExportError(f"layer '{node.target}' reads padding; only a convolution can take it over")
+        if any(n.name == node.target for n in writer.nodes):
+            raise ExportError(f"layer '{node.target}' is called twice; give each call a layer of its own")
         writer.names[node.name] = write(writer, str(node.target), inputs[0], layer)
     elif node.op == "call_function" and node.target in (operator.add, operator.iadd):
         writer.names[node.name] = writer.add("Add", node.name, inputs)

@@ -6,6 +6,7 @@ shared. The same graph gives the same bytes. Schema: LiteRT's `schema.fbs`, vers
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ _VERSIONS_INT8 = {
 }
 _OPTIONLESS = ("PAD", "RELU", "RELU6", "LOGISTIC", "HARD_SWISH")
 _WRITABLE = (*_VERSIONS_INT8, "HARD_SWISH")
+
+
+METADATA_NAME = "flatnas-deploy"
 
 
 def to_tflite(graph: Graph) -> bytes:
@@ -67,6 +71,8 @@ class _TfliteWriter:
             self._operator(node)
         self._subgraph.inputs = [self._tensor(name) for name in graph.inputs]
         self._subgraph.outputs = [self._tensor(name) for name in graph.outputs]
+        if not self._int8 and graph.metadata:
+            self._metadata()
         builder = flatbuffers.Builder(1 << 20)
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -100,11 +106,17 @@ class _TfliteWriter:
         assert tensor.data is not None
         content = np.ascontiguousarray(tensor.data).tobytes()
         if content not in self._buffers:
-            buffer = self._schema.BufferT()
-            buffer.data = np.frombuffer(content, np.uint8)
-            self._model.buffers.append(buffer)
+            self._model.buffers.append(_aligned_buffer(self._schema, content))
             self._buffers[content] = len(self._model.buffers) - 1
         return self._buffers[content]
+
+    def _metadata(self) -> None:
+        """What a float file must say of its input, as JSON; an int8 file's input quantization says it already."""
+        entry = self._schema.MetadataT()
+        entry.name, entry.buffer = METADATA_NAME, len(self._model.buffers)
+        content = json.dumps(dict(self._graph.metadata), sort_keys=True).encode()
+        self._model.buffers.append(_aligned_buffer(self._schema, content))
+        self._model.metadata = [entry]
 
     def _code(self, op: str) -> int:
         if op not in self._codes:
@@ -157,3 +169,22 @@ class _TfliteWriter:
             options.strideH, options.strideW = o.stride_hw
             options.padding = getattr(s.Padding, o.padding)
         return name, options
+
+
+def _aligned_buffer(schema: Any, content: bytes) -> Any:
+    """A buffer whose data start at a multiple of 16 bytes, as the schema asks; the generated code forgets to.
+
+    A Cortex-M0+ faults where an int32 is read from an odd address.
+    """
+
+    class Aligned(schema.BufferT):  # type: ignore[misc]
+        def Pack(self, builder: Any) -> Any:  # noqa: N802
+            builder.StartVector(1, len(content), 16)
+            builder.head -= len(content)
+            builder.Bytes[builder.head : builder.head + len(content)] = content
+            data = builder.EndVector()
+            schema.BufferStart(builder)
+            schema.BufferAddData(builder, data)
+            return schema.BufferEnd(builder)
+
+    return Aligned()
