@@ -138,7 +138,8 @@ def read_archive(archive: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes
                     return {name: contents[name] for name in md5}
     except (tarfile.TarError, EOFError, LZMAError, zlib.error, OSError) as error:
         size = f"{archive.stat().st_size:,} bytes" if archive.exists() else "gone"
-        raise DataError(f"{archive} ({size}) is cut off or damaged: {error}; {_mend(archive)}") from error
+        reason = " ".join(str(error).split())  # tarfile's has a line per compression it tried
+        raise DataError(f"{archive} ({size}) is cut off or damaged: {reason}; {_mend(archive)}") from error
     missing = [name for name in md5 if name not in contents]
     raise DataError(f"{archive} lacks {', '.join(missing)}; {_mend(archive)}")
 

@@ -42,6 +42,10 @@ class Images:
         """The images at these indices."""
         return Images(self.pixels_nhwc[indices], self.labels[indices])
 
+    def subset(self, limit: int, seed: int = 0) -> Images:
+        """A stratified random subset of at most `limit` images."""
+        return self.take(choose_images(self.labels, limit, seed))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
@@ -110,6 +114,18 @@ def split_off(images: Images, share: float) -> tuple[Images, Images]:
     """The images without the share that `split_indices` picks, and that share."""
     rest, picked = split_indices(images.labels, share)
     return images.take(rest), images.take(picked)
+
+
+def choose_images(labels: npt.NDArray[np.int64], limit: int | None, seed: int) -> npt.NDArray[np.int64]:
+    """Indices of a stratified random subset, ascending: the same share of every class, at most `limit` in all."""
+    if limit is None or limit >= len(labels):
+        return np.arange(len(labels))
+    order = np.random.default_rng([seed, 4]).permutation(len(labels))
+    rank = np.empty(len(labels), np.float64)  # position of each image among its class, as a fraction of the class
+    for c in np.unique(labels):
+        members = order[labels[order] == c]
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.sort(np.argsort(rank, kind="stable")[:limit])
 
 
 def content_sha256(*parts: Images) -> str:

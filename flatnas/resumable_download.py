@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
 _TIMEOUT_S = 30.0  # without a single byte
-_CHUNK_BYTES = 1 << 18
 
 
 def download(url: str, part: Path, progress: Progress) -> None:
@@ -64,7 +63,7 @@ def _attempt(client: httpx.Client, url: str, part: Path, progress: Progress) -> 
         total = done + int(length) if length.isdecimal() else None
         with part.open("ab" if done else "wb") as file:
             progress(done, total)
-            for chunk in response.iter_raw(_CHUNK_BYTES):
+            for chunk in response.iter_raw():  # as it comes: a chunk size would hold back, and lose, bytes at a cut
                 file.write(chunk)
                 done += len(chunk)
                 progress(done, total)

@@ -75,7 +75,7 @@ def subnet_errors(supernet: Supernet, archs: dict[str, Arch], data: Dataset) -> 
     errors = {}
     for name, arch in archs.items():
         net = supernet.extract(arch)
-        recalibrate(net, data.train.pixels_nhwc[:2000], arch.resolution)
+        recalibrate(net, data.train.subset(2000).pixels_nhwc, arch.resolution)
         errors[name] = classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
     return errors
 

@@ -46,18 +46,6 @@ class Predictions:
     confidence: npt.NDArray[np.float32]
 
 
-def choose_images(labels: Ints, limit: int | None, seed: int) -> Ints:
-    """Indices of a stratified random subset, ascending: the same share of every class, at most `limit` in all."""
-    if limit is None or limit >= len(labels):
-        return np.arange(len(labels))
-    order = np.random.default_rng([seed, 4]).permutation(len(labels))
-    rank = np.empty(len(labels), np.float64)  # position of each image among its class, as a fraction of the class
-    for c in np.unique(labels):
-        members = order[labels[order] == c]
-        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
-    return np.sort(np.argsort(rank, kind="stable")[:limit])
-
-
 def predict_all(
     models: Mapping[str, Model],
     images: Images,

@@ -34,6 +34,7 @@ class Preset:
         r_draws: noise draws behind R (M of the paper).
         recalibration_images: training images behind the batch-norm statistics.
         finetune_epochs: epochs of SAM on the selected subnet.
+        finetune_images: training images of such an epoch, at most.
         calibration_images: training images behind the activation ranges.
         parity_images: validation images run through every runtime.
         audit_images: test images audited, clean and corrupted.
@@ -48,6 +49,7 @@ class Preset:
     r_draws: int
     recalibration_images: int
     finetune_epochs: int
+    finetune_images: int
     calibration_images: int
     parity_images: int
     audit_images: int
@@ -55,9 +57,9 @@ class Preset:
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "quick": Preset(6, 20, 10, 1000, 250, 5, 1000, 1, 256, 200, 500, 1000),
-    "standard": Preset(10, 48, 12, 2000, 500, 10, 1000, 2, 512, 1000, 2000, 1000),
-    "full": Preset(20, 96, 16, 5000, 500, 20, 2000, 20, 1024, 1000, 10000, 2000),
+    "quick": Preset(6, 20, 10, 1000, 250, 5, 1000, 1, 20_000, 256, 200, 500, 1000),
+    "standard": Preset(10, 48, 12, 2000, 500, 10, 1000, 3, 50_000, 512, 1000, 2000, 1000),
+    "full": Preset(20, 96, 16, 5000, 500, 20, 2000, 20, 50_000, 1024, 1000, 10000, 2000),
 }
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -138,15 +139,16 @@ def run_stages(
 def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        probe = directory / WORK
-        probe.mkdir(exist_ok=True)
+        names = {path.name for path in directory.iterdir()}
     except OSError as error:
         raise PipelineError(
             f"can't write to {directory}: {error.strerror}; name another directory with --out"
         ) from error
+    if not os.access(directory, os.W_OK):
+        raise PipelineError(f"can't write to {directory}: permission denied; name another directory with --out")
     path = directory / "run.json"
-    if not path.exists():
-        if any(p.name != WORK for p in directory.iterdir()):
+    if path.name not in names:
+        if names:
             raise PipelineError(f"{directory} holds other files and no run; name an empty or new directory with --out")
         write_json(path, {"identity": dict(identity), "stages": []})
     saved = read_json(path)

@@ -112,11 +112,10 @@ def _measure(
     seed: int,
 ) -> tuple[dict[str, Any], Delta | None]:
     """(the contract's JSON without gates, the paired difference when there is a baseline)."""
-    from flatnas.datasets import load_dataset
+    from flatnas.datasets import choose_images, load_dataset
     from pipeline.audit import (
         Model,
         by_corruption,
-        choose_images,
         error_rates,
         mce,
         mean_error,

@@ -113,12 +113,15 @@ def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter
 
 
 def _run_target(config: RunConfig, profile: object, data: Dataset, directory: Path, reporter: Reporter) -> int:
+    from flatnas.arch import mcu_space
     from hardware_profiles.profile import HardwareProfile
+    from pipeline.feasibility import check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary
     from pipeline.runner import run_stages
 
     assert isinstance(profile, HardwareProfile)
+    check_feasible(mcu_space(len(data.class_names)), profile)
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
     run_stages(STAGES, directory, config, profile, data, reporter)
     report = read_report(directory)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from flatnas.corruptions import CORRUPTIONS
+from flatnas.datasets import choose_images
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.audit import (
     Model,
     by_corruption,
-    choose_images,
     device_arithmetic,
     error_rates,
     mce,

@@ -22,8 +22,7 @@ def _run(context: StageContext) -> None:
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
     net = load_supernet(context.path("search/supernet.safetensors")).extract(arch)
-    images = context.data.train
-    recalibrate(net, images.pixels_nhwc[: context.counts.recalibration_images], arch.resolution)
+    images = context.data.train.subset(context.counts.finetune_images)
     recipe = Recipe(
         epochs=context.counts.finetune_epochs,
         learning_rate=0.02,
@@ -41,7 +40,7 @@ def _run(context: StageContext) -> None:
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
-    recalibrate(net, images.pixels_nhwc[: 5 * context.counts.recalibration_images], arch.resolution)
+    recalibrate(net, images.subset(5 * context.counts.recalibration_images).pixels_nhwc, arch.resolution)
     write_bytes(
         context.path("model/weights.safetensors"), save({n: t.contiguous() for n, t in net.state_dict().items()})
     )
@@ -51,6 +50,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     return {
         "seed": config.seed,
         "epochs": config.counts.finetune_epochs,
+        "images": config.counts.finetune_images,
         "recalibration": config.counts.recalibration_images,
     }
 

@@ -19,7 +19,7 @@ def _run(context: StageContext) -> None:
     from flatnas.resize import resize
 
     resolution = read_json(context.path("model/arch.json"))["resolution"]
-    pixels = resize(context.data.val.pixels_nhwc[: context.counts.parity_images], resolution)
+    pixels = resize(context.data.val.subset(context.counts.parity_images).pixels_nhwc, resolution)
     inputs = (pixels.astype(np.int16) - 128).astype(np.int8)
     with context.report.track("comparing runtimes") as advance:
         rows = parity(

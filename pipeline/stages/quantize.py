@@ -18,10 +18,8 @@ def _run(context: StageContext) -> None:
     from flatnas.resize import resize
 
     resolution = read_json(context.path("model/arch.json"))["resolution"]
-    images = context.data.train.pixels_nhwc
-    order = np.random.default_rng([context.config.seed, 7]).permutation(len(images))
-    picked = np.sort(order[: context.counts.calibration_images])
-    pixels = resize(images[picked], resolution)
+    images = context.data.train.subset(context.counts.calibration_images, context.config.seed)
+    pixels = resize(images.pixels_nhwc, resolution)
     x = ((pixels.transpose(0, 3, 1, 2).astype(np.int16) - 128) / np.float32(128)).astype(np.float32)
     float_onnx = context.path("model/model.float.onnx").read_bytes()
     write_bytes(

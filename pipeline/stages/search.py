@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flatnas.arch import Arch, SearchSpace
+from flatnas.arch import Arch
 from flatnas.search import Evaluation, Generation, search
-from hardware_profiles.footprint import Footprint, excess, footprint, needs
+from hardware_profiles.footprint import Footprint, excess, footprint
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
-from pipeline.config import InfeasibleBudgetError, RunConfig
+from pipeline.config import RunConfig
 from pipeline.records import evaluation_record, read_evaluation
 from pipeline.runner import Stage, StageContext
 
@@ -27,16 +27,15 @@ def _run(context: StageContext) -> None:
     supernet = load_supernet(context.path("search/supernet.safetensors"))
     counts, config, profile = context.counts, context.config, context.profile
     space = supernet.space
-    _check_feasible(space, profile)
-    train, val = context.data.train, context.data.val
+    calibration = context.data.train.subset(counts.recalibration_images)
+    judged, shaken = context.data.val.subset(counts.error_images), context.data.val.subset(counts.r_images)
     noise = common_noise(supernet, counts.r_draws, config.seed)
 
     def measure(arch: Arch, cost: Footprint) -> Evaluation:
         net = supernet.extract(arch)
-        recalibrate(net, train.pixels_nhwc[: counts.recalibration_images], arch.resolution)
-        logits = predict(net, val.pixels_nhwc[: counts.error_images], arch.resolution)
-        clean_error = classification_error(logits, val.labels[: counts.error_images])
-        flat = flatness(net, arch, noise, config.sigma, val.take(slice(counts.r_images)))
+        recalibrate(net, calibration.pixels_nhwc, arch.resolution)
+        clean_error = classification_error(predict(net, judged.pixels_nhwc, arch.resolution), judged.labels)
+        flat = flatness(net, arch, noise, config.sigma, shaken)
         return Evaluation(arch, clean_error, flat.r, flat.ci95, flat.sigma, cost)
 
     journal = _Journal(context.work / "evaluations.jsonl")
@@ -90,18 +89,6 @@ class _Journal:
         with self._path.open("a") as file:
             file.write("\n" + json.dumps(evaluation_record(evaluation).model_dump()))
         return evaluation
-
-
-def _check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
-    least = footprint(space.lower(space.smallest), profile)
-    over = excess(least, profile.budget)
-    tightest = max(over, key=lambda resource: over[resource])
-    if over[tightest] > 0:
-        raise InfeasibleBudgetError(
-            f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, "
-            f"{getattr(profile.budget, tightest):,.10g} allowed, "
-            f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}"
-        )
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:

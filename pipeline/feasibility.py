@@ -1,0 +1,25 @@
+"""Can any subnet meet a target's budgets? Asked before anything is trained."""
+
+from __future__ import annotations
+
+from flatnas.arch import SearchSpace
+from hardware_profiles.footprint import excess, footprint, needs
+from hardware_profiles.profile import HardwareProfile
+from pipeline.config import InfeasibleBudgetError
+
+
+def check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
+    """The smallest subnet needs the least of every resource: where it does not fit, none does.
+
+    Raises:
+        InfeasibleBudgetError: names the tightest resource, and the least that the space needs of it.
+    """
+    least = footprint(space.lower(space.smallest), profile)
+    over = excess(least, profile.budget)
+    tightest = max(over, key=lambda resource: over[resource])
+    if over[tightest] > 0:
+        raise InfeasibleBudgetError(
+            f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, "
+            f"{getattr(profile.budget, tightest):,.10g} allowed, "
+            f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}"
+        )

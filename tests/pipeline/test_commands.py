@@ -1,0 +1,186 @@
+"""The command line as a user meets it: another process, its exit code, what it prints where."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PIPELINE_DATA"}
+SHARED = os.environ.get("PIPELINE_SHARED")
+needs_shared = pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED names no directory of MLPerf Tiny models")
+
+
+def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", *map(str, arguments)]
+    env = (
+        ENVIRONMENT
+        | {"XDG_CACHE_HOME": str(cwd / "cache"), "HOME": str(cwd), "PYTHONPATH": str(Path(__file__).parents[2])}
+        | environment
+    )
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
+    """The one line on stderr of a refusal."""
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == code, result.stderr
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert result.stdout == ""
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--target", "cortex-m77"], "no hardware profile 'cortex-m77'; did you mean 'cortex-m7'?"),
+        (["run", "--target", "cortex-m7", "--set", "budget.ram=1KiB"], "no key 'budget.ram'"),
+        (["run", "--target", "cortex-m7", "--set", "budget.sram_bytes=64k"], "'64k' is not a size with a unit"),
+        (["run", "--target", "cortex-m7", "--set", "budget.sram_bytes"], "write --set KEY=VALUE"),
+        (["run", "--target", "cortex-m7", "--preset", "slow"], "'slow' is not one of"),
+        (
+            ["run", "--target", "cortex-m7", "--dataset", "imagenet"],
+            "no data set 'imagenet'; choose one of cifar10, digits",
+        ),
+        (["run", "--target", "cortex-m7", "--offline"], "CIFAR-10 was not found"),
+        (["run"], "Missing option '--target'"),
+        (["fly"], "No such command 'fly'"),
+        (["audit", "absent.tflite"], "there is no file absent.tflite"),
+        (["audit", "absent.tflite", "--max-error", "fogg=0.1"], "no corruption 'fogg'"),
+        (["audit", "absent.tflite", "--max-delta", "0.1"], "name one with --baseline"),
+        (["fit", "absent.tflite", "--target", "all"], "there is no file absent.tflite"),
+        (["parity", "absent.tflite"], "there is no file absent.tflite"),
+        (["verify", "."], "holds no run"),
+        (["report", "."], "holds no run"),
+        (["targets", "cortex-m77"], "did you mean 'cortex-m7'?"),
+    ],
+)
+def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path: Path, arguments: list[str], message: str) -> None:
+    assert message in refused(run(*arguments, cwd=tmp_path))
+
+
+def test_a_budget_that_no_subnet_meets_names_the_tightest_resource(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pretrain = ["run", "--target", "cortex-m7", "--dataset", "digits", "--preset", "quick", "--out", "out"]
+    result = run(*pretrain, "--set", "budget.sram_bytes=4KiB", "--set", "budget.macs=900K", cwd=tmp_path)
+    assert result.returncode == 1
+    line = result.stderr.strip().splitlines()[-1]
+    assert "sram_bytes is the tightest, 4,096 allowed, and the smallest subnet of the space needs" in line
+    assert not (tmp_path / "out").exists()  # nothing was trained
+
+
+def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "file").write_text("")
+    result = run("run", "--target", "cortex-m7", "--dataset", "digits", "--out", "file/run", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "can't write to file/run" in result.stderr.splitlines()[-1]
+
+
+def test_a_folder_with_one_class_is_refused(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "mine" / "cats").mkdir(parents=True)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "mine" / "cats" / "a.png")
+    assert "at least two classes" in refused(run("run", "--target", "cortex-m7", "--dataset", "mine", cwd=tmp_path))
+
+
+def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"\x1f\x8b\x08\x00" + bytes(1000))
+    message = refused(run("data", "verify", "--data-dir", tmp_path, cwd=tmp_path))
+    assert "cifar-10-binary.tar.gz" in message
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    command = [sys.executable, "-m", "pipeline", "run", "--target", "cortex-m7", "--dataset", "digits", "--out", "out"]
+    env = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("out/.work/*")) and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stderr.strip().splitlines()[-1] == "error: interrupted; call the same command again to go on"
+
+
+def test_targets_lists_every_profile_as_json(tmp_path: Path) -> None:
+    result = run("targets", "--json", cwd=tmp_path)
+    found = {profile["name"]: profile for profile in json.loads(result.stdout)}
+    assert found["cortex-m7"]["budget"]["latency_ms"] == 100
+    assert "STM32F746NG" in found["cortex-m7"]["sources"]["clock_hz"]
+    assert "216" in run("targets", "cortex-m7", cwd=tmp_path).stdout
+
+
+@needs_shared
+def test_fit_answers_for_a_foreign_model_with_verdict_and_exit_code(tmp_path: Path) -> None:
+    assert SHARED is not None
+    model = Path(SHARED) / "data" / "mlperf-tiny-resnet8" / "int8.tflite"
+    result = run("fit", model, "--target", "cortex-m7,rp2040", "--json", cwd=tmp_path)
+    big, small = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert (big["footprint"]["macs"], big["footprint"]["flash_bytes"]) == (12_501_632, 98_496)
+    assert (big["target"], big["complete"], big["runtime"]) == ("cortex-m7", True, "tflm")
+    assert not small["fits"]
+    assert {v["resource"] for v in small["violations"]} >= {"macs", "latency_ms"}
+    assert all(v["needs"] > v["has"] for v in small["violations"])
+    assert run("fit", model, "--target", "raspberry-pi-4", cwd=tmp_path).returncode == 0
+
+
+@needs_shared
+def test_audit_of_resnet8_gives_the_contracts_json_and_gates_decide_the_exit_code(tmp_path: Path) -> None:
+    assert SHARED is not None
+    models = Path(SHARED) / "data" / "mlperf-tiny-resnet8"
+    arguments = [
+        "audit",
+        models / "int8.tflite",
+        "--baseline",
+        models / "float.tflite",
+        "--limit",
+        "20",
+        "--dataset",
+        "digits",  # a classifier of objects guesses digits: what counts here is the form of the answer
+    ]
+    passed = run(*arguments, "--json", "a.json", "--min-accuracy", "0", cwd=tmp_path)
+    assert passed.returncode == 0, passed.stderr
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert set(result) == {"accuracy", "robustness", "gates"}
+    assert 0 <= result["accuracy"]["model"] < 0.5
+    assert result["robustness"]["mce"] == {"model": None, "baseline": None}
+    assert set(result["robustness"]["per_corruption"]["contrast"]) == {"model", "baseline"}
+    assert result["robustness"]["images"] == 20
+    low, high = result["robustness"]["delta"]["ci95"]
+    assert low <= result["robustness"]["delta"]["mean"] <= high
+    failed = run(
+        "audit",
+        models / "int8.tflite",
+        "--limit",
+        "20",
+        "--min-accuracy",
+        "0.999",
+        "--json",
+        "-",
+        "--dataset",
+        "digits",
+        cwd=tmp_path,
+    )
+    assert failed.returncode == 1
+    assert json.loads(failed.stdout)["gates"][0]["passed"] is False
+
+
+@needs_shared
+def test_parity_of_resnet8_holds_and_a_float_model_is_refused(tmp_path: Path) -> None:
+    assert SHARED is not None
+    models = Path(SHARED) / "data" / "mlperf-tiny-resnet8"
+    assert "is not an int8 model" in refused(run("parity", models / "float.tflite", "--images", "2", cwd=tmp_path))
+    result = run("parity", models / "int8.tflite", "--images", "10", cwd=tmp_path)
+    assert "tflm" in result.stdout

@@ -1,0 +1,60 @@
+"""A run killed with SIGKILL, again and again, ends with the same files as one that was left alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+RUN = [
+    sys.executable,
+    "-m",
+    "pipeline",
+    "run",
+    "--target",
+    "cortex-m7",
+    "--dataset",
+    "digits",
+    "--preset",
+    "quick",
+    "--offline",
+]
+
+
+def finish(out: Path) -> None:
+    subprocess.run([*RUN, "--out", str(out)], check=True)
+
+
+def untimed(out: Path) -> dict[str, Any]:
+    """`report.json` without what differs between two runs of the same: timings."""
+    report: dict[str, Any] = json.loads((out / "report.json").read_text())
+    report.pop("stages")
+    report["search"].pop("seconds")
+    return report
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_same_report(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    finished = os.environ.get("PIPELINE_FINISHED_RUN")
+    whole = Path(finished) if finished else tmp_path / "whole"
+    if not finished:
+        finish(whole)
+    killed = tmp_path / "killed"
+    for seconds in (9, 25, 25):  # in the adapting of the supernet, further in it, and in what follows
+        process = subprocess.Popen([*RUN, "--out", str(killed)])
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finish(killed)
+    assert untimed(killed) == untimed(whole)
+    for name in ("arch.json", "model.float.onnx", "model.int8.onnx", "model.int8.tflite"):
+        assert (killed / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+    subprocess.run([sys.executable, "-m", "pipeline", "verify", str(killed)], check=True)

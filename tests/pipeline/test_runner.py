@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from flatnas.datasets import Dataset, Images
+from hardware_profiles.profile import load_profile
+from pipeline.artifacts import read_json, write_bytes
+from pipeline.config import PipelineError, RunConfig
+from pipeline.progress import Reporter
+from pipeline.runner import Stage, StageContext, run_stages
+
+IMAGES = Images(np.zeros((2, 8, 8, 3), np.uint8), np.arange(2))
+DATA = Dataset("tiny", ("a", "b"), IMAGES, IMAGES, IMAGES, "digest")
+CONFIG = RunConfig(target="cortex-m7", dataset="tiny")
+
+
+class Flow:
+    """Three stages that count how often they ran: one -> two -> three, and `two` depends on the selection."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.fail_in = ""
+        self.stages = (
+            Stage(
+                "one", (), ("a.txt",), lambda c, p: {"seed": c.seed}, self.write("one", "a.txt", lambda c: str(c.seed))
+            ),
+            Stage(
+                "two",
+                ("a.txt",),
+                ("b.txt",),
+                lambda c, p: {"select": c.select},
+                self.write("two", "b.txt", lambda c: c.select),
+            ),
+            Stage("three", ("b.txt",), ("c.txt",), lambda c, p: {}, self.write("three", "c.txt", lambda c: "constant")),
+        )
+
+    def write(self, name: str, file: str, content: Callable[[RunConfig], str]) -> Callable[[StageContext], None]:
+        def run(context: StageContext) -> None:
+            self.ran.append(name)
+            (context.work / "checkpoint").write_text("half")
+            if self.fail_in == name:
+                raise KeyboardInterrupt
+            write_bytes(context.path(file), content(context.config).encode())
+
+        return run
+
+    def __call__(self, directory: Path, config: RunConfig = CONFIG, data: Dataset = DATA) -> list[str]:
+        self.ran.clear()
+        reporter = Reporter(Console(quiet=True))
+        run_stages(self.stages, directory, config, load_profile("cortex-m7"), data, reporter)
+        return list(self.ran)
+
+
+@pytest.fixture
+def flow() -> Flow:
+    return Flow()
+
+
+def test_a_finished_run_called_again_does_nothing(flow: Flow, tmp_path: Path) -> None:
+    assert flow(tmp_path) == ["one", "two", "three"]
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert flow(tmp_path) == []
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
+
+
+def test_one_changed_setting_redoes_only_what_it_touches(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    assert flow(tmp_path, CONFIG.model_copy(update={"select": "knee"})) == ["two", "three"]
+    assert flow(tmp_path, CONFIG.model_copy(update={"select": "knee", "seed": 1})) == [
+        "one",
+        "two",
+    ]  # c.txt's need is b.txt
+
+
+def test_a_changed_or_missing_output_is_made_again(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    (tmp_path / "b.txt").write_text("tampered")
+    assert flow(tmp_path) == ["two"]
+    (tmp_path / "c.txt").unlink()
+    assert flow(tmp_path) == ["three"]
+
+
+def test_a_stopped_run_goes_on_where_it_stopped_and_keeps_its_checkpoint(flow: Flow, tmp_path: Path) -> None:
+    flow.fail_in = "two"
+    with pytest.raises(KeyboardInterrupt):
+        flow(tmp_path)
+    assert list((tmp_path / ".work").glob("two-*/checkpoint"))
+    assert not (tmp_path / "manifest.json").exists()
+    flow.fail_in = ""
+    assert flow(tmp_path) == ["two", "three"]
+    assert not (tmp_path / ".work").exists()
+
+
+def test_the_manifest_lists_every_file_but_itself(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    assert set(read_json(tmp_path / "manifest.json")) == {"a.txt", "b.txt", "c.txt", "run.json"}
+
+
+@pytest.mark.parametrize(
+    ("config", "data", "message"),
+    [
+        (RunConfig(target="rp2040", dataset="tiny"), DATA, "holds a run of target 'cortex-m7', not 'rp2040'"),
+        (RunConfig(target="cortex-m7", dataset="other"), DATA, "holds a run of dataset 'tiny', not 'other'"),
+        (CONFIG, Dataset("tiny", ("a", "b"), IMAGES, IMAGES, IMAGES, "changed"), "holds a run of data_sha256 'digest'"),
+    ],
+)
+def test_a_directory_of_another_run_is_left_alone(
+    flow: Flow, tmp_path: Path, config: RunConfig, data: Dataset, message: str
+) -> None:
+    flow(tmp_path)
+    with pytest.raises(PipelineError, match=message):
+        flow(tmp_path, config, data)
+    assert flow(tmp_path) == []
+
+
+def test_a_directory_of_other_files_is_left_alone(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(PipelineError, match="holds other files and no run"):
+        flow(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_path_that_cannot_be_a_directory_is_refused(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PipelineError, match=r"can't write to .*; name another directory with --out"):
+        flow(tmp_path / "file" / "run")
