@@ -103,7 +103,14 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     command = [sys.executable, "-m", "pipeline", "run", "--target", "cortex-m7", "--dataset", "digits", "--out", "out"]
     env = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a CI job may inherit SIG_IGN
+    )
     while not list(tmp_path.glob("out/.work/*")) and process.poll() is None:
         time.sleep(0.05)
     time.sleep(1)
