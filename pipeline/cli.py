@@ -7,6 +7,7 @@ line on stderr; 130 interrupted.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 
 import click
@@ -30,8 +31,9 @@ def main() -> None:
     try:
         code = pipeline.main(standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Abort:  # click's form of Ctrl-C
-        _fail("interrupted; call the same command again to go on", 130)
+    except (click.exceptions.Abort, KeyboardInterrupt):  # Abort is click's form of Ctrl-C
+        _say("interrupted; call the same command again to go on")
+        os._exit(130)  # CPython remembers an interrupt within exec(), and would end by the signal instead
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except Exception as error:
@@ -55,6 +57,9 @@ def _expected_errors() -> tuple[type[Exception], ...]:
 
 
 def _fail(message: str, code: int) -> None:
-    line = " ".join(message.split())
-    click.echo(f"error: {line}", err=True)
+    _say(message)
     sys.exit(code)
+
+
+def _say(message: str) -> None:
+    click.echo(f"error: {' '.join(message.split())}", err=True)

@@ -116,7 +116,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, stderr
     assert stderr.strip().splitlines()[-1] == "error: interrupted; call the same command again to go on"
 
 
