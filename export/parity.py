@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.graph import ExportError
-from export.runners import Array, Kind, load_runner
+from export.runners import Array, Kind, load_runner, tflm_installed
 
 BOUNDS_LSB: dict[Kind, int] = {"tflm": 1, "litert": 8, "onnxruntime": 8}
 
@@ -53,7 +53,7 @@ def parity(
     inputs_nhwc: npt.NDArray[np.int8],
     progress: Callable[[int, int, str], None] = lambda done, total, note: None,
 ) -> tuple[Parity, ...]:
-    """Compare the runtimes on raw int8 inputs, shape (N, R, R, 3).
+    """Compare the installed runtimes on raw int8 inputs, shape (N, R, R, 3).
 
     Args:
         int8_onnx: the QDQ file of the same model; left out when None.
@@ -62,7 +62,8 @@ def parity(
     if reference_runner.input_dtype != "int8" or reference_runner.output_qparams is None:
         raise ExportError(f"{int8_tflite.name} is not an int8 model: parity compares integers")
     scale, zero_point = reference_runner.output_qparams
-    kinds: list[Kind] = ["tflm", "litert", "onnxruntime"] if int8_onnx else ["tflm", "litert"]
+    kinds: list[Kind] = ["tflm"] if tflm_installed() else []
+    kinds += ["litert", "onnxruntime"] if int8_onnx else ["litert"]
     progress(0, 1 + len(kinds), "litert-reference")
     reference = reference_runner.run(inputs_nhwc).astype(np.int64)
     rows = []

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -22,6 +23,12 @@ from export.graph import ExportError
 Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Array = npt.NDArray[Any]
+
+
+def tflm_installed() -> bool:
+    """Whether TFLite Micro's wheel is here; it exists for Linux on x86_64 only."""
+    return find_spec("tflite_micro") is not None
+
 
 _BATCH = 64
 
@@ -157,12 +164,12 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, floa
 
 
 def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
-    try:
-        from tflite_micro import runtime
-    except ImportError as error:
+    if not tflm_installed():
         raise ExportError(
             "the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro"
-        ) from error
+        )
+    from tflite_micro import runtime
+
     content, metadata = _tflite_content(path)
     try:
         with _quiet_stderr():

@@ -65,6 +65,7 @@ class Stage:
         gives: files it writes.
         settings: what else its outcome depends on: JSON values from the configuration and the profile.
         run: does it.
+        may_give: files it writes for some targets only.
         version: raised when the stage's meaning changes, so that older results are not kept.
     """
 
@@ -73,6 +74,7 @@ class Stage:
     gives: tuple[str, ...]
     settings: Callable[[RunConfig, HardwareProfile], Mapping[str, Any]]
     run: Callable[[StageContext], None]
+    may_give: tuple[str, ...] = ()
     version: int = 1
 
 
@@ -124,7 +126,8 @@ def run_stages(
         report.begin(stage.name)
         stage.run(StageContext(directory, work, config, profile, data, report))
         seconds = time.monotonic() - started
-        outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in stage.gives)
+        written = [*stage.gives, *(name for name in stage.may_give if (directory / name).exists())]
+        outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in written)
         records[stage.name] = StageRecord(stage.name, key, round(seconds, 1), outputs)
         _save(directory, identity, config, records)
         shutil.rmtree(work, ignore_errors=True)

@@ -30,7 +30,7 @@ _INT8, _FLOAT, _QDQ = "model/model.int8.tflite", "model/model.float.onnx", "mode
 
 
 def _run(context: StageContext) -> None:
-    from export.runners import Runner, load_runner
+    from export.runners import Kind, Runner, load_runner, tflm_installed
     from flatnas.resize import resize
 
     def model(runner: Runner) -> Model:
@@ -46,10 +46,11 @@ def _run(context: StageContext) -> None:
     onnx_classes = onnx_runner.classify(resize(test.pixels_nhwc[indices], onnx_runner.resolution)).argmax(1)
     device = None
     if context.profile.kind == "mcu":
-        tflm = model(load_runner(context.path(_INT8), "tflm"))
+        kernels: Kind = "tflm" if tflm_installed() else "litert-reference"
+        reference = model(load_runner(context.path(_INT8), kernels))
         with context.report.track("the device's arithmetic") as advance:
             device = device_arithmetic(
-                tflm, "tflm", predictions["int8"], test, indices, corruptions, counts.device_images, advance
+                reference, kernels, predictions["int8"], test, indices, corruptions, counts.device_images, advance
             )
     rates = {name: error_rates(p, labels) for name, p in predictions.items()}
     tables = {name: by_corruption(r, corruptions) for name, r in rates.items()}

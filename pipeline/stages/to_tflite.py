@@ -64,4 +64,5 @@ STAGE = Stage(
     gives=(_INT8, _MODEL),
     settings=_settings,
     run=_run,
+    may_give=(_FLOAT,),
 )
