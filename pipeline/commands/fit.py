@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from pipeline.config import PipelineError
 
 if TYPE_CHECKING:
     from hardware_profiles.ops import OpSpec
+    from hardware_profiles.profile import HardwareProfile
 
 
 @click.command()
@@ -56,12 +57,10 @@ def _operators(model: Path) -> tuple[tuple[OpSpec, ...], int]:
     return ops, model.stat().st_size
 
 
-def _answer(ops: tuple[OpSpec, ...], size: int, profile: object, runtime: str | None) -> dict[str, Any]:
+def _answer(ops: tuple[OpSpec, ...], size: int, profile: HardwareProfile, runtime: str | None) -> dict[str, Any]:
     from hardware_profiles.footprint import footprint, op_costs, violations
-    from hardware_profiles.profile import HardwareProfile
     from pipeline.records import footprint_record
 
-    profile = cast(HardwareProfile, profile)
     cost = footprint(ops, profile, runtime=runtime, file_bytes=size)
     over = violations(cost, profile.budget)
     peak = next(row for row in op_costs(ops) if row.peak)

@@ -13,6 +13,7 @@ from pipeline.config import InfeasibleBudgetError, PipelineError, PresetName, Ru
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
+    from hardware_profiles.profile import HardwareProfile
     from pipeline.progress import Reporter
     from pipeline.results import RunReport
 
@@ -113,15 +114,13 @@ def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter
     return load_dataset(dataset, data_dir)
 
 
-def _run_target(config: RunConfig, profile: object, data: Dataset, directory: Path, reporter: Reporter) -> int:
+def _run_target(config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path, reporter: Reporter) -> int:
     from flatnas.arch import mcu_space
-    from hardware_profiles.profile import HardwareProfile
     from pipeline.feasibility import check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary
     from pipeline.runner import run_stages
 
-    assert isinstance(profile, HardwareProfile)
     check_feasible(mcu_space(len(data.class_names)), profile)
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
     run_stages(STAGES, directory, config, profile, data, reporter)
