@@ -99,7 +99,6 @@ def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter
     from flatnas.datasets import load_dataset
     from flatnas.errors import MissingDataError
 
-    reporter.line(f"reading {dataset}")
     try:
         return load_dataset(dataset, data_dir)
     except MissingDataError:
