@@ -81,20 +81,31 @@ def _show(answers: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("target", "fits", "runtime", "flash", "SRAM", "MACs", "latency ms", "over budget")
+    from pipeline.report.quantities import count, interval_ms, milliseconds, size
+
+    written = {"params": count, "macs": count, "flash_bytes": size, "sram_bytes": size, "latency_ms": milliseconds}
+    table = Table("target", "fits", "flash", "SRAM", "MACs", "latency", "over by", box=None, pad_edge=False)
     for a in answers:
         f, budget, ms = a["footprint"], a["budget"], a["footprint"]["latency_ms"]
+        over = [
+            f"{v['resource'].partition('_')[0]} {written[v['resource']](v['needs'] - v['has'])}"
+            for v in a["violations"]
+        ]
         table.add_row(
             a["target"],
             "[green]yes[/]" if a["fits"] else "[red]no[/]",
-            a["runtime"],
-            f"{f['flash_bytes']:,} / {budget['flash_bytes']:,}",
-            f"{f['sram_bytes']:,} / {budget['sram_bytes']:,}",
-            f"{f['macs']:,}",
-            f"{ms['low']:.0f} to {ms['high']:.0f} / {budget['latency_ms']:g}",
-            ", ".join(f"{v['resource']} by {v['needs'] - v['has']:,.6g}" for v in a["violations"]) or "–",
+            f"{size(f['flash_bytes'])} of {size(budget['flash_bytes'])}",
+            f"{size(f['sram_bytes'])} of {size(budget['sram_bytes'])}",
+            f"{count(f['macs'])} of {count(budget['macs'])}",
+            f"{interval_ms(ms['low'], ms['high'])} of {budget['latency_ms']:g}",
+            ", ".join(over) or "–",
         )
-    console = Console()
+    for column in table.columns:
+        column.no_wrap = True
+    console = Console(highlight=False)
+    console.width = max(console.width, 120)  # a line per target, also where the output is piped
     console.print(table)
     peak = answers[0]["peak_op"]
-    console.print(f"peak memory: {peak['op']} '{peak['name']}', {peak['live_bytes']:,} bytes alive")
+    console.print(
+        f"peak memory: {peak['op']}, {size(peak['live_bytes'])} of activations alive; runtime {answers[0]['runtime']}"
+    )

@@ -16,29 +16,31 @@ def targets(name: str | None, as_json: bool) -> None:
     from rich.table import Table
 
     from hardware_profiles.profile import load_profile, profile_names
+    from pipeline.report.quantities import count, milliseconds, size
 
     profiles = [load_profile(n) for n in ([name] if name else profile_names())]
     if as_json:
         click.echo(json.dumps([p.model_dump() for p in profiles], indent=1))
         return
     if name is None:
-        table = Table(
-            "target",
-            "core",
-            "clock MHz",
-            "flash",
-            "SRAM",
-            "params",
-            "MACs",
-            "flash budget",
-            "SRAM budget",
-            "latency ms",
-        )
+        table = Table("target", "core", "clock", "flash", "SRAM", box=None, pad_edge=False)
+        for heading in ("model: params", "MACs", "flash", "SRAM", "latency"):
+            table.add_column(heading)
         for p in profiles:
-            b = p.budget
-            numbers = (p.flash_bytes, p.sram_bytes, b.params, b.macs, b.flash_bytes, b.sram_bytes)
-            table.add_row(p.name, p.core, f"{p.clock_hz / 1e6:g}", *(f"{n:,}" for n in numbers), f"{b.latency_ms:g}")
-        Console().print(table)
+            b, clock = p.budget, f"{p.clock_hz / 1e6:g} MHz"
+            limits = (
+                count(b.params),
+                count(b.macs),
+                size(b.flash_bytes),
+                size(b.sram_bytes),
+                milliseconds(b.latency_ms),
+            )
+            table.add_row(p.name, p.core, clock, size(p.flash_bytes), size(p.sram_bytes), *limits)
+        for column in table.columns:
+            column.no_wrap = True
+        console = Console(highlight=False)
+        console.width = max(console.width, 120)  # a line per target, also where the output is piped
+        console.print(table)
         return
     profile = profiles[0]
     table = Table("key", "value", "source", title=f"{profile.name}: {profile.description}")
