@@ -103,7 +103,7 @@ def _show(answers: list[dict[str, Any]]) -> None:
     for column in table.columns:
         column.no_wrap = True
     console = Console(highlight=False)
-    console.width = max(console.width, 120)  # a line per target, also where the output is piped
+    console.width = max(console.width, 140)  # a line per target, also where the output is piped
     console.print(table)
     peak = answers[0]["peak_op"]
     console.print(
