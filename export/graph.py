@@ -118,12 +118,14 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 def to_ops(graph: Graph) -> tuple[OpSpec, ...]:
     """The operators as cost sees them; those outside `KINDS` have kind `unknown`."""
     ops = []
+    constants = {name for name, tensor in graph.tensors.items() if tensor.data is not None}
     for node in graph.nodes:
         tensors = [graph.tensor(name) for name in node.inputs if name in graph.tensors]
-        activations = tuple(_spec(t) for t in tensors if t.data is None)
-        if not activations:  # constants only: nothing runs on the device
+        activations = tuple(_spec(t) for t in tensors if t.name not in constants)
+        if not activations:  # computes a constant, such as float16 weights made float32
+            constants.update(node.outputs)
             continue
-        weights = [t for t in tensors if t.data is not None] if node.op in _WEIGHTED else []
+        weights = [t for t in tensors if t.name in constants] if node.op in _WEIGHTED else []
         first = weights[0] if weights else None
         channels = len(first.qparams.scale) if first is not None and first.qparams is not None else 0
         ops.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from export.graph import ExportError, to_ops
+from export.graph import ExportError, Graph, Node, Tensor, to_ops
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.runners import load_runner
@@ -92,3 +92,17 @@ def test_an_operator_outside_the_set_keeps_its_name_for_fit_and_is_refused_for_e
     assert [(op.kind, op.op) for op in to_ops(read)] == [("unknown", "Erf")]
     with pytest.raises(ExportError, match="node 'strange' is a Erf; TFLite files can be written of"):
         to_tflite(read)
+
+
+def test_weights_that_are_dequantized_in_the_file_are_weights_and_no_activations() -> None:
+    stored = Tensor("stored", (4, 1, 1, 3), "float16", None, np.zeros((4, 1, 1, 3), np.float16))
+    tensors = [
+        Tensor("x", (1, 8, 8, 3), "float32"),
+        stored,
+        Tensor("w", (4, 1, 1, 3), "float32"),
+        Tensor("y", (1, 8, 8, 4), "float32"),
+    ]
+    nodes = (Node("DEQUANTIZE", "0", ("stored",), ("w",)), Node("CONV_2D", "1", ("x", "w"), ("y",)))
+    (op,) = to_ops(Graph(nodes, {t.name: t for t in tensors}, ("x",), ("y",)))
+    assert [t.name for t in op.inputs] == ["x"]
+    assert macs(op) == 8 * 8 * 3 * 4
