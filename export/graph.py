@@ -109,12 +109,6 @@ KINDS: Mapping[str, OpKind] = {
 }
 
 
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TF-SAME padding (before, after) of one axis; the odd pad goes after."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
 def to_ops(graph: Graph) -> tuple[OpSpec, ...]:
     """The operators as cost sees them; those outside `KINDS` have kind `unknown`."""
     ops = []

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from export.graph import Activation, Array, ExportError, Graph, Node, Options, Padding, QParams, Tensor, same_padding
+from export.graph import Activation, Array, ExportError, Graph, Node, Options, Padding, QParams, Tensor
+from hardware_profiles.ops import same_padding
 
 _SIMPLE = {"Add": "ADD", "Mul": "MUL", "Softmax": "SOFTMAX", "HardSwish": "HARD_SWISH", "Sigmoid": "LOGISTIC"}
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -232,15 +233,14 @@ def _known(path: Path, dtype: str) -> str:
     return dtype
 
 
-class _quiet_stderr:  # noqa: N801
+@contextmanager
+def _quiet_stderr() -> Iterator[None]:
     """Keep the runtimes' C++ log lines from the user's terminal while a model loads."""
-
-    def __enter__(self) -> None:
-        self._saved = os.dup(2)
-        self._sink = tempfile.TemporaryFile()
-        os.dup2(self._sink.fileno(), 2)
-
-    def __exit__(self, *_: object) -> None:
-        os.dup2(self._saved, 2)
-        os.close(self._saved)
-        self._sink.close()
+    saved = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as sink:
+            os.dup2(sink.fileno(), 2)
+            yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

@@ -11,11 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """TF-SAME padding (before, after) of one axis, for ceil(size / stride) outputs; the odd pad goes after."""
-    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
+from hardware_profiles.ops import same_padding
 
 
 def conv_bn(

@@ -89,3 +89,9 @@ def macs(op: OpSpec) -> int:
 def params(op: OpSpec) -> int:
     """Weights and biases, after batch-norm folding."""
     return op.weights + op.biases
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """TF-SAME padding (before, after) of one axis, for ceil(size / stride) outputs; the odd pad goes after."""
+    total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2

@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.corruptions import STANDARD_15, corrupt
+from flatnas.corruptions import SEVERITIES, STANDARD_15, corrupt
 from flatnas.datasets import Images
 from flatnas.resize import resize
 from pipeline.results import Delta, DeviceArithmetic
-
-SEVERITIES = (1, 2, 3, 4, 5)
 
 Classify = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float32]]  # pixels (N, H, W, 3) -> scores (N, classes)
 Progress = Callable[[int, int, str], None]
