@@ -54,7 +54,7 @@ def read_json(path: Path) -> Any:
 
 
 def artifacts_in(directory: Path) -> list[Artifact]:
-    """Every finished file below a directory, sorted by path; unfinished work and the manifest itself left out."""
+    """Every finished file below a directory, sorted by path; hidden (unfinished) ones and the manifest left out."""
     files = sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
-    kept = [p for p in files if WORK not in p.parts and p.as_posix() != "manifest.json"]
+    kept = [p for p in files if not any(part.startswith(".") for part in p.parts) and p.as_posix() != "manifest.json"]
     return [Artifact(p.as_posix(), sha256_of(directory / p)) for p in kept]

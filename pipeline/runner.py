@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import time
@@ -23,8 +22,6 @@ from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import WORK, Artifact, artifacts_in, read_json, sha256_of, write_json
 from pipeline.config import PipelineError, Preset, RunConfig
 from pipeline.progress import Reporter
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,6 +109,7 @@ def run_stages(
     """
     identity = {"target": config.target, "dataset": config.dataset, "data_sha256": data.content_sha256}
     records = _open(directory, identity)
+    manifest = directory / "manifest.json"
     changed = False
     for stage in stages:
         key = _key(stage, config, profile, data, directory)
@@ -120,6 +118,7 @@ def run_stages(
             report.kept(stage.name)
             continue
         changed = True
+        manifest.unlink(missing_ok=True)  # it is of files that are about to change
         work = directory / WORK / f"{stage.name}-{key[:12]}"
         work.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -132,17 +131,17 @@ def run_stages(
         _save(directory, identity, config, records)
         shutil.rmtree(work, ignore_errors=True)
         report.done(stage.name, seconds)
-    if changed or not (directory / "manifest.json").exists():
+    if changed or not manifest.exists():
         shutil.rmtree(directory / WORK, ignore_errors=True)
         _save(directory, identity, config, records)
-        write_json(directory / "manifest.json", {a.path: a.sha256 for a in artifacts_in(directory)})
+        write_json(manifest, {a.path: a.sha256 for a in artifacts_in(directory)})
     return changed
 
 
 def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord]:
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in directory.iterdir()}
+        names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
     except OSError as error:
         raise PipelineError(
             f"can't write to {directory}: {error.strerror}; name another directory with --out"

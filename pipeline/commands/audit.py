@@ -113,6 +113,7 @@ def _measure(
 ) -> tuple[dict[str, Any], Delta | None]:
     """(the contract's JSON without gates, the paired difference when there is a baseline)."""
     from flatnas.datasets import choose_images, load_dataset
+    from flatnas.resize import resize
     from pipeline.audit import (
         Model,
         by_corruption,
@@ -127,12 +128,8 @@ def _measure(
     data = load_dataset(dataset, data_dir)
     models = {name: Model(r.classify, r.resolution) for name, r in runners.items()}
     for name, m in models.items():
-        classes = (
-            m.classify(data.test.pixels_nhwc[:1].repeat(1, axis=0)).shape[1]
-            if m.resolution == data.test.pixels_nhwc.shape[1]
-            else None
-        )
-        if classes is not None and classes != len(data.class_names):
+        classes = m.classify(resize(data.test.pixels_nhwc[:1], m.resolution)).shape[1]
+        if classes != len(data.class_names):
             raise PipelineError(
                 f"the {name} has {classes} classes, and {dataset} has {len(data.class_names)}; "
                 "audit it on the data it was made for"

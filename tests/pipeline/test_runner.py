@@ -9,7 +9,7 @@ from rich.console import Console
 
 from flatnas.datasets import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.artifacts import read_json, write_bytes
+from pipeline.artifacts import artifacts_in, read_json, write_bytes
 from pipeline.config import PipelineError, RunConfig
 from pipeline.progress import Reporter
 from pipeline.runner import Stage, StageContext, run_stages
@@ -94,6 +94,24 @@ def test_a_stopped_run_goes_on_where_it_stopped_and_keeps_its_checkpoint(flow: F
     flow.fail_in = ""
     assert flow(tmp_path) == ["two", "three"]
     assert not (tmp_path / ".work").exists()
+
+
+def test_a_manifest_never_outlives_the_files_it_is_about(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    changed = CONFIG.model_copy(update={"select": "knee"})
+    flow.fail_in = "two"
+    with pytest.raises(KeyboardInterrupt):
+        flow(tmp_path, changed)
+    assert not (tmp_path / "manifest.json").exists()
+    flow.fail_in = ""
+    flow(tmp_path, changed)
+    assert read_json(tmp_path / "manifest.json") == {a.path: a.sha256 for a in artifacts_in(tmp_path)}
+
+
+def test_what_a_kill_left_of_a_file_half_written_is_no_obstacle_and_no_result(flow: Flow, tmp_path: Path) -> None:
+    (tmp_path / ".run.json.x1y2").write_text("{")
+    assert flow(tmp_path) == ["one", "two", "three"]
+    assert set(read_json(tmp_path / "manifest.json")) == {"a.txt", "b.txt", "c.txt", "run.json"}
 
 
 def test_the_manifest_lists_every_file_but_itself(flow: Flow, tmp_path: Path) -> None:
