@@ -1,62 +1,96 @@
 """Arch, the genotype of a subnet, and SearchSpace, the set of them.
 
-The space is MobileNetV3's inverted residuals in their minimal form (ReLU6, no squeeze-excite: what Cortex-M kernels
-accelerate), elastic in input resolution, depth per stage, and kernel and expansion per block, as in Once-for-All
-(Cai et al., ICLR 2020, arXiv 1908.09791). Padding is TF-SAME, so that a TFLite file needs no PAD operator.
+A space is a family of MobileNetV3-like networks (Howard et al. 2019, arXiv 1905.02244) elastic in input resolution,
+width, depth, kernel, expansion and squeeze-excite, as in Once-for-All (Cai et al., ICLR 2020, arXiv 1908.09791).
+`flatnas.spaces` holds the spaces themselves, `flatnas.lowering` what a subnet costs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from hardware_profiles.ops import OpSpec, TensorSpec
+Activation = Literal["relu", "relu6", "hard_swish"]
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One inverted residual: depthwise kernel size and expansion ratio."""
+    """One inverted residual: depthwise kernel size and expansion ratio; a ratio of 1 has no expanding convolution."""
 
     kernel: int
     expand: int
 
 
 @dataclass(frozen=True, slots=True)
+class Stage:
+    """The blocks between two strides: their output channels, and whether their depthwise outputs are gated."""
+
+    channels: int
+    squeeze_excite: bool
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Arch:
-    """A subnet: the side of its square input in pixels, and its blocks, stage by stage."""
+    """A subnet: side of its square input in pixels, channels of stem and head, and the stages between them."""
 
     resolution: int
-    stages: tuple[tuple[Block, ...], ...]
+    stem: int
+    stages: tuple[Stage, ...]
+    head: int
 
     def to_json(self) -> dict[str, Any]:
-        """The genotype as JSON values: `{"resolution": 32, "stages": [[{"kernel": 3, "expand": 2}], ...]}`."""
-        stages = [[{"kernel": b.kernel, "expand": b.expand} for b in stage] for stage in self.stages]
-        return {"resolution": self.resolution, "stages": stages}
+        """The genotype as JSON values, key by key the attributes above."""
+        stages = [
+            {
+                "channels": stage.channels,
+                "squeeze_excite": stage.squeeze_excite,
+                "blocks": [{"kernel": b.kernel, "expand": b.expand} for b in stage.blocks],
+            }
+            for stage in self.stages
+        ]
+        return {"resolution": self.resolution, "stem": self.stem, "stages": stages, "head": self.head}
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Arch:
         """The inverse of `to_json`."""
-        stages = tuple(tuple(Block(b["kernel"], b["expand"]) for b in stage) for stage in value["stages"])
-        return Arch(value["resolution"], stages)
+        stages = tuple(
+            Stage(s["channels"], s["squeeze_excite"], tuple(Block(b["kernel"], b["expand"]) for b in s["blocks"]))
+            for s in value["stages"]
+        )
+        return Arch(value["resolution"], value["stem"], stages, value["head"])
 
     def __str__(self) -> str:
-        stages = " ".join("-".join(f"k{b.kernel}e{b.expand}" for b in stage) for stage in self.stages)
-        return f"r{self.resolution} {stages}"
+        stages = " ".join(
+            f"{stage.channels}{'se' if stage.squeeze_excite else ''}:"
+            + "-".join(f"k{b.kernel}e{b.expand}" for b in stage.blocks)
+            for stage in self.stages
+        )
+        return f"r{self.resolution} {self.stem} {stages} {self.head}"
 
 
 @dataclass(frozen=True, slots=True)
 class StageSpace:
-    """What one stage may be: its output channels, the stride of its first block, and the choices of its genes."""
+    """What one stage may be: the stride of its first block, its activation, and the choices of its genes, ascending.
 
-    channels: int
+    `expands` is `(1,)` or has no 1: a block without an expanding convolution shares no weights with one that has it.
+    """
+
     stride: int
+    channels: tuple[int, ...]
     depths: tuple[int, ...]
     kernels: tuple[int, ...]
     expands: tuple[int, ...]
+    squeeze_excites: tuple[bool, ...] = (False,)
+    activation: Activation = "relu6"
+
+    def __post_init__(self) -> None:
+        if 1 in self.expands and self.expands != (1,):
+            raise ValueError(f"expansions {self.expands} mix blocks with and without an expanding convolution")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,39 +98,66 @@ class SearchSpace:
     """Every subnet of one supernet.
 
     Attributes:
-        name: identifies the space in checkpoints.
-        resolutions: sides of the square input in pixels, ascending; the last is the data's own.
-        stem_channels: outputs of the 3x3 stride-1 stem.
+        name: identifies the weights in checkpoints; equal for all resolutions and numbers of classes.
+        resolutions: sides of the square input in pixels, ascending.
+        stems: output channels of the 3x3 stem.
+        stem_stride: of the stem.
         stages: from input to output.
-        head_channels: outputs of the last 1x1 convolution, pooled into the classifier.
+        heads: outputs of the last 1x1 convolution before pooling.
         num_classes: logits.
+        activation: of stem and head.
+        mix_channels: outputs of a linear layer with hard-swish between pooling and classifier; 0 for none.
+        same_padding: TF-SAME, which TFLite needs no PAD operator for; otherwise kernel // 2 on all sides.
+        kernel_transform: a smaller kernel is the centre of a larger one times a learned matrix, not the centre alone.
+        squeeze_from_expanded: squeeze-excite shrinks to a quarter of the expanded channels, not of the block's input.
     """
 
     name: str
     resolutions: tuple[int, ...]
-    stem_channels: int
+    stems: tuple[int, ...]
+    stem_stride: int
     stages: tuple[StageSpace, ...]
-    head_channels: int
+    heads: tuple[int, ...]
     num_classes: int
+    activation: Activation = "relu6"
+    mix_channels: int = 0
+    same_padding: bool = True
+    kernel_transform: bool = False
+    squeeze_from_expanded: bool = False
 
     @property
     def genes(self) -> tuple[tuple[int, ...], ...]:
         """The choices of each gene, ascending, in the order of `encode`."""
-        choices = [self.resolutions]
-        for stage in self.stages:
-            choices.append(stage.depths)
-            choices += [stage.kernels, stage.expands] * max(stage.depths)
-        return tuple(choices)
+        return tuple(choices for _, choices in self._named_genes())
+
+    @property
+    def gene_names(self) -> tuple[str, ...]:
+        """What each gene is: `resolution`, `stem`, `stage0.channels`, ..., `stage2.1.kernel`, ..., `head`."""
+        return tuple(name for name, _ in self._named_genes())
+
+    def _named_genes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield "resolution", self.resolutions
+        yield "stem", self.stems
+        for s, stage in enumerate(self.stages):
+            yield f"stage{s}.channels", stage.channels
+            yield f"stage{s}.squeeze_excite", stage.squeeze_excites
+            yield f"stage{s}.depth", stage.depths
+            for b in range(max(stage.depths)):
+                yield f"stage{s}.{b}.kernel", stage.kernels
+                yield f"stage{s}.{b}.expand", stage.expands
+        yield "head", self.heads
 
     def encode(self, arch: Arch) -> npt.NDArray[np.int64]:
         """The genotype as the index of each gene's choice, shape (n_genes,); blocks that depth cuts off are 0."""
-        code = [self.resolutions.index(arch.resolution)]
-        for stage, blocks in zip(self.stages, arch.stages, strict=True):
-            code.append(stage.depths.index(len(blocks)))
-            for block in blocks:
+        code = [self.resolutions.index(arch.resolution), self.stems.index(arch.stem)]
+        for stage, chosen in zip(self.stages, arch.stages, strict=True):
+            code.append(stage.channels.index(chosen.channels))
+            code.append(stage.squeeze_excites.index(chosen.squeeze_excite))
+            code.append(stage.depths.index(len(chosen.blocks)))
+            for block in chosen.blocks:
                 code += [stage.kernels.index(block.kernel), stage.expands.index(block.expand)]
-            code += [0, 0] * (max(stage.depths) - len(blocks))
-        return np.array(code, np.int64)
+            code += [0, 0] * (max(stage.depths) - len(chosen.blocks))
+        return np.array([*code, self.heads.index(arch.head)], np.int64)
 
     def decode(self, code: Sequence[int] | npt.NDArray[np.int64]) -> Arch:
         """The inverse of `encode`; the genes of blocks that depth cuts off are ignored."""
@@ -104,12 +165,12 @@ class SearchSpace:
         if len(code) != len(choices):
             raise ValueError(f"a genotype of space '{self.name}' has {len(choices)} genes, not {len(code)}")
         values = iter([gene[int(index)] for gene, index in zip(choices, code, strict=True)])
-        resolution, stages = next(values), []
+        resolution, stem, stages = next(values), next(values), []
         for stage in self.stages:
-            depth = next(values)
+            channels, squeeze_excite, depth = next(values), bool(next(values)), next(values)
             blocks = [Block(next(values), next(values)) for _ in range(max(stage.depths))]
-            stages.append(tuple(blocks[:depth]))
-        return Arch(resolution, tuple(stages))
+            stages.append(Stage(channels, squeeze_excite, tuple(blocks[:depth])))
+        return Arch(resolution, stem, tuple(stages), next(values))
 
     @property
     def smallest(self) -> Arch:
@@ -134,80 +195,18 @@ class SearchSpace:
         bias = rng.uniform()
         return self.decode([int(rng.binomial(len(gene) - 1, bias)) for gene in self.genes])
 
+    def squeeze_channels(self, channels_in: int, expanded: int) -> int:
+        """Channels between the two convolutions of a block's squeeze-excite."""
+        return round_channels((expanded if self.squeeze_from_expanded else channels_in) / 4)
+
     def __contains__(self, arch: Arch) -> bool:
         try:
             return self.decode(self.encode(arch)) == arch
         except ValueError:
             return False
 
-    def lower(self, arch: Arch) -> tuple[OpSpec, ...]:
-        """The int8 operators of the exported subnet, in execution order, batch norm folded."""
-        hw = arch.resolution
-        x = TensorSpec("image", (1, hw, hw, 3))
-        ops = [_conv("stem", x, self.stem_channels, kernel=3)]
-        for s, (stage, blocks) in enumerate(zip(self.stages, arch.stages, strict=True)):
-            for b, block in enumerate(blocks):
-                ops += _inverted_residual(
-                    f"stage{s}.{b}", ops[-1].output, stage, block, stride=stage.stride if b == 0 else 1
-                )
-        ops.append(_conv("head", ops[-1].output, self.head_channels))
-        pooled = TensorSpec("pool", (1, 1, 1, self.head_channels))
-        hw = ops[-1].output.shape[1]
-        ops.append(OpSpec("avg_pool", "AVERAGE_POOL_2D", (ops[-1].output,), pooled, kernel_hw=(hw, hw)))
-        logits = TensorSpec("logits", (1, self.num_classes))
-        n = self.num_classes
-        ops.append(
-            OpSpec(
-                "fully_connected",
-                "FULLY_CONNECTED",
-                (pooled,),
-                logits,
-                weights=n * self.head_channels,
-                biases=n,
-                channel_scales=n,
-            )
-        )
-        return tuple(ops)
 
-
-def _conv(name: str, x: TensorSpec, channels: int, kernel: int = 1, stride: int = 1, depthwise: bool = False) -> OpSpec:
-    _, h, w, c = x.shape
-    out = TensorSpec(name, (1, -(-h // stride), -(-w // stride), channels))  # TF-SAME: ceil(size / stride)
-    return OpSpec(
-        "depthwise_conv" if depthwise else "conv",
-        "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
-        (x,),
-        out,
-        kernel_hw=(kernel, kernel),
-        stride_hw=(stride, stride),
-        weights=kernel * kernel * channels * (1 if depthwise else c),
-        biases=channels,
-        channel_scales=channels,
-    )
-
-
-def _inverted_residual(name: str, x: TensorSpec, stage: StageSpace, block: Block, stride: int) -> list[OpSpec]:
-    expanded = x.shape[3] * block.expand
-    ops = [_conv(f"{name}.expand", x, expanded)]
-    ops.append(_conv(f"{name}.depthwise", ops[-1].output, expanded, block.kernel, stride, depthwise=True))
-    ops.append(_conv(f"{name}.project", ops[-1].output, stage.channels))
-    if stride == 1 and x.shape[3] == stage.channels:
-        out = TensorSpec(f"{name}.add", ops[-1].output.shape)
-        ops.append(OpSpec("add", "ADD", (x, ops[-1].output), out))
-    return ops
-
-
-def mcu_space(num_classes: int) -> SearchSpace:
-    """The space for microcontrollers at 32x32: 0.7 M to 11.9 M MACs."""
-    return SearchSpace(
-        name="mcu-32",
-        resolutions=(24, 28, 32),
-        stem_channels=16,
-        stages=(
-            StageSpace(24, stride=2, depths=(1, 2, 3), kernels=(3, 5, 7), expands=(1, 2, 3)),
-            StageSpace(40, stride=2, depths=(1, 2, 3), kernels=(3, 5, 7), expands=(2, 3, 4)),
-            StageSpace(64, stride=2, depths=(1, 2, 3), kernels=(3, 5, 7), expands=(2, 3, 4)),
-        ),
-        head_channels=128,
-        num_classes=num_classes,
-    )
+def round_channels(channels: float) -> int:
+    """The nearest multiple of 8, at least 8 and at least 0.9 of the argument (`make_divisible` of MobileNet)."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8

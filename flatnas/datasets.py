@@ -55,6 +55,7 @@ class Dataset:
         content_sha256: of the pixels and labels of all parts, or of the digests that their files were verified against.
         mirrors: whether a mirrored image keeps its class.
         shift: pixels that a training image may be moved by.
+        licence: of the images, as their makers state it.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Dataset:
     content_sha256: str
     mirrors: bool = True
     shift: int = 4
+    licence: str = "not stated"
 
     @property
     def resolution(self) -> int:

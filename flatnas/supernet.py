@@ -14,33 +14,50 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from flatnas.arch import Arch, Block, SearchSpace
-from flatnas.blocks import ElasticConvBN, ElasticInvertedResidual, InvertedResidual, conv_bn
+from flatnas.arch import Arch, Block, SearchSpace, Stage
+from flatnas.blocks import GlobalMix, InvertedResidual, conv_bn
+from flatnas.elastic import ElasticConv, ElasticConvBN, ElasticInvertedResidual
 
 
 class Subnet(nn.Module):
-    """One network of the space as plain layers, in the order of `SearchSpace.lower`."""
+    """One network of the space as plain layers, in the order of `flatnas.lowering.lower`."""
 
     def __init__(self, space: SearchSpace, arch: Arch) -> None:
         super().__init__()
-        size, channels = arch.resolution, space.stem_channels
-        self.stem = conv_bn(size, 3, channels, kernel=3)
-        blocks = []
-        for stage, genes in zip(space.stages, arch.stages, strict=True):
-            for b, block in enumerate(genes):
-                stride = stage.stride if b == 0 else 1
-                blocks.append(InvertedResidual(size, channels, stage.channels, block.kernel, block.expand, stride))
+        same = space.same_padding
+        self.stem = conv_bn(arch.resolution, 3, arch.stem, 3, space.stem_stride, same=same, activation=space.activation)
+        size, channels, blocks = -(-arch.resolution // space.stem_stride), arch.stem, []
+        for stage_space, stage in zip(space.stages, arch.stages, strict=True):
+            for b, block in enumerate(stage.blocks):
+                stride = stage_space.stride if b == 0 else 1
+                squeezed = space.squeeze_channels(channels, channels * block.expand) if stage.squeeze_excite else 0
+                blocks.append(
+                    InvertedResidual(
+                        size,
+                        channels,
+                        stage.channels,
+                        block.kernel,
+                        block.expand,
+                        stride,
+                        squeezed=squeezed,
+                        same=same,
+                        activation=stage_space.activation,
+                    )
+                )
                 size, channels = -(-size // stride), stage.channels
         self.blocks = nn.Sequential(*blocks)
-        self.head = conv_bn(size, channels, space.head_channels)
+        self.head = conv_bn(size, channels, arch.head, same=same, activation=space.activation)
         self.pool = nn.AdaptiveAvgPool2d(1)
+        self.mix = GlobalMix(arch.head, space.mix_channels) if space.mix_channels else None
         self.flatten = nn.Flatten()
-        self.classifier = nn.Linear(space.head_channels, space.num_classes)
+        self.classifier = nn.Linear(space.mix_channels or arch.head, space.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 3, R, R), pixels as (p - 128) / 128, to logits (B, num_classes)."""
-        x = self.head(self.blocks(self.stem(x)))
-        logits: Tensor = self.classifier(self.flatten(self.pool(x)))
+        x = self.pool(self.head(self.blocks(self.stem(x))))
+        if self.mix is not None:
+            x = self.mix(x)
+        logits: Tensor = self.classifier(self.flatten(x))
         return logits
 
 
@@ -50,28 +67,30 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace) -> None:
         super().__init__()
         self.space = space
-        self.stem = ElasticConvBN(3, space.stem_channels, kernel=3)
-        channels, stages = space.stem_channels, []
+        same, activation = space.same_padding, space.activation
+        self.stem = ElasticConvBN(3, space.stems[-1], (3,), space.stem_stride, same=same, activation=activation)
+        channels, stages = space.stems[-1], []
         for stage in space.stages:
             blocks = []
             for b in range(max(stage.depths)):
-                stride = stage.stride if b == 0 else 1
-                blocks.append(
-                    ElasticInvertedResidual(channels, stage.channels, max(stage.kernels), max(stage.expands), stride)
-                )
-                channels = stage.channels
+                blocks.append(ElasticInvertedResidual(space, stage, channels, stage.stride if b == 0 else 1))
+                channels = stage.channels[-1]
             stages.append(nn.ModuleList(blocks))
         self.stages = nn.ModuleList(stages)
-        self.head = ElasticConvBN(channels, space.head_channels)
-        self.classifier = nn.Linear(space.head_channels, space.num_classes)
+        self.head = ElasticConvBN(channels, space.heads[-1], same=same, activation=activation)
+        self.mix = ElasticConv(space.heads[-1], space.mix_channels, bias=False) if space.mix_channels else None
+        self.classifier = nn.Linear(space.mix_channels or space.heads[-1], space.num_classes)
 
     def forward(self, x: Tensor, arch: Arch) -> Tensor:
-        """(B, 3, arch.resolution, arch.resolution) to logits (B, num_classes), normalised by the batch's statistics."""
-        x = self.stem(x, self.space.stem_channels, 3)
-        for block, genes in self._active(arch):
-            x = block(x, genes.kernel, genes.expand)
-        x = self.head(x, self.space.head_channels)
-        return functional.linear(x.mean((2, 3)), self.classifier.weight, self.classifier.bias)
+        """(B, 3, R, R) to logits (B, num_classes), by the batch's statistics; R may be any size."""
+        x = self.stem(x, arch.stem, 3)
+        for module, stage, block in self._active(arch):
+            x = module(x, stage, block)
+        x = self.head(x, arch.head).mean((2, 3), keepdim=True)
+        if self.mix is not None:
+            x = functional.hardswish(self.mix(x, self.space.mix_channels))
+        x = x.flatten(1)
+        return functional.linear(x, self.classifier.weight[:, : x.shape[1]], self.classifier.bias)
 
     def extract(self, arch: Arch) -> Subnet:
         """The subnet with a copy of its weights; its batch-norm statistics are still to be recalibrated."""
@@ -79,28 +98,36 @@ class Supernet(nn.Module):
             raise ValueError(f"{arch} is not in the search space '{self.space.name}'")
         net = Subnet(self.space, arch)
         self.stem.copy_into(net.stem)
-        for (elastic, _), block in zip(self._active(arch), net.blocks, strict=True):
+        for (elastic, _, _), block in zip(self._active(arch), net.blocks, strict=True):
             assert isinstance(block, InvertedResidual)
             elastic.copy_into(block)
         self.head.copy_into(net.head)
-        net.classifier.load_state_dict(self.classifier.state_dict())
+        if self.mix is not None and net.mix is not None:
+            self.mix.copy_into(net.mix.get_submodule("conv"))  # type: ignore[arg-type]
+        with torch.no_grad():
+            net.classifier.weight.copy_(self.classifier.weight[:, : net.classifier.in_features])
+            net.classifier.bias.copy_(self.classifier.bias)
         return net.to(memory_format=torch.channels_last)
 
-    def _active(self, arch: Arch) -> list[tuple[ElasticInvertedResidual, Block]]:
-        pairs = []
-        for stage, genes in zip(self.stages, arch.stages, strict=True):
-            assert isinstance(stage, nn.ModuleList)
-            for block, block_genes in zip(stage, genes, strict=False):  # depth keeps the first blocks of a stage
-                assert isinstance(block, ElasticInvertedResidual)
-                pairs.append((block, block_genes))
-        return pairs
+    def _active(self, arch: Arch) -> list[tuple[ElasticInvertedResidual, Stage, Block]]:
+        active = []
+        for modules, stage in zip(self.stages, arch.stages, strict=True):
+            assert isinstance(modules, nn.ModuleList)
+            for module, block in zip(modules, stage.blocks, strict=False):  # depth keeps a stage's first blocks
+                assert isinstance(module, ElasticInvertedResidual)
+                active.append((module, stage, block))
+        return active
 
 
 def noise_like(supernet: Supernet, seed: int) -> Supernet:
-    """A supernet-shaped set of standard normal values, for `extract`: subnets slice the same noise from it."""
+    """A supernet-shaped set of standard normal values, for `extract`: subnets slice the same noise from it.
+
+    The matrices between kernels stay the identity, so that the noise of a smaller kernel is the centre's.
+    """
     noise = Supernet(supernet.space)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in noise.parameters():
-            parameter.normal_(generator=generator)
+        for name, parameter in noise.named_parameters():
+            if ".transforms." not in name:
+                parameter.normal_(generator=generator)
     return noise

@@ -1,34 +1,36 @@
 """Training a supernet: the sandwich rule with in-place distillation (BigNAS, Yu et al. 2020, arXiv 2003.11142).
 
-Each step trains the largest subnet on the labels, and the smallest and a random one on the largest one's soft
-predictions, each at its own resolution. The same training adapts a supernet to other classes.
+Each step draws one of the space's resolutions, trains the largest subnet on the labels, and the smallest and a random
+one on the largest one's soft predictions of the same pixels. The same training adapts a supernet to other classes.
 """
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import hashlib
-import json
-import logging
-import time
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from flatnas.arch import Arch, mcu_space
-from flatnas.datasets import Dataset, load_dataset
-from flatnas.errors import SupernetError
+from flatnas.arch import Arch, SearchSpace
+from flatnas.datasets import Dataset
 from flatnas.resize import Pixels
 from flatnas.supernet import Supernet
 from flatnas.train import Loss, Progress, Recipe, classification_error, predict, recalibrate, to_input, train
 
-log = logging.getLogger(__name__)
+Watch = Callable[[int, Mapping[str, float]], None]  # epochs done, validation error of the watched subnets
+
+
+def released_recipe(epochs: int, seed: int) -> Recipe:
+    """How the shipped supernets are trained: SAM for the last third, averaged weights."""
+    return Recipe(epochs, learning_rate=0.1, seed=seed, weight_decay=5e-5, rho=0.05, sam_after=2 / 3, ema=0.999)
+
+
+def adapting_recipe(epochs: int, seed: int, data: Dataset) -> Recipe:
+    """How a shipped supernet learns other classes: few epochs of SAM, augmented as the data allow."""
+    return Recipe(epochs, learning_rate=0.05, seed=seed, rho=0.05, batch_size=64, mirror=data.mirrors, shift=data.shift)
 
 
 def sandwich_loss(supernet: Supernet, seed: int) -> Loss:
@@ -36,13 +38,13 @@ def sandwich_loss(supernet: Supernet, seed: int) -> Loss:
     space = supernet.space
 
     def loss(pixels: Pixels, labels: Tensor, step: int) -> Tensor:
-        random = space.sample(np.random.default_rng([seed, 2, step]))
-        logits = supernet(to_input(pixels, space.largest.resolution, labels.device), space.largest)
+        rng = np.random.default_rng([seed, 2, step])
+        x = to_input(pixels, int(rng.choice(space.resolutions)), labels.device)
+        logits = supernet(x, space.largest)
         total = functional.cross_entropy(logits, labels)
         soft = logits.detach().softmax(1)
-        for arch in (space.smallest, random):
-            student = supernet(to_input(pixels, arch.resolution, labels.device), arch)
-            total = total + functional.cross_entropy(student, soft)
+        for arch in (space.smallest, space.sample_by_size(rng)):
+            total = total + functional.cross_entropy(supernet(x, arch), soft)
         return total
 
     return loss
@@ -55,114 +57,41 @@ def train_supernet(
     *,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> None:
-    """Train in place on the training images; see `flatnas.train.train` for resuming and errors."""
-    train(supernet, data.train, sandwich_loss(supernet, recipe.seed), recipe, checkpoint=checkpoint, progress=progress)
+    """Train in place on the training images; see `flatnas.train.train` for resuming and errors.
+
+    Args:
+        watch: told after each epoch how well the smallest, the largest and two random subnets do.
+    """
+
+    def after_epoch(epochs: int) -> None:
+        if watch:
+            watch(epochs, subnet_errors(supernet, watched_subnets(supernet), data))
+
+    loss = sandwich_loss(supernet, recipe.seed)
+    train(supernet, data.train, loss, recipe, checkpoint=checkpoint, progress=progress, after_epoch=after_epoch)
 
 
-def with_new_head(supernet: Supernet, num_classes: int) -> Supernet:
-    """A copy whose classifier starts from zero for other classes; the features are kept."""
-    adapted = Supernet(dataclasses.replace(supernet.space, num_classes=num_classes))
-    state = {name: t for name, t in supernet.state_dict().items() if not name.startswith("classifier.")}
-    adapted.load_state_dict(state, strict=False)
-    nn.init.zeros_(adapted.classifier.weight)
-    nn.init.zeros_(adapted.classifier.bias)
-    return adapted.to(memory_format=torch.channels_last)
+def watched_subnets(supernet: Supernet) -> dict[str, Arch]:
+    """The subnets behind a validation curve: smallest, largest, and two random ones."""
+    space, rng = supernet.space, np.random.default_rng(0)
+    return {"smallest": space.smallest, "largest": space.largest} | {f"random {i}": space.sample(rng) for i in (1, 2)}
 
 
-def subnet_errors(supernet: Supernet, archs: dict[str, Arch], data: Dataset) -> dict[str, float]:
-    """Validation error of each subnet after recalibration on 2,000 training images."""
+def subnet_errors(supernet: Supernet, archs: Mapping[str, Arch], data: Dataset, images: int = 2000) -> dict[str, float]:
+    """Error of each subnet on so many validation images, after recalibration on 1,000 training images."""
+    device = next(supernet.parameters()).device
+    judged, calibration = data.val.subset(images), data.train.subset(1000).pixels_nhwc
     errors = {}
     for name, arch in archs.items():
-        net = supernet.extract(arch)
-        recalibrate(net, data.train.subset(2000).pixels_nhwc, arch.resolution)
-        errors[name] = classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
+        net = supernet.extract(arch).to(device)
+        recalibrate(net, calibration, arch.resolution)
+        errors[name] = classification_error(predict(net, judged.pixels_nhwc, arch.resolution), judged.labels)
     return errors
 
 
-def serialize_supernet(supernet: Supernet) -> bytes:
-    """The weights as float16 safetensors, with the space's name and number of classes."""
-    from safetensors.torch import save
-
-    tensors = {name: value.to(torch.float16).contiguous() for name, value in supernet.state_dict().items()}
-    content: bytes = save(tensors, {"space": supernet.space.name, "num_classes": str(supernet.space.num_classes)})
-    return content
-
-
-def load_supernet(path: Path) -> Supernet:
-    """Read a file of `serialize_supernet`'s bytes.
-
-    Raises:
-        SupernetError: the file is not a supernet of the space known here.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise SupernetError(f"{path} can't be read as safetensors: {error}") from error
-    if "num_classes" not in metadata:
-        raise SupernetError(f"{path} is no supernet: it names neither its space nor its number of classes")
-    supernet = Supernet(mcu_space(int(metadata["num_classes"])))
-    if metadata["space"] != supernet.space.name:
-        raise SupernetError(f"{path} is of space '{metadata['space']}', not '{supernet.space.name}'")
-    supernet.load_state_dict(state)
-    return supernet.to(memory_format=torch.channels_last)
-
-
-def main() -> None:
-    """Train the shipped supernet: `python -m flatnas.supernet_training --data-dir DIR --out DIR`."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    options.out.mkdir(parents=True, exist_ok=True)
-    data = load_dataset("cifar10", options.data_dir)
-    torch.manual_seed(options.seed)
-    supernet = Supernet(mcu_space(len(data.class_names))).to(memory_format=torch.channels_last)
-    recipe = Recipe(options.epochs, learning_rate=0.1, seed=options.seed, rho=0.05, sam_after=2 / 3)
-    started = time.monotonic()
-
-    def progress(step: int, steps: int, loss: float) -> None:
-        if step % 50 == 0:
-            log.info("step %d of %d, loss %.3f, %.0f s", step, steps, loss, time.monotonic() - started)
-
-    train_supernet(supernet, data, recipe, checkpoint=options.out / "training.safetensors", progress=progress)
-    path = options.out / "cifar10.safetensors"
-    path.write_bytes(serialize_supernet(supernet))
-    card = _card(load_supernet(path), data, recipe, path, time.monotonic() - started)
-    (options.out / "cifar10.json").write_text(json.dumps(card, indent=1) + "\n")
-
-
-def _card(supernet: Supernet, data: Dataset, recipe: Recipe, path: Path, seconds: float) -> dict[str, Any]:
-    rng = np.random.default_rng(0)
-    space = supernet.space
-    archs = {
-        "smallest": space.smallest,
-        "largest": space.largest,
-        **{f"random {i}": space.sample(rng) for i in range(4)},
-    }
-    return {
-        "space": space.name,
-        "recipe": asdict(recipe),
-        "data": {
-            "name": data.name,
-            "sha256": data.content_sha256,
-            "train": len(data.train),
-            "licence": "CIFAR-10 states none",
-        },
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "parameters": sum(p.numel() for p in supernet.parameters()),
-        "seconds": round(seconds),
-        "validation_error": subnet_errors(supernet, archs, data),
-        "command": "python -m flatnas.supernet_training --data-dir DIR --out DIR",
-    }
-
-
-if __name__ == "__main__":
-    main()
+def new_supernet(space: SearchSpace, seed: int) -> Supernet:
+    """A supernet with the random weights of a seed."""
+    torch.manual_seed(seed)
+    return Supernet(space).to(memory_format=torch.channels_last)

@@ -6,10 +6,12 @@ step, and a training that was killed ends with the same weights as one that was 
 
 from __future__ import annotations
 
+import json
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +45,8 @@ class Recipe:
         adaptive: ASAM instead of SAM.
         mirror: flip half of the images left to right.
         shift: random translation by up to so many pixels.
+        cutout: side in pixels of a square that is blanked (DeVries and Taylor 2017, arXiv 1708.04552); 0 for none.
+        ema: decay per step of the averaged weights that the training returns; 0 returns the last ones.
     """
 
     epochs: int
@@ -55,6 +59,8 @@ class Recipe:
     adaptive: bool = False
     mirror: bool = True
     shift: int = 4
+    cutout: int = 0
+    ema: float = 0.0
 
 
 def to_input(pixels_nhwc: Pixels, resolution: int, device: torch.device) -> Tensor:
@@ -63,8 +69,8 @@ def to_input(pixels_nhwc: Pixels, resolution: int, device: torch.device) -> Tens
     return x.permute(0, 3, 1, 2).to(torch.float32).sub_(128).div_(128)
 
 
-def shift_and_mirror(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    """Random crops of the reflected border, and flips: the standard augmentation of CIFAR (He et al. 2016)."""
+def augment(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
+    """Random crops of the reflected border, flips (He et al. 2016, the standard on CIFAR), and cutout."""
     n, h, w, _ = pixels_nhwc.shape
     s = recipe.shift
     padded = np.pad(pixels_nhwc, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
@@ -74,7 +80,17 @@ def shift_and_mirror(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generat
         flipped = rng.random(n) < 0.5
         columns[flipped] = columns[flipped, ::-1]
     cropped: Pixels = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    if recipe.cutout:
+        in_row = _near(rng.integers(0, h, (n, 1)), recipe.cutout, h)
+        in_column = _near(rng.integers(0, w, (n, 1)), recipe.cutout, w)
+        cropped[in_row[:, :, None] & in_column[:, None, :]] = 128  # zero to the network
     return cropped
+
+
+def _near(centres: npt.NDArray[np.int64], side: int, size: int) -> npt.NDArray[np.bool_]:
+    """Which of `size` rows or columns the squares around `centres`, shape (n, 1), cover; shape (n, size)."""
+    offset = np.arange(size) - centres + side // 2
+    return (offset >= 0) & (offset < side)
 
 
 def train(
@@ -85,8 +101,18 @@ def train(
     *,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
+    after_epoch: Callable[[int], None] | None = None,
 ) -> None:
     """Train `module` in place; with a checkpoint file, go on where an earlier call stopped.
+
+    Args:
+        module: on the device to train on; on a GPU the forward pass runs in bfloat16.
+        images: augmented anew each epoch.
+        loss: of a batch; must compute the same thing when called twice with the same step.
+        recipe: of the training; everything random is a function of its seed.
+        checkpoint: written every 50 steps.
+        progress: called after each step.
+        after_epoch: called with the number of epochs done while `module` holds the averaged weights.
 
     Raises:
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays.
@@ -94,27 +120,27 @@ def train(
     per_epoch = max(len(images) // recipe.batch_size, 1)
     steps = recipe.epochs * per_epoch
     device = next(module.parameters()).device
-    optimizer = _sgd(module, recipe)
+    state = _State(module, recipe)
     module.train()
-    first = _load_checkpoint(checkpoint, module, optimizer, recipe) if checkpoint else 0
+    first = state.load(checkpoint) if checkpoint else 0
     for step in range(first, steps):
         epoch, batch = divmod(step, per_epoch)
         order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(images))
         picked = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        pixels = shift_and_mirror(images.pixels_nhwc[picked], recipe, np.random.default_rng([recipe.seed, 1, step]))
+        pixels = augment(images.pixels_nhwc[picked], recipe, np.random.default_rng([recipe.seed, 1, step]))
         labels = torch.from_numpy(images.labels[picked]).to(device)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * _schedule(step / steps)
-        optimizer.zero_grad(set_to_none=True)
         rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
-        value = float(sam_backward(module, partial(loss, pixels, labels, step), rho, adaptive=recipe.adaptive))
+        value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
         if not math.isfinite(value):
             raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}; lower the learning rate")
-        optimizer.step()
         if progress:
             progress(step + 1, steps, value)
         if checkpoint and ((step + 1) % 50 == 0 or step + 1 == steps):
-            _save_checkpoint(checkpoint, module, optimizer, recipe, step + 1)
+            state.save(checkpoint, step + 1)
+        if after_epoch and (step + 1) % per_epoch == 0:
+            with state.averaged():
+                after_epoch(epoch + 1)
+    state.finish()
     module.eval()
 
 
@@ -164,41 +190,93 @@ def _schedule(progress: float, warmup: float = 0.1) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
-def _sgd(module: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    decayed = [p for p in module.parameters() if p.ndim > 1]
-    others = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+class _State:
+    """What a training carries from step to step: weights, momentum, averaged weights."""
 
+    def __init__(self, module: nn.Module, recipe: Recipe) -> None:
+        decayed = [p for p in module.parameters() if p.ndim > 1]
+        others = [p for p in module.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+        self.module, self.recipe = module, recipe
+        self.parameters: list[Tensor] = list(module.parameters())
+        self.optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+        self.average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
+        self.steps = 0
 
-def _save_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.SGD, recipe: Recipe, step: int) -> None:
-    from safetensors.torch import save_file
+    def step(self, loss: Callable[[], Tensor], learning_rate: float, rho: float) -> float:
+        """One update, skipped where the loss is not finite; returns the loss."""
 
-    tensors = {f"module.{name}": value.contiguous() for name, value in module.state_dict().items()}
-    for name, parameter in module.named_parameters():
-        momentum = optimizer.state[parameter].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{name}"] = momentum.contiguous()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    save_file(tensors, unfinished, metadata={"step": str(step), "recipe": repr(recipe)})
-    unfinished.replace(path)
+        def autocast() -> Tensor:
+            device = self.parameters[0].device.type
+            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                return loss()
 
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self.optimizer.zero_grad(set_to_none=True)
+        value = float(sam_backward(self.module, autocast, rho, adaptive=self.recipe.adaptive))
+        if math.isfinite(value):
+            self.optimizer.step()
+            self.steps += 1
+            if self.average:
+                decay = min(self.recipe.ema, self.steps / (self.steps + 10))  # the first weights are soon forgotten
+                with torch.no_grad():
+                    torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
+        return value
 
-def _load_checkpoint(path: Path, module: nn.Module, optimizer: torch.optim.SGD, recipe: Recipe) -> int:
-    from safetensors import safe_open
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The module with its averaged weights, in eval mode; on leaving, the trained ones are back."""
+        trained = [p.detach().clone() for p in self.parameters]
+        self.finish()
+        self.module.eval()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, trained)
+            self.module.train()
 
-    if not path.exists():
-        return 0
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        if metadata["recipe"] != repr(recipe):
-            log.warning("the checkpoint %s is of another recipe; training starts afresh", path)
+    def finish(self) -> None:
+        """Put the averaged weights into the module."""
+        if self.average:
+            with torch.no_grad():
+                torch._foreach_copy_(self.parameters, self.average)
+
+    def save(self, path: Path, step: int) -> None:
+        """Write everything that `load` needs, under a temporary name first."""
+        from safetensors.torch import save_file
+
+        tensors = {f"module.{name}": value.contiguous() for name, value in self.module.state_dict().items()}
+        names = [name for name, _ in self.module.named_parameters()]
+        for name, parameter in zip(names, self.parameters, strict=True):
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"momentum.{name}"] = momentum.contiguous()
+        tensors |= {f"average.{name}": t.contiguous() for name, t in zip(names, self.average, strict=False)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".tmp")
+        save_file(tensors, unfinished, metadata={"step": str(step), "recipe": json.dumps(asdict(self.recipe))})
+        unfinished.replace(path)
+
+    def load(self, path: Path) -> int:
+        """Read a checkpoint of the same recipe; returns the steps done, 0 where there is none."""
+        from safetensors import safe_open
+
+        if not path.exists():
             return 0
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    module.load_state_dict({n.removeprefix("module."): t for n, t in state.items() if n.startswith("module.")})
-    for name, parameter in module.named_parameters():
-        if f"momentum.{name}" in state:
-            momentum = torch.empty_like(parameter).copy_(state[f"momentum.{name}"])
-            optimizer.state[parameter]["momentum_buffer"] = momentum
-    return int(metadata["step"])
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            if json.loads(metadata["recipe"]) != asdict(self.recipe):
+                log.warning("the checkpoint %s is of another recipe; training starts afresh", path)
+                return 0
+            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        self.module.load_state_dict({n.removeprefix("module."): t for n, t in saved.items() if n.startswith("module.")})
+        for i, (name, parameter) in enumerate(self.module.named_parameters()):
+            if f"momentum.{name}" in saved:
+                momentum = torch.empty_like(parameter).copy_(saved[f"momentum.{name}"])
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum
+            if self.average:
+                self.average[i].copy_(saved[f"average.{name}"])
+        self.steps = int(metadata["step"])
+        return self.steps

@@ -67,6 +67,7 @@ class RunConfig(BaseModel):
     """One target's run, as `run.json` keeps it.
 
     Attributes:
+        supernet: path of the supernet to search, instead of the shipped one.
         overrides: `--set` values by key, as written.
         alpha: weight of the clean error in F_AR.
         sigma: relative weight noise of R.
@@ -79,6 +80,7 @@ class RunConfig(BaseModel):
     preset: PresetName = "standard"
     seed: int = Field(default=0, ge=0)
     select: SelectName = "accuracy"
+    supernet: str | None = None
     overrides: dict[str, str] = {}
     alpha: float = 0.5
     sigma: float = 0.05

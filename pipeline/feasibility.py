@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flatnas.arch import SearchSpace
+from flatnas.lowering import lower
 from hardware_profiles.footprint import excess, footprint, needs
 from hardware_profiles.profile import HardwareProfile
 from pipeline.config import InfeasibleBudgetError
@@ -14,7 +15,7 @@ def check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
     Raises:
         InfeasibleBudgetError: names the tightest resource, and the least that the space needs of it.
     """
-    least = footprint(space.lower(space.smallest), profile)
+    least = footprint(lower(space, space.smallest), profile)
     over = excess(least, profile.budget)
     tightest = max(over, key=lambda resource: over[resource])
     if over[tightest] > 0:

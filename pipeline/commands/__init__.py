@@ -8,7 +8,8 @@ from pipeline.commands.fit import fit
 from pipeline.commands.parity import parity
 from pipeline.commands.report import report
 from pipeline.commands.run import run
+from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.verify import verify
 
-COMMANDS = (run, audit, fit, parity, targets, data, verify, report)
+COMMANDS = (run, audit, fit, parity, supernet, targets, data, verify, report)

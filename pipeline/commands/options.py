@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -61,3 +62,11 @@ def existing_run(directory: Path) -> Path:
     if not (directory / "run.json").is_file():
         raise PipelineError(f"{directory} holds no run: it has no run.json; 'pipeline run' makes one")
     return directory
+
+
+def require_training_packages() -> None:
+    """Raises:
+    PipelineError: the packages that training needs are not installed.
+    """
+    if missing := [package for package in ("torch", "pymoo", "safetensors") if find_spec(package) is None]:
+        raise PipelineError(f"this command trains, and needs {', '.join(missing)}: pip install 'flatnas-deploy[train]'")

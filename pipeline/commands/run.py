@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -40,6 +39,11 @@ if TYPE_CHECKING:
     help="Which of the subnets that fit to deploy.",
 )
 @click.option(
+    "--supernet",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Search this supernet ('pipeline supernet' makes them) instead of the shipped one.",
+)
+@click.option(
     "--set",
     "overrides",
     multiple=True,
@@ -55,6 +59,7 @@ def run(
     out: Path | None,
     seed: int,
     select: str,
+    supernet: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
     """Search, fine-tune, quantize, export and audit a model for TARGET.
@@ -67,10 +72,7 @@ def run(
     names = options.split_names(targets)
     values = options.key_values(overrides, "--set")
     profiles = {name: load_profile(name, values) for name in names}
-    if missing := [package for package in ("torch", "pymoo", "safetensors") if find_spec(package) is None]:
-        raise PipelineError(
-            f"'pipeline run' trains, and needs {', '.join(missing)}: pip install 'flatnas-deploy[train]'"
-        )
+    options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, reporter)
     codes = []
@@ -81,6 +83,7 @@ def run(
             preset=cast(PresetName, preset),
             seed=seed,
             select=cast(SelectName, select),
+            supernet=str(supernet.resolve()) if supernet else None,
             overrides=values,
         )
         base = out or Path("runs") / Path(dataset).name
@@ -114,13 +117,15 @@ def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter
 
 
 def _run_target(config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path, reporter: Reporter) -> int:
-    from flatnas.arch import mcu_space
+    from flatnas.spaces import mcu_space
+    from flatnas.supernet_file import read_space
     from pipeline.feasibility import check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary
     from pipeline.runner import run_stages
 
-    check_feasible(mcu_space(len(data.class_names)), profile)
+    space = read_space(Path(config.supernet)) if config.supernet else mcu_space(len(data.class_names), data.resolution)
+    check_feasible(space, profile)
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
     run_stages(STAGES, directory, config, profile, data, reporter)
     report = read_report(directory)

@@ -17,7 +17,7 @@ _LABEL_SMOOTHING = 0.05
 def _run(context: StageContext) -> None:
     from safetensors.torch import save
 
-    from flatnas.supernet_training import load_supernet
+    from flatnas.supernet_file import load_supernet
     from flatnas.train import Recipe, cross_entropy, recalibrate, train
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flatnas.arch import Arch
+from flatnas.lowering import lower
 from flatnas.search import Evaluation, Generation, search
 from hardware_profiles.footprint import Footprint, excess, footprint
 from hardware_profiles.profile import HardwareProfile
@@ -21,7 +22,7 @@ _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
 def _run(context: StageContext) -> None:
     from flatnas.flatness import common_noise, flatness
-    from flatnas.supernet_training import load_supernet
+    from flatnas.supernet_file import load_supernet
     from flatnas.train import classification_error, predict, recalibrate
 
     supernet = load_supernet(context.path("search/supernet.safetensors"))
@@ -54,7 +55,7 @@ def _run(context: StageContext) -> None:
         generations.extend(
             search(
                 space,
-                lambda arch: footprint(space.lower(arch), profile),
+                lambda arch: footprint(lower(space, arch), profile),
                 lambda cost: tuple(excess(cost, profile.budget).values()),
                 evaluate,
                 evaluations=counts.evaluations,

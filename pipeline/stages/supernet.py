@@ -1,42 +1,46 @@
-"""Supernet: the shipped one for CIFAR-10's classes; for other data it is adapted (new head, a few epochs)."""
+"""Supernet: the user's or the shipped one; for other classes than its own it is adapted (new head, a few epochs)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.resources import as_file, files
+from pathlib import Path
 from typing import Any
 
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_bytes
-from pipeline.config import RunConfig
+from pipeline.artifacts import sha256_of, write_bytes
+from pipeline.config import PipelineError, RunConfig
 from pipeline.runner import Stage, StageContext
+from pipeline.shipped import shipped_supernet
 
 _OUTPUT = "search/supernet.safetensors"
 
 
 def _run(context: StageContext) -> None:
-    shipped = files("flatnas") / "pretrained" / "cifar10.safetensors"
-    if context.config.dataset == "cifar10":
-        write_bytes(context.path(_OUTPUT), shipped.read_bytes())
-        return
-    from flatnas.supernet_training import load_supernet, serialize_supernet, train_supernet, with_new_head
-    from flatnas.train import Recipe
+    from flatnas.supernet_file import load_supernet, serialize_supernet, with_new_head
+    from flatnas.supernet_training import adapting_recipe, train_supernet
 
-    with as_file(shipped) as path:
-        supernet = with_new_head(load_supernet(path), len(context.data.class_names))
-    recipe = Recipe(
-        epochs=context.counts.adapt_epochs,
-        learning_rate=0.05,
-        seed=context.config.seed,
-        rho=0.05,
-        batch_size=64,
-        mirror=context.data.mirrors,
-        shift=context.data.shift,
-    )
+    config, data = context.config, context.data
+    if config.supernet:
+        path = Path(config.supernet)
+        space = load_supernet(path).space
+        wanted, has = (len(data.class_names), data.resolution), (space.num_classes, space.resolutions[-1])
+        if wanted != has:
+            raise PipelineError(
+                f"{path} is for {has[0]} classes at {has[1]} pixels, and '{data.name}' has {wanted[0]} at {wanted[1]}: "
+                f"call 'pipeline supernet adapt --from {path} --dataset {config.dataset} --out DIR' first"
+            )
+        write_bytes(context.path(_OUTPUT), path.read_bytes())
+        return
+    with shipped_supernet() as path:
+        if config.dataset == "cifar10":
+            write_bytes(context.path(_OUTPUT), path.read_bytes())
+            return
+        supernet = with_new_head(load_supernet(path), len(data.class_names), data.resolution)
+    recipe = adapting_recipe(context.counts.adapt_epochs, config.seed, data)
     with context.report.track("adapting the supernet") as advance:
         train_supernet(
             supernet,
-            context.data,
+            data,
             recipe,
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
@@ -45,10 +49,10 @@ def _run(context: StageContext) -> None:
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    import hashlib
-
-    shipped = (files("flatnas") / "pretrained" / "cifar10.safetensors").read_bytes()
-    digest = hashlib.sha256(shipped).hexdigest()
+    if config.supernet:
+        return {"supernet": sha256_of(Path(config.supernet))}
+    with shipped_supernet() as path:
+        digest = sha256_of(path)
     if config.dataset == "cifar10":
         return {"shipped": digest}
     return {"shipped": digest, "seed": config.seed, "epochs": config.counts.adapt_epochs}

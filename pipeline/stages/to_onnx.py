@@ -18,11 +18,11 @@ def _run(context: StageContext) -> None:
 
     from export.fold import fold_batch_norm
     from export.to_onnx import to_onnx
-    from flatnas.arch import mcu_space
     from flatnas.supernet import Subnet
+    from flatnas.supernet_file import read_space
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
-    net = Subnet(mcu_space(len(context.data.class_names)), arch).eval()
+    net = Subnet(read_space(context.path("search/supernet.safetensors")), arch).eval()
     net.load_state_dict(load_file(context.path("model/weights.safetensors")))
     metadata = {
         "input_scale": "0.0078125",
@@ -40,7 +40,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
 
 STAGE = Stage(
     "to_onnx",
-    needs=("model/arch.json", "model/weights.safetensors"),
+    needs=("model/arch.json", "model/weights.safetensors", "search/supernet.safetensors"),
     gives=("model/model.float.onnx",),
     settings=_settings,
     run=_run,

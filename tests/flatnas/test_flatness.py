@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flatnas.arch import mcu_space  # noqa: E402
 from flatnas.datasets import Images  # noqa: E402
 from flatnas.flatness import accuracy_change, common_noise, flatness, gaussian_perturbations  # noqa: E402
+from flatnas.spaces import mcu_space  # noqa: E402
 from flatnas.supernet import Supernet  # noqa: E402
 
 

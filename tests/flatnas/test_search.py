@@ -5,9 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from flatnas.arch import Arch, mcu_space
+from flatnas.arch import Arch
+from flatnas.lowering import lower
 from flatnas.objective import figure_of_merit, knee, select
 from flatnas.search import Evaluation, Generation, front_of, search, select_from
+from flatnas.spaces import mcu_space
 from hardware_profiles.footprint import Footprint, excess, footprint
 from hardware_profiles.profile import HardwareProfile, load_profile
 
@@ -33,7 +35,7 @@ def run(
     return list(
         search(
             SPACE,
-            lambda arch: footprint(SPACE.lower(arch), profile),
+            lambda arch: footprint(lower(SPACE, arch), profile),
             lambda cost: tuple(excess(cost, profile.budget).values()),
             evaluate,
             evaluations=evaluations,
@@ -85,7 +87,7 @@ def test_random_budgets_never_let_an_infeasible_subnet_through() -> None:
     rng = np.random.default_rng(0)
     for seed in range(6):
         archs = [SPACE.sample_by_size(rng) for _ in range(3)]
-        costs = [footprint(SPACE.lower(a), load_profile("cortex-m7")) for a in archs]
+        costs = [footprint(lower(SPACE, a), load_profile("cortex-m7")) for a in archs]
         tight = {
             "budget.macs": str(max(c.macs for c in costs)),
             "budget.sram_bytes": f"{max(c.sram_bytes for c in costs)}B",

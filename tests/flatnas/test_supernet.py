@@ -7,29 +7,31 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flatnas.arch import mcu_space  # noqa: E402
+from flatnas.arch import SearchSpace  # noqa: E402
 from flatnas.errors import SupernetError  # noqa: E402
+from flatnas.spaces import mcu_space, mobile_space  # noqa: E402
 from flatnas.supernet import Supernet, noise_like  # noqa: E402
-from flatnas.supernet_training import load_supernet, serialize_supernet, with_new_head  # noqa: E402
+from flatnas.supernet_file import load_supernet, serialize_supernet, with_new_head  # noqa: E402
 
 SPACE = mcu_space(10)
 
 
-def supernet() -> Supernet:
+def supernet(space: SearchSpace = SPACE) -> Supernet:
     torch.manual_seed(0)
-    net = Supernet(SPACE)
+    net = Supernet(space)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     return net
 
 
-def test_an_extracted_subnet_computes_what_the_supernet_does() -> None:
-    net, rng = supernet(), np.random.default_rng(0)
-    for arch in (SPACE.smallest, SPACE.largest, *(SPACE.sample(rng) for _ in range(4))):
+@pytest.mark.parametrize("space", [SPACE, mcu_space(10, 24, "hard_swish"), mobile_space(10, 40)])
+def test_an_extracted_subnet_computes_what_the_supernet_does(space: SearchSpace) -> None:
+    net, rng = supernet(space), np.random.default_rng(0)
+    for arch in (space.smallest, space.largest, *(space.sample(rng) for _ in range(4))):
         x = torch.randn(8, 3, arch.resolution, arch.resolution)
         subnet = net.extract(arch).train()  # batch statistics, as the supernet uses
-        torch.testing.assert_close(subnet(x), net(x, arch), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(subnet(x), net(x, arch), rtol=1e-3, atol=1e-3)
 
 
 def test_a_subnet_is_a_copy() -> None:
@@ -44,9 +46,9 @@ def test_a_subnet_is_a_copy() -> None:
 def test_two_subnets_meet_the_same_noise_where_they_share_weights() -> None:
     noise = noise_like(supernet(), seed=3)
     small, large = noise.extract(SPACE.smallest), noise.extract(SPACE.largest)
-    inner = large.blocks[0].depthwise.conv.weight[:16, :, 2:5, 2:5]  # the centre of 7x7, the first channels
+    inner = large.blocks[0].depthwise.conv.weight[:8, :, 2:5, 2:5]  # the centre of 7x7, the first channels
     assert torch.equal(small.blocks[0].depthwise.conv.weight, inner)
-    assert torch.equal(small.stem.conv.weight, large.stem.conv.weight)
+    assert torch.equal(small.stem.conv.weight, large.stem.conv.weight[:8])
     values = torch.cat([p.detach().flatten() for p in noise.parameters()])
     assert abs(float(values.mean())) < 0.01
     assert abs(float(values.std()) - 1) < 0.01
@@ -54,7 +56,8 @@ def test_two_subnets_meet_the_same_noise_where_they_share_weights() -> None:
 
 def test_a_new_head_keeps_the_features_and_knows_nothing_yet() -> None:
     net = supernet()
-    adapted = with_new_head(net, 3)
+    adapted = with_new_head(net, 3, 48)
+    assert adapted.space.resolutions[-1] == 48
     assert adapted.space.num_classes == 3
     assert torch.equal(adapted.head.weight, net.head.weight)
     x = torch.randn(2, 3, 24, 24)
@@ -82,6 +85,6 @@ def test_a_damaged_or_foreign_supernet_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SupernetError, match="names neither its space"):
         load_supernet(foreign)
     other = tmp_path / "other.safetensors"
-    save_file({"x": torch.zeros(1)}, other, metadata={"space": "mobile", "num_classes": "10"})
-    with pytest.raises(SupernetError, match="of space 'mobile', not 'mcu-32'"):
+    save_file({"x": torch.zeros(1)}, other, metadata={"space": "mobile", "num_classes": "10", "resolution": "32"})
+    with pytest.raises(SupernetError, match="unknown search space 'mobile'"):
         load_supernet(other)

@@ -12,7 +12,8 @@ from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from flatnas.arch import mcu_space
+from flatnas.lowering import lower
+from flatnas.spaces import mcu_space
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 
@@ -28,7 +29,7 @@ def test_a_subnet_costs_in_the_search_what_its_file_costs() -> None:
         float_onnx = to_onnx(fold_batch_norm(Subnet(space, arch)), (1, 3, size, size))
         images = rng.standard_normal((8, 3, size, size)).astype(np.float32)
         content = to_tflite(read_onnx(quantize(float_onnx, calibrate(float_onnx, images), input_scale=1 / 128)))
-        searched = footprint(space.lower(arch), profile)
+        searched = footprint(lower(space, arch), profile)
         shipped = footprint(to_ops(read_tflite(content)), profile, file_bytes=len(content))
         assert (searched.params, searched.macs, searched.sram_bytes) == (
             shipped.params,

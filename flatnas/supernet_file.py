@@ -1,0 +1,71 @@
+"""A supernet as a safetensors file: float16 weights, and in the metadata which space they are of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from flatnas.arch import SearchSpace
+from flatnas.errors import SupernetError
+from flatnas.spaces import space_named
+from flatnas.supernet import Supernet
+
+
+def serialize_supernet(supernet: Supernet) -> bytes:
+    """The weights as float16 safetensors, with the space's name, resolution and number of classes."""
+    from safetensors.torch import save
+
+    space = supernet.space
+    metadata = {"space": space.name, "num_classes": str(space.num_classes), "resolution": str(space.resolutions[-1])}
+    tensors = {name: value.cpu().to(torch.float16).contiguous() for name, value in supernet.state_dict().items()}
+    content: bytes = save(tensors, metadata)
+    return content
+
+
+def read_space(path: Path) -> SearchSpace:
+    """The space that a supernet file is of; its weights are not read.
+
+    Raises:
+        SupernetError: the file is not a supernet, or not of a space known here.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise SupernetError(f"{path} can't be read as safetensors: {error}") from error
+    if not metadata.keys() >= {"space", "num_classes", "resolution"}:
+        raise SupernetError(f"{path} is no supernet: it names neither its space nor its classes and resolution")
+    try:
+        return space_named(metadata["space"], int(metadata["num_classes"]), int(metadata["resolution"]))
+    except ValueError as error:
+        raise SupernetError(f"{path}: {error}") from error
+
+
+def load_supernet(path: Path) -> Supernet:
+    """Read a file of `serialize_supernet`'s bytes.
+
+    Raises:
+        SupernetError: the file is not a supernet, or not of a space known here.
+    """
+    from safetensors.torch import load_file
+
+    supernet = Supernet(read_space(path))
+    try:
+        supernet.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+    except RuntimeError as error:
+        raise SupernetError(f"{path} holds other weights than space '{supernet.space.name}' has") from error
+    return supernet.to(memory_format=torch.channels_last)
+
+
+def with_new_head(supernet: Supernet, num_classes: int, resolution: int) -> Supernet:
+    """A copy for other classes and another resolution: its classifier starts from zero, its features are kept."""
+    adapted = Supernet(space_named(supernet.space.name, num_classes, resolution))
+    state = {name: t for name, t in supernet.state_dict().items() if not name.startswith("classifier.")}
+    adapted.load_state_dict(state, strict=False)
+    nn.init.zeros_(adapted.classifier.weight)
+    nn.init.zeros_(adapted.classifier.bias)
+    return adapted.to(memory_format=torch.channels_last)

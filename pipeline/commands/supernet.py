@@ -1,0 +1,110 @@
+"""`pipeline supernet`: train a supernet from nothing, or adapt one to other classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from pipeline.commands import options
+from pipeline.config import PipelineError
+
+if TYPE_CHECKING:
+    from flatnas.datasets import Dataset
+    from flatnas.supernet import Supernet
+    from flatnas.train import Recipe
+
+Device = Literal["auto", "cpu", "cuda"]
+
+_out = click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Directory of the supernet and its checkpoint."
+)
+_device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
+
+
+@click.group()
+def supernet() -> None:
+    """Train or adapt a supernet; called again, a training goes on where it stopped."""
+
+
+@supernet.command()
+@options.dataset
+@options.data_dir
+@_out
+@click.option("--epochs", type=click.IntRange(min=1), default=120, show_default=True)
+@click.option(
+    "--activation",
+    type=click.Choice(["relu6", "hard_swish"]),
+    default="relu6",
+    show_default=True,
+    help="Hard-swish is an operator of its own on a device.",
+)
+@options.seed
+@_device
+def train(
+    dataset: str,
+    data_dir: Path | None,
+    out: Path,
+    epochs: int,
+    activation: Literal["relu6", "hard_swish"],
+    seed: int,
+    device: Device,
+) -> None:
+    """Train a supernet of the MCU space with the sandwich rule, in-place distillation and SAM."""
+    options.require_training_packages()
+    from flatnas.datasets import load_dataset
+    from flatnas.spaces import mcu_space
+    from flatnas.supernet_training import new_supernet, released_recipe
+
+    data = load_dataset(dataset, data_dir)
+    space = mcu_space(len(data.class_names), data.resolution, activation)
+    command = f"pipeline supernet train --dataset {Path(dataset).name} --epochs {epochs} --seed {seed} --out DIR"
+    if activation != "relu6":
+        command += f" --activation {activation}"
+    _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed), device, command)
+
+
+@supernet.command()
+@options.dataset
+@options.data_dir
+@_out
+@click.option(
+    "--from", "start", type=click.Path(path_type=Path), help="A supernet.safetensors; the shipped one by default."
+)
+@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
+@options.seed
+@_device
+def adapt(
+    dataset: str, data_dir: Path | None, out: Path, start: Path | None, epochs: int, seed: int, device: Device
+) -> None:
+    """Give a supernet the classes and the resolution of another data set: a new head and a few epochs."""
+    options.require_training_packages()
+    from flatnas.datasets import load_dataset
+    from flatnas.supernet_file import load_supernet, with_new_head
+    from flatnas.supernet_training import adapting_recipe
+    from pipeline.shipped import shipped_supernet
+
+    data = load_dataset(dataset, data_dir)
+    with shipped_supernet() as shipped:
+        adapted = with_new_head(load_supernet(start or shipped), len(data.class_names), data.resolution)
+    command = f"pipeline supernet adapt --dataset {Path(dataset).name} --epochs {epochs} --seed {seed} --out DIR"
+    if start:
+        command += f" --from {start.name}"
+    _train(out, adapted, data, adapting_recipe(epochs, seed, data), device, command)
+
+
+def _train(out: Path, supernet: Supernet, data: Dataset, recipe: Recipe, device: Device, command: str) -> None:
+    import torch
+
+    from pipeline.progress import Reporter
+    from pipeline.supernets import train_into
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PipelineError("--device cuda: this torch sees no GPU; use --device cpu")
+    on_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    reporter = Reporter()
+    path = train_into(out, supernet.to("cuda" if on_gpu else "cpu"), data, recipe, reporter, command)
+    reporter.line(f"supernet in {path}")

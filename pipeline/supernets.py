@@ -1,0 +1,92 @@
+"""Training a supernet into a directory: weights, validation curve and card; what was killed goes on.
+
+supernet.safetensors    the averaged weights, float16
+card.json               recipe, data, cost and validation errors
+curve.jsonl             one line per epoch: seconds so far, errors of the watched subnets
+training.safetensors    the checkpoint
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts import write_bytes, write_json
+
+if TYPE_CHECKING:
+    from flatnas.datasets import Dataset
+    from flatnas.supernet import Supernet
+    from flatnas.train import Recipe
+    from pipeline.progress import Reporter
+
+
+def train_into(
+    directory: Path, supernet: Supernet, data: Dataset, recipe: Recipe, reporter: Reporter, command: str
+) -> Path:
+    """Train `supernet`, on the device it lies on, and write the files above; returns the weights' path.
+
+    Args:
+        command: what trains it again, for the card.
+
+    Raises:
+        TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
+    """
+    from flatnas.supernet_file import serialize_supernet
+    from flatnas.supernet_training import train_supernet
+
+    directory.mkdir(parents=True, exist_ok=True)
+    curve = _Curve(directory / "curve.jsonl")
+    with reporter.track("training the supernet") as advance:
+
+        def watch(epochs: int, errors: Mapping[str, float]) -> None:
+            row = curve.append(epochs, errors)
+            shown = ", ".join(f"{name} {error:.1%}" for name, error in errors.items())
+            reporter.line(f"    epoch {epochs} of {recipe.epochs}, {row['seconds']:.0f} s: validation error {shown}")
+
+        train_supernet(
+            supernet,
+            data,
+            recipe,
+            checkpoint=directory / "training.safetensors",
+            progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
+            watch=watch,
+        )
+    path = directory / "supernet.safetensors"
+    content = serialize_supernet(supernet)
+    write_bytes(path, content)
+    card = {
+        "space": supernet.space.name,
+        "resolution": supernet.space.resolutions[-1],
+        "classes": list(data.class_names),
+        "recipe": asdict(recipe),
+        "command": command,
+        "data": {"name": data.name, "sha256": data.content_sha256, "train": len(data.train), "licence": data.licence},
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "parameters": sum(p.numel() for p in supernet.parameters()),
+        "seconds": curve.rows[-1]["seconds"] if curve.rows else 0,
+        "validation_error": curve.rows[-1]["errors"] if curve.rows else {},
+    }
+    write_json(directory / "card.json", card)
+    return path
+
+
+class _Curve:
+    """Validation errors by epoch, stored as they come; an epoch that a resumed training repeats is replaced."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._started = path, time.monotonic()
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.rows: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._earlier = self.rows[-1]["seconds"] if self.rows else 0.0
+
+    def append(self, epoch: int, errors: Mapping[str, float]) -> dict[str, Any]:
+        seconds = round(self._earlier + time.monotonic() - self._started, 1)
+        row = {"epoch": epoch, "seconds": seconds, "errors": dict(errors)}
+        self.rows = [r for r in self.rows if r["epoch"] < epoch] + [row]
+        write_bytes(self._path, "".join(json.dumps(r) + "\n" for r in self.rows).encode())
+        return row
