@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
 
-Activation = Literal["NONE", "RELU", "RELU6"]
+Activation = Literal["NONE", "RELU", "RELU_N1_TO_1", "RELU6"]
 Padding = Literal["SAME", "VALID"]
 Array = npt.NDArray[Any]
 
@@ -53,12 +53,26 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What an operator's geometry is; fields that an operator does not have keep their defaults."""
+    """What an operator's options are; fields that an operator does not have keep their defaults.
+
+    Attributes:
+        kernel_hw: filter or pooling window.
+        depth_multiplier: outputs per input channel of a depthwise convolution.
+        activation: fused behind the operator.
+        axis: along which CONCATENATION joins.
+        keep_dims: whether MEAN keeps the axes it averages as axes of 1.
+        beta: of SOFTMAX.
+    """
 
     kernel_hw: tuple[int, int] = (1, 1)
     stride_hw: tuple[int, int] = (1, 1)
+    dilation_hw: tuple[int, int] = (1, 1)
+    depth_multiplier: int = 1
     padding: Padding = "VALID"
     activation: Activation = "NONE"
+    axis: int = 0
+    keep_dims: bool = False
+    beta: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +116,7 @@ KINDS: Mapping[str, OpKind] = {
     "CONCATENATION": "concat",
     "RELU": "activation",
     "RELU6": "activation",
+    "RELU_0_TO_1": "activation",
     "HARD_SWISH": "activation",
     "LOGISTIC": "activation",
     "QUANTIZE": "quantize",

@@ -4,26 +4,36 @@
     activations  asymmetric per tensor, q in [-128, 127], the range widened to hold 0, zero representable exactly
     biases       int32 with scale s_input * s_weight
 
-TFLite 8-bit quantization specification, https://ai.google.dev/edge/litert/models/quantization_spec. Pooling keeps its
-input's quantization. An activation that is fused into a convolution has none of its own in between.
+TFLite 8-bit quantization specification, https://ai.google.dev/edge/litert/models/quantization_spec. What only moves or
+pools values (pooling, padding, flattening, concatenation) keeps their quantization, so its inputs and its output share
+one. An activation that is fused into the operator before it has none of its own in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from export.graph import ExportError
+from export.canonical import canonical
+from export.graph import Array, ExportError
+from export.onnx_graph import OnnxGraph
 
 Floats = npt.NDArray[np.float32]
+Quantization = tuple[np.float32, int]  # scale and zero point of an activation tensor
 
-_QUANTIZED = ("Conv", "Gemm", "Add", "Mul", "Softmax", "HardSwish", "ReduceMean")
-_FUSED = ("Relu", "Clip")
-_TRANSPARENT = ("GlobalAveragePool", "AveragePool", "MaxPool", "Flatten", "Reshape")  # output quantized as the input
+_WEIGHTED = ("Conv", "Gemm")
+_SUMS = ("Add", "Mul")
+_CLIPPING = ("Relu", "Clip")
+_SHARING = ("GlobalAveragePool", "AveragePool", "MaxPool", "Flatten", "Reshape", "Squeeze", "Pad", "Concat")
+_FIXED: Mapping[str, Quantization] = {  # by the TFLite specification
+    "Softmax": (np.float32(1 / 256), -128),
+    "Sigmoid": (np.float32(1 / 256), -128),
+}
+QUANTIZABLE = (*_WEIGHTED, *_SUMS, *_CLIPPING, *_SHARING, *_FIXED, "HardSwish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +51,12 @@ def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int = 64) -> d
         float_onnx: serialized model; its batch must be symbolic or equal to `batch_size`.
         images_nchw: model inputs, shape (n, 3, R, R).
     """
-    import onnx
     import onnxruntime as ort
     from onnx import TensorProto, helper
 
     if not len(images_nchw):
         raise ExportError("calibration needs at least one image")
-    model = onnx.load_from_string(float_onnx)
+    model = canonical(float_onnx).to_model()
     names = [output for node in model.graph.node for output in node.output]
     del model.graph.output[:]
     model.graph.output.extend([helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names])
@@ -102,132 +111,190 @@ def quantize(
         input_zero_point: with `input_scale`.
 
     Raises:
-        ExportError: an operator that is not among those known here, by its node.
+        ExportError: an operator that is not among those known here, a tensor without a range, or arithmetic that int32
+            can't hold, by its node.
     """
-    import onnx
-
-    model = onnx.load_from_string(float_onnx)
-    writer = _QdqWriter(model, ranges)
-    image = model.graph.input[0].name
-    fixed = None if input_scale is None else (np.float32(input_scale), input_zero_point)
-    writer.quantize_activation(image, fixed or activation_qparams(ranges[image]))
-    for node in model.graph.node:
+    graph = canonical(float_onnx)
+    for node in graph.nodes:
+        if node.op_type not in QUANTIZABLE:
+            raise ExportError(
+                f"node '{node.name}' is a {node.op_type}; quantizable are {', '.join(sorted(QUANTIZABLE))}"
+            )
+    fixed = {} if input_scale is None else {graph.inputs[0].name: (np.float32(input_scale), input_zero_point)}
+    writer = _QdqWriter(graph, activation_quantization(graph, ranges, fixed))
+    for node in graph.nodes:
         writer.write(node)
-    graph = onnx.helper.make_graph(
-        writer.nodes, model.graph.name, list(model.graph.input), list(model.graph.output), writer.initializers
-    )
-    result = onnx.helper.make_model(
-        graph, opset_imports=model.opset_import, producer_name="flatnas-deploy", ir_version=model.ir_version
-    )
-    onnx.helper.set_model_props(result, {p.key: p.value for p in model.metadata_props})
-    onnx.checker.check_model(result, full_check=True)
-    content: bytes = result.SerializeToString(deterministic=True)
-    return content
+    return writer.finish()
+
+
+def activation_quantization(
+    graph: OnnxGraph, ranges: Mapping[str, Range], fixed: Mapping[str, Quantization]
+) -> dict[str, Quantization]:
+    """Scale and zero point of every activation tensor that has one, under the constraints between them.
+
+    Args:
+        graph: a canonical float graph.
+        fixed: quantization that is given, by tensor.
+
+    Raises:
+        ExportError: a tensor without a range, or two fixed quantizations where the operator between needs one.
+    """
+    fixed = {**fixed, **{n.output[0]: _FIXED[n.op_type] for n in graph.nodes if n.op_type in _FIXED}}
+    quantization: dict[str, Quantization] = {}
+    for group in sharing_groups(graph):
+        given = {fixed[name] for name in group if name in fixed}
+        if len(given) > 1:
+            raise ExportError(f"{', '.join(sorted(group))} must share one quantization, and are fixed to several")
+        if given:
+            shared = given.pop()
+        else:
+            if missing := [name for name in group if name not in ranges]:
+                raise ExportError(f"no calibrated range of '{missing[0]}'")
+            low, high = min(ranges[n].low for n in group), max(ranges[n].high for n in group)
+            try:
+                shared = activation_qparams(Range(low, high))
+            except ExportError as error:
+                raise ExportError(f"tensor '{group[0]}': {error}") from error
+        quantization.update(dict.fromkeys(group, shared))
+    return quantization
+
+
+def sharing_groups(graph: OnnxGraph) -> list[list[str]]:
+    """The quantized activation tensors, those that must share a quantization together."""
+    group_of: dict[str, list[str]] = {}
+
+    def join(names: list[str]) -> None:
+        merged: list[str] = []
+        for name in names:
+            merged += [n for n in group_of.get(name, [name]) if n not in merged]
+        for name in merged:
+            group_of[name] = merged
+
+    join([graph.inputs[0].name])
+    for node in graph.nodes:
+        if is_fused(graph, node):
+            continue
+        read = [name for name in node.input if name in group_of] if node.op_type in _SHARING else []
+        join([*read, node.output[0]])
+    return list({id(group): group for group in group_of.values()}.values())
+
+
+def is_fused(graph: OnnxGraph, node: Any) -> bool:
+    """Whether a node's output goes into the clip behind it alone, and so is never stored."""
+    reader = graph.only_reader(node.output[0])
+    return reader is not None and reader.op_type in _CLIPPING and node.op_type in (*_WEIGHTED, *_SUMS)
 
 
 class _QdqWriter:
     """Copies nodes one by one, quantizing weights, biases and outputs on the way."""
 
-    def __init__(self, model: Any, ranges: Mapping[str, Range]) -> None:
-        from onnx import numpy_helper
-
-        self.nodes: list[Any] = []
-        self.initializers: list[Any] = []
-        self._ranges = ranges
-        self._constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
-        self._output = model.graph.output[0].name
-        self._readers: dict[str, list[Any]] = {}
-        for node in model.graph.node:
-            for name in node.input:
-                self._readers.setdefault(name, []).append(node)
-        self._qparams: dict[str, tuple[np.float32, int]] = {}  # by float tensor name
+    def __init__(self, graph: OnnxGraph, quantization: Mapping[str, Quantization]) -> None:
+        self._graph = graph
+        self._quantization = quantization
+        self._nodes: list[Any] = []
+        self._constants: dict[str, Array] = {}
         self._names: dict[str, str] = {}  # float tensor name -> name of its dequantized value
-        self._copied: set[str] = set()
+        self._quantize_activation(graph.inputs[0].name)
 
-    def quantize_activation(self, name: str, qparams: tuple[np.float32, int]) -> None:
-        """Put QuantizeLinear and DequantizeLinear behind a tensor."""
-        source = f"{name}_float" if name == self._output else name
-        target = name if name == self._output else f"{name}_dequantized"
-        scale, zero_point = (
-            self._constant(f"{name}_scale", qparams[0]),
-            self._constant(f"{name}_zero_point", np.int8(qparams[1])),
-        )
-        self._node("QuantizeLinear", [source, scale, zero_point], f"{name}_quantized")
-        self._node("DequantizeLinear", [f"{name}_quantized", scale, zero_point], target)
-        self._qparams[name], self._names[name] = qparams, target
+    def finish(self) -> bytes:
+        """The QDQ model."""
+        return replace(self._graph, nodes=self._nodes, constants=self._constants).serialize()
 
     def write(self, node: Any) -> None:
         """Copy one float node."""
-        if node.op_type not in (*_QUANTIZED, *_FUSED, *_TRANSPARENT):
-            raise ExportError(
-                f"node '{node.name}' is a {node.op_type}; "
-                f"quantizable are {', '.join(sorted((*_QUANTIZED, *_FUSED, *_TRANSPARENT)))}"
-            )
         output = node.output[0]
         copy = type(node)()
         copy.CopyFrom(node)
-        copy.input[:] = list(self._inputs(node))
-        if output == self._output:
+        copy.input[:] = self._weighted_inputs(node) if node.op_type in _WEIGHTED else self._plain_inputs(node)
+        if self._graph.is_output(output):
             copy.output[0] = f"{output}_float"
-        self.nodes.append(copy)
-        readers = self._readers.get(output, [])
-        if len(readers) == 1 and readers[0].op_type in _FUSED and node.op_type in ("Conv", "Gemm", "Add"):
-            return  # the quantization comes after the fused activation
-        same = node.op_type in _TRANSPARENT
-        self.quantize_activation(output, self._qparams[node.input[0]] if same else self._own_qparams(node))
+        self._nodes.append(copy)
+        if not is_fused(self._graph, node):
+            self._quantize_activation(output)
 
-    def _own_qparams(self, node: Any) -> tuple[np.float32, int]:
-        if node.op_type == "Softmax":
-            return np.float32(1 / 256), -128  # fixed by the TFLite specification
-        if node.output[0] not in self._ranges:
-            raise ExportError(f"node '{node.name}': no calibrated range of '{node.output[0]}'")
-        return activation_qparams(self._ranges[node.output[0]])
+    def _quantize_activation(self, name: str) -> None:
+        """Put QuantizeLinear and DequantizeLinear behind a tensor."""
+        source, target = (f"{name}_float", name) if self._graph.is_output(name) else (name, f"{name}_dequantized")
+        scale, zero_point = self._quantization[name]
+        pair = [
+            self._constant(f"{name}_scale", np.float32(scale)),
+            self._constant(f"{name}_zero_point", np.int8(zero_point)),
+        ]
+        self._node("QuantizeLinear", [source, *pair], f"{name}_quantized")
+        self._node("DequantizeLinear", [f"{name}_quantized", *pair], target)
+        self._names[name] = target
 
-    def _inputs(self, node: Any) -> Iterator[str]:
-        if node.op_type in ("Conv", "Gemm"):
-            yield from self._weighted_inputs(node)
-            return
+    def _plain_inputs(self, node: Any) -> list[str]:
+        inputs = []
         for name in node.input:
-            if name in self._constants:
-                yield self._constant(name, self._constants[name])
+            value = self._graph.constants.get(name)
+            if value is None:
+                inputs.append(self._names.get(name, name))
+            elif node.op_type in _SUMS:
+                inputs.append(self._constant_operand(node, name, value))
             else:
-                yield self._names.get(name, name)
+                inputs.append(self._constant(name, value))
+        return inputs
 
-    def _weighted_inputs(self, node: Any) -> Iterator[str]:
-        x, weight_name, *bias = node.input
-        if weight_name not in self._constants:
+    def _constant_operand(self, node: Any, name: str, value: Array) -> str:
+        """The constant side of a sum or product: int8 over its own range."""
+        scale, zero_point = activation_qparams(Range(float(value.min()), float(value.max())))
+        steps = np.clip(np.rint(value / scale) + zero_point, -128, 127).astype(np.int8)
+        target = f"{node.name}.{name}"
+        inputs = [
+            self._constant(f"{target}_quantized", steps),
+            self._constant(f"{target}_scale", scale),
+            self._constant(f"{target}_zero_point", np.int8(zero_point)),
+        ]
+        self._node("DequantizeLinear", inputs, target)
+        return target
+
+    def _weighted_inputs(self, node: Any) -> list[str]:
+        x, weight_name = node.input[:2]
+        weights, bias = self._graph.constant(node, 1), self._graph.constant(node, 2)
+        if weights is None or (bias is None and len(node.input) > 2):
             raise ExportError(f"node '{node.name}' ({node.op_type}): its weights are computed, not constant")
-        weights = self._constants[weight_name].astype(np.float32)
-        transposed = node.op_type == "Gemm" and not any(a.name == "transB" and a.i for a in node.attribute)
-        if transposed:
-            raise ExportError(f"node '{node.name}' (Gemm): only transB = 1 can be quantized")
-        name = bias[0] if bias else f"{node.name}.bias"
-        values = self._constants[name] if bias else np.zeros(len(weights), np.float32)
-        floor = np.abs(values) / (2**30 * float(self._qparams[x][0]))
-        q, scales = quantize_weights(weights, weight_name, floor)
-        scale = self._constant(f"{weight_name}_scale", scales)
-        zero = self._constant(f"{weight_name}_zero_point", np.zeros(len(scales), np.int8))
-        yield self._names[x]
-        inputs = [self._constant(f"{weight_name}_quantized", q), scale, zero]
-        self._node("DequantizeLinear", inputs, weight_name, axis=0)
-        yield weight_name
-        bias_scales = self._qparams[x][0] * scales  # float32, as TFLite computes it
-        steps = np.rint(values.astype(np.float64) / bias_scales)
-        bias_scale = self._constant(f"{name}_scale", bias_scales)
-        self._node(
-            "DequantizeLinear", [self._constant(f"{name}_quantized", steps.astype(np.int32)), bias_scale], name, axis=0
-        )
-        yield name
+        values = np.zeros(len(weights), np.float32) if bias is None else bias
+        input_scale = self._quantization[x][0]
+        floor = (np.abs(values) / (2**30 * float(input_scale))).astype(np.float32)
+        q, scales = quantize_weights(weights.astype(np.float32), weight_name, floor)
+        bias_scales = input_scale * scales  # float32, as TFLite computes it
+        steps = np.rint(values.astype(np.float64) / bias_scales).astype(np.int64)
+        self._check_accumulator(node, q, steps, bias_scales)
+        target, bias_target = f"{node.name}.weight_dequantized", f"{node.name}.bias_dequantized"
+        inputs = [
+            self._constant(f"{node.name}.weight_quantized", q),
+            self._constant(f"{node.name}.weight_scale", scales),
+            self._constant(f"{node.name}.weight_zero_point", np.zeros(len(scales), np.int8)),
+        ]
+        self._node("DequantizeLinear", inputs, target, axis=0)
+        inputs = [
+            self._constant(f"{node.name}.bias_quantized", steps.astype(np.int32)),
+            self._constant(f"{node.name}.bias_scale", bias_scales),
+        ]
+        self._node("DequantizeLinear", inputs, bias_target, axis=0)
+        return [self._names[x], target, bias_target]
+
+    def _check_accumulator(self, node: Any, weights: Array, bias: Array, bias_scales: Floats) -> None:
+        """Sums must fit int32, also where an output finer than they are makes the runtime shift them left first."""
+        clip = self._graph.only_reader(node.output[0]) if is_fused(self._graph, node) else node
+        largest = 255 * np.abs(weights.reshape(len(weights), -1).astype(np.int64)).sum(1) + np.abs(bias)
+        multipliers = bias_scales.astype(np.float64) / float(self._quantization[clip.output[0]][0])
+        left_shifts = np.maximum(np.frexp(multipliers)[1], 0)
+        over = largest * 2.0**left_shifts >= 2**31
+        if over.any():
+            channel = int(np.argmax(over))
+            raise ExportError(
+                f"node '{node.name}' ({node.op_type}): channel {channel} can overflow its int32 accumulator "
+                f"({largest[channel]} shifted left by {left_shifts[channel]}); its output's range is too small for "
+                "its weights, or it sums too many products"
+            )
 
     def _node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper
 
-        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
+        self._nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
 
     def _constant(self, name: str, value: Any) -> str:
-        from onnx import numpy_helper
-
-        if name not in self._copied:
-            self._copied.add(name)
-            self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
+        self._constants[name] = np.asarray(value)
         return name

@@ -97,8 +97,18 @@ def _options(schema: Any, options: Any, weights: Tensor | None) -> Options:
         kernel = (options.filterHeight, options.filterWidth)
     elif weights is not None and len(weights.shape) == 4 and hasattr(options, "strideH"):
         kernel = (weights.shape[1], weights.shape[2])
-    stride = (options.strideH, options.strideW) if hasattr(options, "strideH") else (1, 1)
+    strided, dilated = hasattr(options, "strideH"), hasattr(options, "dilationHFactor")
     padding = _names(schema.Padding)[options.padding] if hasattr(options, "padding") else "VALID"
     activations = _names(schema.ActivationFunctionType)
     activation = activations[options.fusedActivationFunction] if hasattr(options, "fusedActivationFunction") else "NONE"
-    return Options(kernel, stride, padding, activation)  # type: ignore[arg-type]
+    return Options(
+        kernel_hw=kernel,
+        stride_hw=(options.strideH, options.strideW) if strided else (1, 1),
+        dilation_hw=(options.dilationHFactor, options.dilationWFactor) if dilated else (1, 1),
+        depth_multiplier=getattr(options, "depthMultiplier", 1),
+        padding=padding,  # type: ignore[arg-type]
+        activation=activation,  # type: ignore[arg-type]
+        axis=getattr(options, "axis", 0),
+        keep_dims=bool(getattr(options, "keepDims", False)),
+        beta=float(getattr(options, "beta", 1.0)),
+    )

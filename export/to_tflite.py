@@ -1,7 +1,8 @@
 """Graph -> TFLite flatbuffer: int8 with the scales of the QDQ graph taken over exactly, float from a float graph.
 
-Names of inner tensors and the biases' own quantization are left out, as no runtime reads them; equal buffers are
-shared. The same graph gives the same bytes. Schema: LiteRT's `schema.fbs`, version 3.
+Names of inner tensors and the biases' own quantization are left out, as no runtime reads them. Equal buffers, vectors
+and option tables are stored once: all zero points of a weight are 0, and would take twice the bytes of its scales. The
+same graph gives the same bytes. Schema: LiteRT's `schema.fbs`, version 3.
 """
 
 from __future__ import annotations
@@ -13,22 +14,27 @@ import numpy as np
 
 from export.graph import ExportError, Graph, Node, Tensor
 
+# First version of each operator whose kernels take int8; float files need version 1 of all of them.
 _VERSIONS_INT8 = {
     "CONV_2D": 3,
     "DEPTHWISE_CONV_2D": 3,
     "FULLY_CONNECTED": 4,
     "ADD": 2,
     "MUL": 2,
+    "MEAN": 2,
     "AVERAGE_POOL_2D": 2,
     "MAX_POOL_2D": 2,
     "PAD": 2,
     "SOFTMAX": 2,
+    "CONCATENATION": 2,
     "RELU": 2,
     "RELU6": 2,
     "LOGISTIC": 2,
+    "RESHAPE": 1,
+    "HARD_SWISH": 1,
 }
-_OPTIONLESS = ("PAD", "RELU", "RELU6", "LOGISTIC", "HARD_SWISH")
-_WRITABLE = (*_VERSIONS_INT8, "HARD_SWISH")
+_FLOAT_ONLY = ("RELU_0_TO_1",)
+WRITABLE = (*_VERSIONS_INT8, *_FLOAT_ONLY)
 
 
 METADATA_NAME = "flatnas-deploy"
@@ -40,17 +46,16 @@ def to_tflite(graph: Graph) -> bytes:
     Raises:
         ExportError: an operator that can't be written, by its node.
     """
-    import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
-    return _TfliteWriter(schema, graph).finish(flatbuffers)
+    return _TfliteWriter(schema, graph).finish()
 
 
 class _TfliteWriter:
     def __init__(self, schema: Any, graph: Graph) -> None:
         self._schema = schema
         self._graph = graph
-        self._int8 = any(t.dtype == "int8" for t in graph.tensors.values())
+        self._int8 = any(t.dtype == "int8" and t.data is None for t in graph.tensors.values())
         self._model = schema.ModelT()
         self._model.version = 3
         self._model.description = "flatnas-deploy"
@@ -63,7 +68,7 @@ class _TfliteWriter:
         self._indices: dict[str, int] = {}
         self._codes: dict[str, int] = {}
 
-    def finish(self, flatbuffers: Any) -> bytes:
+    def finish(self) -> bytes:
         graph = self._graph
         for name in graph.inputs:
             self._tensor(name)
@@ -73,7 +78,7 @@ class _TfliteWriter:
         self._subgraph.outputs = [self._tensor(name) for name in graph.outputs]
         if not self._int8 and graph.metadata:
             self._metadata()
-        builder = flatbuffers.Builder(1 << 20)
+        builder = _sharing_builder()
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
@@ -84,7 +89,7 @@ class _TfliteWriter:
         written = self._schema.TensorT()
         outer = name in self._graph.inputs or name in self._graph.outputs
         written.name = name if outer else None
-        written.shape = [int(side) for side in tensor.shape]
+        written.shape = np.array(tensor.shape, np.int32)
         written.type = getattr(self._schema.TensorType, tensor.dtype.upper())
         written.buffer = 0 if tensor.data is None else self._buffer(tensor)
         is_bias = tensor.dtype == "int32" and tensor.data is not None
@@ -97,10 +102,10 @@ class _TfliteWriter:
     def _quantization(self, tensor: Tensor) -> Any:
         assert tensor.qparams is not None
         written = self._schema.QuantizationParametersT()
-        written.scale = tensor.qparams.scale
-        written.zeroPoint = tensor.qparams.zero_point
+        written.scale = tensor.qparams.scale.astype(np.float32)
+        written.zeroPoint = tensor.qparams.zero_point.astype(np.int64)
         written.quantizedDimension = tensor.qparams.axis
-        return written
+        return _SharedTable(written)
 
     def _buffer(self, tensor: Tensor) -> int:
         assert tensor.data is not None
@@ -129,46 +134,96 @@ class _TfliteWriter:
         return self._codes[op]
 
     def _operator(self, node: Node) -> None:
-        if node.op not in _WRITABLE:
+        if node.op not in WRITABLE or (self._int8 and node.op in _FLOAT_ONLY):
             raise ExportError(
-                f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_WRITABLE))}"
+                f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_VERSIONS_INT8))}"
             )
         operator = self._schema.OperatorT()
         operator.opcodeIndex = self._code(node.op)
-        operator.inputs = [self._tensor(name) for name in node.inputs]
-        operator.outputs = [self._tensor(name) for name in node.outputs]
-        if node.op not in _OPTIONLESS:
-            name, operator.builtinOptions = self._options(node)
-            operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, name)
+        operator.inputs = np.array([self._tensor(name) for name in node.inputs], np.int32)
+        operator.outputs = np.array([self._tensor(name) for name in node.outputs], np.int32)
+        options = self._options(node)
+        if options is not None:
+            union = type(options).__name__.removesuffix("T")
+            operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, union)
+            operator.builtinOptions = _SharedTable(options)
         self._subgraph.operators.append(operator)
 
-    def _options(self, node: Node) -> tuple[str, Any]:
-        """(name in the schema's union, options) of a node."""
+    def _options(self, node: Node) -> Any:
+        """The options table of a node; None for operators that need none."""
         s, o = self._schema, node.options
-        activation = getattr(s.ActivationFunctionType, o.activation)
+        options: Any
         match node.op:
             case "CONV_2D":
-                name, options = "Conv2DOptions", s.Conv2DOptionsT()
-                options.dilationHFactor = options.dilationWFactor = 1
+                options = s.Conv2DOptionsT()
             case "DEPTHWISE_CONV_2D":
-                name, options = "DepthwiseConv2DOptions", s.DepthwiseConv2DOptionsT()
-                options.depthMultiplier = options.dilationHFactor = options.dilationWFactor = 1
+                options = s.DepthwiseConv2DOptionsT()
+                options.depthMultiplier = o.depth_multiplier
             case "FULLY_CONNECTED":
-                name, options = "FullyConnectedOptions", s.FullyConnectedOptionsT()
+                options = s.FullyConnectedOptionsT()
             case "AVERAGE_POOL_2D" | "MAX_POOL_2D":
-                name, options = "Pool2DOptions", s.Pool2DOptionsT()
+                options = s.Pool2DOptionsT()
                 options.filterHeight, options.filterWidth = o.kernel_hw
+            case "ADD":
+                options = s.AddOptionsT()
+            case "MUL":
+                options = s.MulOptionsT()
+            case "CONCATENATION":
+                options = s.ConcatenationOptionsT()
+                options.axis = o.axis
             case "SOFTMAX":
-                name, options = "SoftmaxOptions", s.SoftmaxOptionsT()
-                options.beta = 1.0
-                return name, options
+                options = s.SoftmaxOptionsT()
+                options.beta = o.beta
+            case "MEAN":
+                options = s.ReducerOptionsT()
+                options.keepDims = o.keep_dims
+            case "RESHAPE":
+                options = s.ReshapeOptionsT()
+                options.newShape = np.array(self._graph.tensor(node.outputs[0]).shape, np.int32)
             case _:
-                name, options = ("AddOptions", s.AddOptionsT()) if node.op == "ADD" else ("MulOptions", s.MulOptionsT())
-        options.fusedActivationFunction = activation
+                return None
+        if hasattr(options, "fusedActivationFunction"):
+            options.fusedActivationFunction = getattr(s.ActivationFunctionType, o.activation)
         if hasattr(options, "strideH"):
             options.strideH, options.strideW = o.stride_hw
             options.padding = getattr(s.Padding, o.padding)
-        return name, options
+        if hasattr(options, "dilationHFactor"):
+            options.dilationHFactor, options.dilationWFactor = o.dilation_hw
+        return options
+
+
+def _sharing_builder() -> Any:
+    """A flatbuffers builder that stores equal vectors once."""
+    import flatbuffers
+
+    class Sharing(flatbuffers.Builder):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__(1 << 20)
+            self.shared: dict[object, int] = {}
+
+        def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802
+            key = (x.dtype.str, x.tobytes())
+            if key not in self.shared:
+                self.shared[key] = super().CreateNumpyVector(x)
+            return self.shared[key]
+
+    return Sharing()
+
+
+class _SharedTable:
+    """A table that is stored once, however many others point to one with the same content."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        content = {k: v.tobytes() if isinstance(v, np.ndarray) else v for k, v in vars(table).items()}
+        self._key = (type(table).__name__, tuple(sorted(content.items(), key=lambda item: item[0])))
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802
+        """Called by the generated code, as the table's own would be."""
+        if self._key not in builder.shared:
+            builder.shared[self._key] = self._table.Pack(builder)
+        offset: int = builder.shared[self._key]
+        return offset
 
 
 def _aligned_buffer(schema: Any, content: bytes) -> Any:
