@@ -1,25 +1,54 @@
-"""Parity: the same int8 inputs through every runtime, against LiteRT's reference kernels, in LSB of the output.
+"""Parity: the same int8 inputs through every runtime, tensor by tensor, in LSB, against the integer interpreter.
 
-Which difference is allowed, and why (measured; see docs/decisions/0003-parity.md):
+Which difference of the output is allowed, and why (measured; see docs/decisions/0003-parity.md):
 
-    tflm         1  the same arithmetic, but FULLY_CONNECTED rounds twice where LiteRT rounds once
-    litert       8  XNNPACK requantizes through float and rounds half to even; a difference grows with depth
-    onnxruntime  8  dequantizes to float and rounds half to even
+    tflm              0  the same arithmetic
+    litert-reference  1  the same, but FULLY_CONNECTED rounds once where TFLite Micro rounds twice
+    litert            8  XNNPACK requantizes through float and rounds half to even; a difference grows with depth
+    onnxruntime       8  dequantizes to float and rounds half to even
+
+Every activation is made an output of the compared file, so that the first operator that differs can be named. A final
+softmax is not what the bounds are about, but the scores it reads: it makes one step of a score many of a probability. A
+model with an operator that the interpreter does not know is compared by its outputs only, with LiteRT's reference
+kernels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from export.graph import ExportError
-from export.runners import Array, Kind, load_runner, tflm_installed
+from export.graph import Array, ExportError, Graph
+from export.interpreter import Interpreter
+from export.read_onnx import read_onnx
+from export.read_tflite import read_tflite
+from export.runners import Kind, load_runner, load_tracer, tflm_installed
+from export.to_tflite import to_tflite
 
-BOUNDS_LSB: dict[Kind, int] = {"tflm": 1, "litert": 8, "onnxruntime": 8}
+BOUNDS_LSB: dict[Kind, int] = {"interpreter": 0, "tflm": 0, "litert-reference": 1, "litert": 8, "onnxruntime": 8}
+_CHUNK = 32  # inputs whose activations are held at once
+
+Progress = Callable[[int, int, str], None]
+_Trace = Callable[[Array], list[Array]]  # int8 inputs (N, ...) -> one int8 array (N, ...) per compared tensor
+
+
+@dataclass(frozen=True, slots=True)
+class TensorDifference:
+    """One operator's output on a runtime, beside the reference's.
+
+    Attributes:
+        max_abs_lsb: largest difference of an element.
+        mismatches: inputs with any difference.
+    """
+
+    node: str
+    op: str
+    max_abs_lsb: int
+    mismatches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +56,12 @@ class Parity:
     """One runtime against the reference.
 
     Attributes:
-        max_abs_lsb: largest difference of an output, in steps of its scale.
-        mismatches: inputs with any difference.
+        max_abs_lsb: largest difference of a score, in steps of its scale.
+        mismatches: inputs with any difference of a score.
         n: inputs.
         top1_agreement: share of inputs with the same class.
         bound_lsb: what is allowed.
+        tensors: the same by operator, in execution order; of the output alone where no more could be compared.
     """
 
     runner: str
@@ -40,52 +70,137 @@ class Parity:
     n: int
     top1_agreement: float
     bound_lsb: int
+    tensors: tuple[TensorDifference, ...]
 
     @property
     def holds(self) -> bool:
         """Whether the largest difference is within the bound."""
         return self.max_abs_lsb <= self.bound_lsb
 
+    @property
+    def first_difference(self) -> TensorDifference | None:
+        """The first operator whose output differs."""
+        return next((tensor for tensor in self.tensors if tensor.max_abs_lsb), None)
+
 
 def parity(
     int8_tflite: Path,
     int8_onnx: Path | None,
     inputs_nhwc: npt.NDArray[np.int8],
-    progress: Callable[[int, int, str], None] = lambda done, total, note: None,
+    progress: Progress = lambda done, total, note: None,
 ) -> tuple[Parity, ...]:
     """Compare the installed runtimes on raw int8 inputs, shape (N, R, R, 3).
 
     Args:
         int8_onnx: the QDQ file of the same model; left out when None.
+
+    Raises:
+        ExportError: the file is no int8 model, or the two files are of different models.
     """
-    reference_runner = load_runner(int8_tflite, "litert-reference")
-    if reference_runner.input_dtype != "int8" or reference_runner.output_qparams is None:
+    graph = read_tflite(int8_tflite)
+    if any(graph.tensor(name).dtype != "int8" for name in (*graph.inputs, *graph.outputs)):
         raise ExportError(f"{int8_tflite.name} is not an int8 model: parity compares integers")
-    scale, zero_point = reference_runner.output_qparams
-    kinds: list[Kind] = ["tflm"] if tflm_installed() else []
-    kinds += ["litert", "onnxruntime"] if int8_onnx else ["litert"]
-    progress(0, 1 + len(kinds), "litert-reference")
-    reference = reference_runner.run(inputs_nhwc).astype(np.int64)
-    rows = []
-    for done, kind in enumerate(kinds, start=1):
-        progress(done, 1 + len(kinds), kind)
-        if kind == "onnxruntime":
-            assert int8_onnx is not None
-            runner = load_runner(int8_onnx, kind)
-            pixels = (inputs_nhwc.astype(np.int16) + 128).astype(np.uint8)
-            output: Array = np.rint(runner.classify(pixels) / np.float32(scale)).astype(np.int64) + zero_point
-        else:
-            output = load_runner(int8_tflite, kind).run(inputs_nhwc).astype(np.int64)
-        difference = np.abs(output - reference)
-        agreement = float(np.mean(output.argmax(1) == reference.argmax(1)))
-        rows.append(
-            Parity(
-                kind,
-                int(difference.max()),
-                int((difference.max(1) > 0).sum()),
-                len(reference),
-                agreement,
-                BOUNDS_LSB[kind],
-            )
+    try:
+        interpreter = Interpreter(graph)
+        exposed = replace(graph, outputs=tuple(node.outputs[0] for node in graph.nodes))
+        content = to_tflite(exposed)
+    except ExportError:  # an operator outside the set
+        return _compare_outputs(int8_tflite, graph, inputs_nhwc, progress)
+    traces: dict[Kind, _Trace] = {
+        kind: load_tracer(content, kind)
+        for kind in ("tflm", "litert-reference", "litert")
+        if kind != "tflm" or tflm_installed()
+    }
+    if int8_onnx is not None:
+        traces["onnxruntime"] = _onnx_trace(int8_onnx, graph)
+    return _compare(graph, lambda x: [output for _, output in interpreter.trace(x)], traces, inputs_nhwc, progress)
+
+
+def _compare_outputs(path: Path, graph: Graph, inputs: Array, progress: Progress) -> tuple[Parity, ...]:
+    last = replace(graph, nodes=tuple(node for node in graph.nodes if graph.outputs[0] in node.outputs))
+    kinds: list[Kind] = ["tflm", "litert"] if tflm_installed() else ["litert"]
+    traces: dict[Kind, _Trace] = {kind: _output_of(path, kind) for kind in kinds}
+    return _compare(last, _output_of(path, "litert-reference"), traces, inputs, progress)
+
+
+def _output_of(path: Path, kind: Kind) -> _Trace:
+    run = load_runner(path, kind).run
+    return lambda x: [run(x)]
+
+
+def _compare(
+    graph: Graph, reference: _Trace, traces: dict[Kind, _Trace], inputs: Array, progress: Progress
+) -> tuple[Parity, ...]:
+    names = [node.outputs[0] for node in graph.nodes]
+    at = _scores(graph, names)
+    largest = {kind: np.zeros(len(names), np.int64) for kind in traces}
+    mismatches = {kind: np.zeros(len(names), np.int64) for kind in traces}
+    agreeing = dict.fromkeys(traces, 0)
+    for start in range(0, len(inputs), _CHUNK):
+        x = inputs[start : start + _CHUNK]
+        progress(start, len(inputs), "integer interpreter")
+        expected = reference(x)
+        for kind, trace in traces.items():
+            progress(start, len(inputs), kind)
+            actual = trace(x)
+            for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
+                difference = np.abs(a.astype(np.int64) - b.astype(np.int64)).reshape(len(x), -1).max(1)
+                largest[kind][i] = max(largest[kind][i], difference.max())
+                mismatches[kind][i] += np.count_nonzero(difference)
+            agreeing[kind] += int((_rows(actual[at]).argmax(1) == _rows(expected[at]).argmax(1)).sum())
+    progress(len(inputs), len(inputs), "")
+    return tuple(
+        Parity(
+            runner=kind,
+            max_abs_lsb=int(largest[kind][at]),
+            mismatches=int(mismatches[kind][at]),
+            n=len(inputs),
+            top1_agreement=agreeing[kind] / len(inputs),
+            bound_lsb=BOUNDS_LSB[kind],
+            tensors=tuple(
+                TensorDifference(node.name, node.op, int(lsb), int(count))
+                for node, lsb, count in zip(graph.nodes, largest[kind], mismatches[kind], strict=True)
+            ),
         )
-    return tuple(rows)
+        for kind in traces
+    )
+
+
+def _scores(graph: Graph, names: list[str]) -> int:
+    """Index of the node that writes the scores: the output, or what its softmax reads."""
+    at = names.index(graph.outputs[0])
+    node = graph.nodes[at]
+    return names.index(node.inputs[0]) if node.op == "SOFTMAX" and node.inputs[0] in names else at
+
+
+def _rows(values: Array) -> Array:
+    return values.reshape(len(values), -1)
+
+
+def _onnx_trace(path: Path, tflite: Graph) -> _Trace:
+    """The quantized tensors of a QDQ file, one for each node of the TFLite file made of it."""
+    import onnx
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    graph = read_onnx(path)
+    if [node.op for node in graph.nodes] != [node.op for node in tflite.nodes]:
+        raise ExportError(f"{path.name} is not the QDQ graph that the TFLite file was made of: its operators differ")
+    model = onnx.load_from_string(path.read_bytes())
+    quantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    names = [quantized[node.outputs[0]] for node in graph.nodes]
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in names)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    image = graph.tensor(graph.inputs[0]).qparams
+    assert image is not None
+    scale, zero_point = image.scale[0], int(image.zero_point[0])
+
+    def run(x: Array) -> list[Array]:
+        real = (x.astype(np.float32) - np.float32(zero_point)) * scale
+        feeds = {model.graph.input[0].name: np.ascontiguousarray(real.transpose(0, 3, 1, 2))}
+        return [v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for v in session.run(names, feeds)]
+
+    return run

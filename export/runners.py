@@ -1,4 +1,5 @@
-"""One way to run any artifact: ONNX on onnxruntime; TFLite on LiteRT (XNNPACK or reference kernels) or TFLite Micro.
+"""One way to run any artifact: ONNX on onnxruntime; TFLite on LiteRT (XNNPACK or reference kernels), on TFLite Micro,
+or on the integer interpreter.
 
 What a pixel is to a model: an int8 model's input quantization spans its 256 steps, so the quantized value of pixel p is
 p - 128 whatever its scale. A float model takes raw pixels 0 to 255, unless its metadata names the normalisation, as
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from export.graph import ExportError
 
-Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm"]
+Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm", "interpreter"]
 KINDS: tuple[str, ...] = get_args(Kind)
 Array = npt.NDArray[Any]
 
@@ -32,6 +33,7 @@ def tflm_installed() -> bool:
 
 
 _BATCH = 64
+_SIZED = ("int8", "uint8", "int16", "int32", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,13 +97,48 @@ def load_runner(
         raise ExportError(f"there is no file {path}")
     kind = kind or ("onnxruntime" if suffix == ".onnx" else "litert")
     if (suffix == ".onnx") != (kind == "onnxruntime"):
-        suited = "onnxruntime" if suffix == ".onnx" else "litert, litert-reference or tflm"
+        suited = "onnxruntime" if suffix == ".onnx" else "litert, litert-reference, tflm or interpreter"
         raise ExportError(f"{kind} can't run {path.name}; choose {suited}")
     if kind == "onnxruntime":
         return _onnxruntime(path, threads or os.cpu_count() or 1, input_range)
     if kind == "tflm":
         return _tflm(path, input_range)
+    if kind == "interpreter":
+        return _interpreter(path)
     return _litert(path, kind, threads or 1, input_range)
+
+
+def load_tracer(content: bytes, kind: Kind) -> Callable[[Array], list[Array]]:
+    """Load an int8 TFLite file for all of its outputs: a function from int8 inputs (N, ...) to arrays (N, ...).
+
+    Raises:
+        ExportError: the runtime can't load it.
+    """
+    if kind == "tflm":
+        interpreter = _tflm_interpreter(content, "the model")
+        outputs: Any = range(len(_graph_outputs(content)))
+
+        def invoke(x: Array) -> list[Array]:
+            interpreter.set_input(x[None], 0)
+            interpreter.invoke()
+            return [interpreter.get_output(i)[0] for i in outputs]
+
+    else:
+        litert = _litert_interpreter(content, kind, 1, "the model")
+        spec, outputs = litert.get_input_details()[0], litert.get_output_details()
+
+        def invoke(x: Array) -> list[Array]:
+            litert.set_tensor(spec["index"], x[None])
+            litert.invoke()
+            return [litert.get_tensor(output["index"])[0] for output in outputs]
+
+    return lambda inputs: [np.stack(values) for values in zip(*map(invoke, inputs), strict=True)]
+
+
+def _graph_outputs(content: bytes) -> tuple[str, ...]:
+    from export.read_tflite import read_tflite
+
+    return read_tflite(content).outputs
 
 
 def _onnxruntime(path: Path, threads: int, input_range: tuple[float, float] | None) -> Runner:
@@ -139,18 +176,8 @@ def _range_from(metadata: dict[str, str]) -> tuple[float, float] | None:
 
 
 def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, float] | None) -> Runner:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    resolver = OpResolverType.BUILTIN_REF if kind == "litert-reference" else OpResolverType.AUTO
     content, metadata = _tflite_content(path)
-    try:
-        with _quiet_stderr():
-            interpreter = Interpreter(
-                model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
-            )
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ExportError(f"LiteRT can't load {path.name}: {str(error).splitlines()[0]}") from error
+    interpreter = _litert_interpreter(content, kind, threads, path.name)
     spec, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(x: Array) -> Array:
@@ -164,19 +191,24 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, floa
     return _tflite_runner(path, kind, spec, output, input_range or _range_from(metadata), run)
 
 
-def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
-    if not tflm_installed():
-        raise ExportError(
-            "the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro"
-        )
-    from tflite_micro import runtime
+def _litert_interpreter(content: bytes, kind: Kind, threads: int, name: str) -> Any:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    content, metadata = _tflite_content(path)
+    resolver = OpResolverType.BUILTIN_REF if kind == "litert-reference" else OpResolverType.AUTO
     try:
         with _quiet_stderr():
-            interpreter = runtime.Interpreter.from_bytes(content)
+            interpreter = Interpreter(
+                model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
+            )
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise ExportError(f"TFLite Micro can't load {path.name}: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"LiteRT can't load {name}: {str(error).splitlines()[0]}") from error
+    return interpreter
+
+
+def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
+    content, metadata = _tflite_content(path)
+    interpreter = _tflm_interpreter(content, path.name)
     spec, output = interpreter.get_input_details(0), interpreter.get_output_details(0)
 
     def run(x: Array) -> Array:
@@ -188,6 +220,45 @@ def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
         return rows
 
     return _tflite_runner(path, "tflm", spec, output, input_range or _range_from(metadata), run)
+
+
+def _tflm_interpreter(content: bytes, name: str) -> Any:
+    if not tflm_installed():
+        raise ExportError(
+            "the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro"
+        )
+    from tflite_micro import runtime
+
+    try:
+        with _quiet_stderr():
+            return runtime.Interpreter.from_bytes(content, arena_size=_tflm_arena_bytes(content))
+    except (ValueError, RuntimeError) as error:
+        raise ExportError(f"TFLite Micro can't load {name}: {str(error).splitlines()[0]}") from error
+
+
+def _tflm_arena_bytes(content: bytes) -> int:
+    """More than enough for all activations at once and the runtime's own state on a 64-bit host."""
+    from export.read_tflite import read_tflite
+
+    activations = sum(
+        int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize
+        for t in read_tflite(content).tensors.values()
+        if t.data is None and t.dtype in _SIZED
+    )
+    return activations + 10 * len(content) + (1 << 16)
+
+
+def _interpreter(path: Path) -> Runner:
+    from export.interpreter import Interpreter
+    from export.read_tflite import read_tflite
+
+    graph = read_tflite(path)
+    interpreter = Interpreter(graph)
+    image, output = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
+    resolution = _resolution(path, image.shape, channels_first=False, output_rank=len(output.shape))
+    assert output.qparams is not None  # or the interpreter would have refused
+    qparams = float(output.qparams.scale[0]), int(output.qparams.zero_point[0])
+    return Runner("interpreter", resolution, False, "int8", (0.0, 255.0), qparams, interpreter.run)
 
 
 def _tflite_runner(

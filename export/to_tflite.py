@@ -1,8 +1,9 @@
 """Graph -> TFLite flatbuffer: int8 with the scales of the QDQ graph taken over exactly, float from a float graph.
 
-Names of inner tensors and the biases' own quantization are left out, as no runtime reads them. Equal buffers, vectors
-and option tables are stored once: all zero points of a weight are 0, and would take twice the bytes of its scales. The
-same graph gives the same bytes. Schema: LiteRT's `schema.fbs`, version 3.
+Names of inner tensors and the quantization of biases, which follows from input and weights, are left out; only
+FULLY_CONNECTED's kernel checks it against them. Equal buffers, vectors and option tables are stored once: all zero
+points of a weight are 0, and would take twice the bytes of its scales. The same graph gives the same bytes. Schema:
+LiteRT's `schema.fbs`, version 3.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _VERSIONS_INT8 = {
     "RELU": 2,
     "RELU6": 2,
     "LOGISTIC": 2,
+    "QUANTIZE": 2,
     "RESHAPE": 1,
     "HARD_SWISH": 1,
 }
@@ -107,6 +109,15 @@ class _TfliteWriter:
         written.quantizedDimension = tensor.qparams.axis
         return _SharedTable(written)
 
+    def _bias_quantization(self, node: Node) -> Any:
+        """s_input * s_weight of each channel."""
+        x, weights = (self._graph.tensor(name).qparams for name in node.inputs[:2])
+        assert x is not None
+        assert weights is not None
+        written = self._schema.QuantizationParametersT()
+        written.scale, written.zeroPoint = x.scale * weights.scale, weights.zero_point.astype(np.int64)
+        return _SharedTable(written)
+
     def _buffer(self, tensor: Tensor) -> int:
         assert tensor.data is not None
         content = np.ascontiguousarray(tensor.data).tobytes()
@@ -141,6 +152,8 @@ class _TfliteWriter:
         operator = self._schema.OperatorT()
         operator.opcodeIndex = self._code(node.op)
         operator.inputs = np.array([self._tensor(name) for name in node.inputs], np.int32)
+        if node.op == "FULLY_CONNECTED" and self._int8 and len(node.inputs) > 2:
+            self._subgraph.tensors[operator.inputs[2]].quantization = self._bias_quantization(node)
         operator.outputs = np.array([self._tensor(name) for name in node.outputs], np.int32)
         options = self._options(node)
         if options is not None:

@@ -60,4 +60,5 @@ def parity_record(parity: Parity) -> ParityRecord:
         n=parity.n,
         top1_agreement=parity.top1_agreement,
         bound_lsb=parity.bound_lsb,
+        first_difference=parity.first_difference.node if parity.first_difference else None,
     )

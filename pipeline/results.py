@@ -127,7 +127,11 @@ class Robustness(_Record):
 
 
 class ParityRecord(_Record):
-    """One runtime against LiteRT's reference kernels on the same int8 inputs, in LSB of the output."""
+    """One runtime against the integer interpreter on the same int8 inputs, in LSB of the scores.
+
+    Attributes:
+        first_difference: the first operator whose output differs on any input; null where none does.
+    """
 
     runner: str
     max_abs_lsb: int
@@ -135,6 +139,7 @@ class ParityRecord(_Record):
     n: int
     top1_agreement: float
     bound_lsb: int
+    first_difference: str | None = None
 
 
 class Gate(_Record):

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.commands import options
+
+if TYPE_CHECKING:
+    from export.parity import Parity
 
 
 @click.command()
@@ -16,11 +22,10 @@ from pipeline.commands import options
     "--images", default=100, show_default=True, type=click.IntRange(min=1), help="Seeded random inputs to compare on."
 )
 @options.seed
-def parity(model: Path, int8_onnx: Path | None, images: int, seed: int) -> int:
-    """Run the int8 TFLite MODEL on every runtime and compare outputs with LiteRT's reference kernels."""
+@click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout, with a row for every operator.")
+def parity(model: Path, int8_onnx: Path | None, images: int, seed: int, as_json: bool) -> int:
+    """Run the int8 TFLite MODEL on every runtime and compare each tensor with the integer interpreter's."""
     import numpy as np
-    from rich.console import Console
-    from rich.table import Table
 
     from export.parity import parity as compare
     from export.runners import load_runner
@@ -30,17 +35,27 @@ def parity(model: Path, int8_onnx: Path | None, images: int, seed: int) -> int:
     inputs = np.random.default_rng(seed).integers(-128, 128, (images, resolution, resolution, 3)).astype(np.int8)
     with Reporter().track("comparing runtimes") as advance:
         rows = compare(model, int8_onnx, inputs, advance)
-    table = Table("runtime", "inputs", "inputs that differ", "largest difference (LSB)", "allowed", "same class")
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        _show(rows)
+    return 0 if all(row.holds for row in rows) else 1
+
+
+def _show(rows: tuple[Parity, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("runtime", "inputs that differ", "largest (LSB)", "allowed", "same class", "first to differ")
     for row in rows:
-        style = None if row.holds else "red"
-        cells = (
+        first = row.first_difference
+        table.add_row(
             row.runner,
-            str(row.n),
-            str(row.mismatches),
+            f"{row.mismatches} of {row.n}",
             str(row.max_abs_lsb),
             str(row.bound_lsb),
             f"{row.top1_agreement:.1%}",
+            f"{first.node}, {first.max_abs_lsb} LSB" if first else "none",
+            style=None if row.holds else "red",
         )
-        table.add_row(*cells, style=style)
     Console().print(table)
-    return 0 if all(row.holds for row in rows) else 1

@@ -1,4 +1,4 @@
-"""Parity: the int8 model on every runtime, on validation images, against LiteRT's reference kernels."""
+"""Parity: the int8 model on every runtime, on validation images, against the integer interpreter."""
 
 from __future__ import annotations
 
@@ -38,4 +38,5 @@ STAGE = Stage(
     gives=("audit/parity.json",),
     settings=_settings,
     run=_run,
+    version=2,
 )

@@ -1,0 +1,91 @@
+"""Parity: which runtimes agree, and the operator that differs first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.graph import ExportError, QParams
+from export.parity import parity
+from export.read_tflite import read_tflite
+from export.to_tflite import to_tflite
+
+pytest.importorskip("tflite_micro")
+
+
+def _inputs(exported: Any, n: int = 8) -> Any:
+    return (exported.pixels[:n].astype(np.int16) - 128).astype(np.int8)
+
+
+def test_a_scale_that_was_changed_is_found_at_its_operator(exported: Any, tmp_path: Path) -> None:
+    graph = read_tflite(exported.int8_tflite)
+    node = next(node for node in graph.nodes if node.op == "DEPTHWISE_CONV_2D")
+    tensor = graph.tensor(node.outputs[0])
+    assert tensor.qparams is not None
+    wrong = replace(tensor, qparams=QParams(tensor.qparams.scale * np.float32(1.25), tensor.qparams.zero_point))
+    path = tmp_path / "wrong.tflite"
+    path.write_bytes(to_tflite(replace(graph, tensors={**graph.tensors, tensor.name: wrong})))
+    rows = {row.runner: row for row in parity(path, exported.int8_onnx, _inputs(exported))}
+    # onnxruntime may round one value of an earlier operator the other way; a scale that is off by a quarter is far off
+    first = next(tensor for tensor in rows["onnxruntime"].tensors if tensor.max_abs_lsb > 4)
+    assert (first.op, first.node) == (node.op, node.name)
+    assert rows["tflm"].first_difference is None
+
+
+def test_there_is_a_row_for_every_operator(exported: Any) -> None:
+    (row, *_) = parity(exported.int8_tflite, None, _inputs(exported))
+    assert [t.op for t in row.tensors] == [node.op for node in read_tflite(exported.int8_tflite).nodes]
+
+
+def test_the_qdq_file_of_another_model_is_refused(exported: Any, export_net: Any) -> None:
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    size = exported.pixels.shape[1]
+    other = nn.Sequential(nn.Conv2d(3, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).eval()
+    with pytest.raises(ExportError, match=r"q\.onnx is not the QDQ graph that the TFLite file was made of"):
+        parity(exported.int8_tflite, export_net(other, size).int8_onnx, _inputs(exported))
+
+
+def test_a_float_model_is_refused(exported: Any, tmp_path: Path) -> None:
+    from export.read_onnx import read_onnx
+
+    path = tmp_path / "f.tflite"
+    path.write_bytes(to_tflite(read_onnx(exported.float_onnx)))
+    with pytest.raises(ExportError, match=r"f\.tflite is not an int8 model"):
+        parity(path, None, _inputs(exported))
+
+
+def test_a_model_with_an_operator_outside_the_set_is_compared_by_its_outputs(exported: Any, tmp_path: Path) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = exported.int8_tflite.read_bytes()
+    # TANH is none of the interpreter's; LiteRT and TFLite Micro know it
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    graph = model.subgraphs[0]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.TANH
+    code.version = 2
+    model.operatorCodes.append(code)
+    tensor = schema.TensorT()
+    tensor.shape, tensor.type, tensor.buffer = graph.tensors[graph.outputs[0]].shape, schema.TensorType.INT8, 0
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.scale, tensor.quantization.zeroPoint = [1 / 128], [0]
+    graph.tensors.append(tensor)
+    operator = schema.OperatorT()
+    operator.opcodeIndex = len(model.operatorCodes) - 1
+    operator.inputs, operator.outputs = [int(graph.outputs[0])], [len(graph.tensors) - 1]
+    graph.operators.append(operator)
+    graph.outputs = [len(graph.tensors) - 1]
+    path = tmp_path / "tanh.tflite"
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    path.write_bytes(bytes(builder.Output()))
+    rows = parity(path, None, _inputs(exported))
+    assert [row.runner for row in rows] == ["tflm", "litert"]
+    assert {len(row.tensors) for row in rows} == {1}
