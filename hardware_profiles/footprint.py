@@ -21,7 +21,7 @@ RESOURCES = tuple(Budget.model_fields)
 # Structure of the flatbuffers that export.to_tflite writes, a close upper bound: on 42 subnets with distinct biases the
 # rest of the file was 14 to 528 bytes less.
 _FILE_BYTES, _OPERATOR_BYTES, _WEIGHTED_OPERATOR_BYTES = 720, 60, 190
-_ZERO_POINT_BYTES = 8  # an int64 beside each channel's scale, always 0: one vector serves all weights of as many channels
+_ZERO_POINT_BYTES = 8  # an int64 by each channel's scale, always 0: one vector serves all weights of as many channels
 
 # TFLite Micro's own state beside the arena on a 32-bit core. ResNet8 (16 operators, 346 output channels) used 54,340
 # bytes of which 49,152 were the arena; a multiplier and a shift per channel make 2,768 of the other 5,188.
