@@ -121,16 +121,13 @@ def logistic_table(scale: float, zero_point: int) -> Ints:
     return np.where(inside, np.clip(values, -128, 127), np.where(x > 0, 127, -128))
 
 
-def hard_swish_table(
-    input_scale: np.float32, input_zero_point: int, output_scale: np.float32, output_zero_point: int
-) -> Ints:
+def hard_swish_table(input_scale: float, input_zero_point: int, output_scale: float, output_zero_point: int) -> Ints:
     """The int8 output of each of the 256 inputs, from -128 up; the kernel computes in 16 bits.
 
     relu6(x + 3) / 6 is held in Q0.15, x with seven more bits than its int8 value.
     """
-    fine_scale = np.float32(1 / 128) * np.float32(input_scale)
-    to_output, output_shift = _multiplier16(float(fine_scale / np.float32(output_scale)))
-    to_gate, gate_shift = _multiplier16(float(fine_scale / np.float32(3 / 32768)))
+    to_output, output_shift = _multiplier16(input_scale / 128 / output_scale)
+    to_gate, gate_shift = _multiplier16(input_scale / 128 / (3 / 32768))
     x = (np.arange(-128, 128, dtype=np.int64) - input_zero_point) * 128
     gate = _saturate16(x << max(gate_shift - 1, 0))
     gate = _high_product16(gate, to_gate)

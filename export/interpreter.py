@@ -345,7 +345,7 @@ def _concatenation(graph: Graph, node: Node) -> _Kernel:
 
 def _relu(graph: Graph, node: Node) -> _Kernel:
     x, y = _ends(graph, node)
-    m, shift = quantize_multiplier(float(np.float32(_scale(x)) / np.float32(_scale(y))))
+    m, shift = quantize_multiplier(_scale(x) / _scale(y))
     bounds = (max(-128, _zero(y)), 127)
     return lambda value: _requantize(value.astype(np.int64) - _zero(x), m, shift, _zero(y), bounds)
 
@@ -365,7 +365,7 @@ def _table(table: Ints) -> _Kernel:
 
 def _hard_swish(graph: Graph, node: Node) -> _Kernel:
     x, y = _ends(graph, node)
-    return _table(hard_swish_table(np.float32(_scale(x)), _zero(x), np.float32(_scale(y)), _zero(y)))
+    return _table(hard_swish_table(_scale(x), _zero(x), _scale(y), _zero(y)))
 
 
 def _logistic(graph: Graph, node: Node) -> _Kernel:

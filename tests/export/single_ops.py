@@ -192,6 +192,39 @@ def hard_swish(rng: Rng) -> Graph:
     return _graph("HARD_SWISH", [x, _activation(rng, "y", x.shape, y)])
 
 
+def relu_at_a_tie(rng: Rng) -> Graph:
+    """Scales whose quotient is 5/8 or the like but for its last bits: float32 division would round other values."""
+    x = _activation(rng, "x", (1, 16, 16, 1), QParams(np.array([rng.uniform(0.01, 0.2)], np.float32), np.array([-128])))
+    assert x.qparams is not None
+    scale = (x.qparams.scale.astype(np.float64) / rng.choice([0.5625, 0.625, 0.8125, 0.9375])).astype(np.float32)
+    return _graph("RELU", [x, _activation(rng, "y", x.shape, QParams(scale, x.qparams.zero_point))])
+
+
+def fully_connected_at_a_tie(rng: Rng) -> Graph:
+    """A factor of 1/2 but for its last bits: a float32 product of the scales would round every odd sum the other way."""
+    zero, channels, n = np.zeros(1, np.int64), 16, 4
+    x, w = np.float32(rng.uniform(0.01, 0.2)), np.float32(rng.uniform(0.001, 0.02))
+    data = rng.integers(-3, 4, (channels, n)).astype(np.int8)
+    weights = _constant("weights", data, QParams(np.full(channels, w), np.zeros(channels, np.int64)))
+    bias = _constant("bias", rng.integers(-20, 20, channels).astype(np.int32))
+    image = _activation(rng, "x", (1, n), QParams(np.array([x]), zero))
+    output = _activation(rng, "y", (1, channels), QParams(np.array([2 * (x * w)]), zero))
+    return _graph("FULLY_CONNECTED", [image, weights, bias, output])
+
+
+def hard_swish_at_a_tie(rng: Rng) -> Graph:
+    """Scales whose 16-bit multiplier is another one by float32 division."""
+    while True:
+        x = np.float32(np.exp(rng.uniform(-7.5, -2)))
+        y = np.float32(x * rng.uniform(0.3, 1.2))
+        exact, rounded = (np.frexp(q)[0] * 2**15 for q in (float(x) / float(y), float(x / y)))
+        if np.floor(exact + 0.5) != np.floor(rounded + 0.5):
+            break
+    ends = [QParams(np.array([scale]), rng.integers(-128, 128, 1)) for scale in (x, y)]
+    shape = (1, 16, 16, 1)
+    return _graph("HARD_SWISH", [_activation(rng, "x", shape, ends[0]), _activation(rng, "y", shape, ends[1])])
+
+
 def logistic(rng: Rng) -> Graph:
     x = _activation(rng, "x", (1, 16, 16, 1))
     return _graph("LOGISTIC", [x, _activation(rng, "y", x.shape, _PROBABILITY)])
@@ -203,6 +236,7 @@ SINGLE_OPS: Mapping[str, Callable[[Rng], Graph]] = {
         conv,
         depthwise_conv,
         fully_connected,
+        fully_connected_at_a_tie,
         add,
         mul,
         gated,
@@ -214,8 +248,10 @@ SINGLE_OPS: Mapping[str, Callable[[Rng], Graph]] = {
         reshape,
         concatenation,
         relu,
+        relu_at_a_tie,
         relu6,
         hard_swish,
+        hard_swish_at_a_tie,
         logistic,
     )
 }
