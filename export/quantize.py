@@ -44,34 +44,6 @@ class Range:
     high: float
 
 
-def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int = 64) -> dict[str, Range]:
-    """Min/max of every activation tensor.
-
-    Args:
-        float_onnx: serialized model; its batch must be symbolic or equal to `batch_size`.
-        images_nchw: model inputs, shape (n, 3, R, R).
-    """
-    import onnxruntime as ort
-    from onnx import TensorProto, helper
-
-    if not len(images_nchw):
-        raise ExportError("calibration needs at least one image")
-    model = canonical(float_onnx).to_model()
-    names = [output for node in model.graph.node for output in node.output]
-    del model.graph.output[:]
-    model.graph.output.extend([helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names])
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    image = model.graph.input[0].name
-    lows, highs = {image: float(images_nchw.min())}, {image: float(images_nchw.max())}
-    for i in range(0, len(images_nchw), batch_size):
-        for name, value in zip(names, session.run(names, {image: images_nchw[i : i + batch_size]}), strict=True):
-            lows[name] = float(np.minimum(lows.get(name, np.inf), value.min()))  # unlike min(), keeps NaN
-            highs[name] = float(np.maximum(highs.get(name, -np.inf), value.max()))
-    return {name: Range(lows[name], highs[name]) for name in lows}
-
-
 def activation_qparams(bounds: Range) -> tuple[np.float32, int]:
     """(scale, zero point) of an asymmetric int8 tensor; a range of (nearly) no width gets the scale 1/255."""
     low, high = min(bounds.low, 0.0), max(bounds.high, 0.0)

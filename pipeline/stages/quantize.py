@@ -14,7 +14,8 @@ from pipeline.runner import Stage, StageContext
 
 
 def _run(context: StageContext) -> None:
-    from export.quantize import calibrate, quantize
+    from export.calibrate import calibrate
+    from export.quantize import quantize
     from flatnas.resize import resize
 
     resolution = read_json(context.path("model/arch.json"))["resolution"]

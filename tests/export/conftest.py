@@ -93,8 +93,9 @@ def export_net(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Export
     pytest.importorskip("torch")
 
     def export(net: Any, size: int, seed: int = 0) -> Exported:
+        from export.calibrate import calibrate
         from export.fold import fold_batch_norm
-        from export.quantize import calibrate, quantize
+        from export.quantize import quantize
         from export.read_onnx import read_onnx
         from export.to_onnx import to_onnx
         from export.to_tflite import to_tflite

@@ -201,7 +201,7 @@ def relu_at_a_tie(rng: Rng) -> Graph:
 
 
 def fully_connected_at_a_tie(rng: Rng) -> Graph:
-    """A factor of 1/2 but for its last bits: a float32 product of the scales would round every odd sum the other way."""
+    """A factor of 1/2 but for its last bits: a float32 product would round every odd sum the other way."""
     zero, channels, n = np.zeros(1, np.int64), 16, 4
     x, w = np.float32(rng.uniform(0.01, 0.2)), np.float32(rng.uniform(0.001, 0.02))
     data = rng.integers(-3, 4, (channels, n)).astype(np.int8)
