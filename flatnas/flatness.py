@@ -4,34 +4,30 @@
     R(x, sigma) = 1/M sum_m |acc(theta) - acc(theta'_m)|
 
 Gambella, Pittorino, Roveri, "FlatNAS", IJCNN 2024, arXiv 2402.19102, section III. The noise is multiplicative and
-falls on every parameter (convolutions, linear layers, batch-norm gamma and beta), never on running statistics.
+falls on every parameter (convolutions, linear layers, batch-norm gamma and beta), never on running statistics. The
+same measure under a deterministic perturbation, such as rounding to int8 or int4, has M = 1.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
-from flatnas.arch import Arch
 from flatnas.datasets import Images
+from flatnas.evaluation import Flatness
+from flatnas.resize import Pixels
 from flatnas.supernet import Supernet, noise_like
-from flatnas.train import predict
+from flatnas.train import predict, recalibrate
 
-Perturb = Callable[[nn.Module], nn.Module]
+Perturb = Callable[[nn.Module], nn.Module]  # a module to a perturbed copy of it
+Correct = npt.NDArray[np.bool_]
 
-
-@dataclass(frozen=True, slots=True)
-class Flatness:
-    """R at one sigma, a fraction of images, with the half width of its 95 % interval over the draws."""
-
-    sigma: float
-    r: float
-    ci95: float
+_RESAMPLES = 400
 
 
 def gaussian_perturbations(noise: Iterable[nn.Module], sigma: float) -> list[Perturb]:
@@ -39,10 +35,10 @@ def gaussian_perturbations(noise: Iterable[nn.Module], sigma: float) -> list[Per
 
     Args:
         noise: modules shaped like the one to be perturbed, holding standard normal values.
-        sigma: relative size of the noise, > 0.
+        sigma: relative size of the noise, in (0, 1].
     """
-    if sigma <= 0:
-        raise ValueError(f"sigma must be greater than 0, not {sigma}")
+    if not 0 < sigma <= 1:
+        raise ValueError(f"sigma must be in (0, 1], not {sigma}")
 
     def perturb(module: nn.Module, values: nn.Module) -> nn.Module:
         moved = copy.deepcopy(module)
@@ -54,26 +50,66 @@ def gaussian_perturbations(noise: Iterable[nn.Module], sigma: float) -> list[Per
     return [lambda module, values=values: perturb(module, values) for values in noise]  # type: ignore[misc]
 
 
+def recalibrated(perturb: Perturb, pixels_nhwc: Pixels, resolution: int) -> Perturb:
+    """The perturbation, after which batch norm sees these images again and undoes part of the damage."""
+
+    def apply(module: nn.Module) -> nn.Module:
+        moved = perturb(module)
+        recalibrate(moved, pixels_nhwc, resolution)
+        return moved
+
+    return apply
+
+
 def common_noise(supernet: Supernet, draws: int, seed: int) -> list[Supernet]:
     """`draws` supernet-shaped sets of noise, so that subnets that share a weight share its noise, too."""
     return [noise_like(supernet, seed * 1000 + draw) for draw in range(draws)]
 
 
-def accuracy_change(
-    module: nn.Module, perturbations: Iterable[Perturb], images: Images, resolution: int
-) -> list[float]:
-    """|acc(theta) - acc(theta')| for each perturbation, as fractions; the terms of R."""
+def flatness(
+    module: nn.Module,
+    perturbations: Mapping[str, Sequence[Perturb]],
+    images: Images,
+    resolution: int,
+    *,
+    optimize: Perturb = lambda module: module,
+) -> tuple[Flatness, ...]:
+    """R of one network under each kind of perturbation, on the same images.
 
-    def accuracy(net: nn.Module) -> float:
-        return float(np.mean(predict(net, images.pixels_nhwc, resolution).argmax(1) == images.labels))
+    Args:
+        module: in eval mode, its batch norms calibrated.
+        perturbations: by name, the draws of each.
+        images: on which accuracy is measured.
+        resolution: side of the network's input in pixels.
+        optimize: makes a module faster without changing its answers, such as batch-norm folding.
+    """
 
-    reference = accuracy(module)
-    return [abs(reference - accuracy(perturb(module))) for perturb in perturbations]
+    def correct(net: nn.Module) -> Correct:
+        answers: Correct = predict(optimize(net), images.pixels_nhwc, resolution).argmax(1) == images.labels
+        return answers
+
+    reference = correct(module)
+    return tuple(
+        _measured(name, reference, np.stack([correct(perturb(module)) for perturb in draws]))
+        for name, draws in perturbations.items()
+    )
 
 
-def flatness(module: nn.Module, arch: Arch, noise: Iterable[Supernet], sigma: float, images: Images) -> Flatness:
-    """R(x, sigma) of the subnet `module` of `arch` under common noise, on these images."""
-    perturbations = gaussian_perturbations([n.extract(arch) for n in noise], sigma)
-    changes = accuracy_change(module, perturbations, images, arch.resolution)
-    spread = float(np.std(changes, ddof=1)) if len(changes) > 1 else 0.0
-    return Flatness(sigma, float(np.mean(changes)), 1.96 * spread / len(changes) ** 0.5)
+def _measured(name: str, reference: Correct, perturbed: Correct) -> Flatness:
+    """R and its interval from which images are right, shapes (n,) and (draws, n).
+
+    The bootstrap resamples images and draws. The absolute value lifts a mean over few images, and lifts a resampled
+    one as much again: so the interval is mirrored about the estimate (Davison and Hinkley 1997, section 5.2).
+    """
+    changes = perturbed.astype(np.float64) - reference
+    r = float(np.abs(changes.mean(1)).mean())
+    low, high = np.quantile(list(_resampled(changes)), (0.025, 0.975))
+    return Flatness(name, r, max(2 * r - float(high), 0.0), max(2 * r - float(low), 0.0))
+
+
+def _resampled(changes: npt.NDArray[np.float64]) -> Iterator[float]:
+    rng = np.random.default_rng(0)
+    draws, n = changes.shape
+    for _ in range(_RESAMPLES):
+        weights = rng.multinomial(n, np.full(n, 1 / n)) / n
+        yield float(np.abs(changes[rng.integers(draws, size=draws)] @ weights).mean())

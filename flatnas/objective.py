@@ -1,9 +1,10 @@
 """The figure of merit of FlatNAS, and the choice of one point of a front.
 
-    F_AR(x, alpha, sigma) = alpha * Err(x) + alpha_norm * (1 - alpha) * R(x, sigma)
-    alpha_norm = mean(Err) / mean(R) over every network evaluated so far
+    F_AR(x, alpha, sigma) = alpha * Err(x) + (1 - alpha) * alpha_norm(sigma) * R(x, sigma)
+    alpha_norm(sigma) = mean(Err) / mean(R(., sigma)) over every network evaluated so far
 
-arXiv 2402.19102, section III. alpha = 1 is plain CNAS. Errors are fractions, lower is better.
+arXiv 2402.19102, section III. With several sigmas the second term is their mean. alpha = 1 is plain CNAS. Errors are
+fractions, lower is better.
 """
 
 from __future__ import annotations
@@ -17,19 +18,30 @@ Floats = npt.NDArray[np.float64]
 Selection = Literal["knee", "accuracy", "robust", "smallest"]
 
 
-def figure_of_merit(clean_error: Floats, r: Floats, alpha: float) -> Floats:
-    """F_AR of each network, shape (n,); all of them together give alpha_norm.
+def normalisation(clean_error: Floats, r: Floats) -> Floats:
+    """alpha_norm of each sigma, shape (sigmas,), from errors (n,) and R (n, sigmas); 0 for a sigma without effect."""
+    mean_r = r.mean(0)
+    factors: Floats = np.divide(clean_error.mean(), mean_r, out=np.zeros_like(mean_r), where=mean_r > 0)
+    return factors
+
+
+def figure_of_merit(clean_error: Floats, r: Floats, alpha: float, alpha_norm: Floats | None = None) -> Floats:
+    """F_AR of each network, shape (n,).
 
     Args:
         clean_error: top-1 errors, shape (n,).
-        r: R(x, sigma), shape (n,).
+        r: R(x, sigma), shape (n, sigmas).
         alpha: weight of the error, in (0, 1].
+        alpha_norm: shape (sigmas,); by default that of these networks.
+
+    Raises:
+        ValueError: alpha out of range.
     """
     if not 0 < alpha <= 1:
         raise ValueError(f"alpha must be in (0, 1], not {alpha}")
-    mean_r = r.mean()
-    alpha_norm = clean_error.mean() / mean_r if mean_r > 0 else 0.0
-    merit: Floats = alpha * clean_error + alpha_norm * (1 - alpha) * r
+    if alpha_norm is None:
+        alpha_norm = normalisation(clean_error, r)
+    merit: Floats = alpha * clean_error + (1 - alpha) * (r * alpha_norm).mean(1)
     return merit
 
 
@@ -44,7 +56,7 @@ def knee(F: Floats) -> int:
     return int(scaled.sum(1).argmin())
 
 
-def select(clean_error: Floats, r: Floats, macs: Floats, merit: Floats, how: Selection) -> int:
+def select(clean_error: Floats, macs: Floats, merit: Floats, how: Selection) -> int:
     """Index of the network to deploy among the points of one feasible front.
 
     `accuracy` takes the lowest clean error, `robust` the lowest F_AR, `smallest` the fewest MACs, `knee` the

@@ -1,64 +1,137 @@
-"""FlatNAS's search: NSGA-II over (F_AR, MACs) with every budget of the target as a constraint.
+"""FlatNAS's search: NSGA-II over (F_AR, cost) with surrogates, every budget of the target a constraint.
+
+Each iteration fits surrogates to what was measured, lets NSGA-II search them for the front (as MSuNAS does, Lu et al.
+2020, arXiv 2007.10396), and measures the subnets that promise most hypervolume. Surrogates that can't rank held-out
+subnets are not asked: NSGA-II's offspring of the measured front are measured instead.
 
 Constraint domination, no penalties (Deb et al. 2002, section VI: a feasible point dominates any infeasible one; between
-two infeasible ones the smaller violation wins). Cost is analytic and cheap, so an infeasible offspring is never
-evaluated on images. F_AR is re-scored each generation, since its normalisation is a mean over all evaluations.
+two infeasible ones the smaller violation wins). Cost is analytic and cheap, so an infeasible subnet is never measured.
+F_AR is re-scored each iteration, since its normalisation is a mean over all measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from flatnas.arch import Arch, SearchSpace
-from flatnas.objective import Floats, Selection, figure_of_merit, select
+from flatnas.evaluation import Flatness, Measured, gaussian_name
+from flatnas.objective import Floats, Selection, figure_of_merit, normalisation, select
+from flatnas.surrogate import Surrogate, fit_surrogate, kendall_tau
 from hardware_profiles.footprint import Footprint
 
+Codes = npt.NDArray[np.int64]
 Cost = Callable[[Arch], Footprint]
 Constraints = Callable[[Footprint], Sequence[float]]  # one number per resource; feasible where all are <= 0
+Evaluate = Callable[[Arch], Measured]
+
+_TRUSTED_TAU = 0.3  # below it, surrogates mislead more than they help
+_THINNING = 0.85  # of an infeasible subnet's genes, the share that stays
+_PATIENCE = 3  # iterations without growth of the hypervolume that end a search
+_GROWTH = 1e-3
+
+
+class Map(Protocol):
+    """The built-in `map`, or one that works in other processes, such as `ProcessPoolExecutor.map`."""
+
+    def __call__(self, function: Evaluate, archs: Iterable[Arch], /) -> Iterable[Measured]:
+        """Results in the order of the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What was measured of one subnet; raw numbers, from which F_AR is computed when it is needed.
+    """What was measured of one subnet, and what it costs on the target."""
+
+    measured: Measured
+    footprint: Footprint
+
+    @property
+    def arch(self) -> Arch:
+        """The subnet."""
+        return self.measured.arch
+
+    @property
+    def clean_error(self) -> float:
+        """Top-1 error on validation images, in [0, 1]."""
+        return self.measured.clean_error
+
+    def flatness(self, perturbation: str) -> Flatness:
+        """R under one perturbation."""
+        return next(f for f in self.measured.flatness if f.perturbation == perturbation)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What the search minimises beside cost: F_AR over these sigmas; and which cost."""
+
+    alpha: float
+    sigmas: tuple[float, ...]
+    cost: Literal["macs", "params"] = "macs"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"alpha must be in (0, 1], not {self.alpha}")
+        if not self.sigmas or not all(0 < sigma <= 1 for sigma in self.sigmas):
+            raise ValueError(f"every sigma must be in (0, 1], not {self.sigmas}")
+
+    def r(self, evaluations: Sequence[Evaluation]) -> Floats:
+        """R of each evaluation and sigma, shape (n, sigmas)."""
+        return np.array([[e.flatness(gaussian_name(sigma)).r for sigma in self.sigmas] for e in evaluations])
+
+    def costs(self, evaluations: Sequence[Evaluation]) -> Floats:
+        """The second objective, shape (n,)."""
+        return np.array([float(getattr(e.footprint, self.cost)) for e in evaluations])
+
+    def merits(self, evaluations: Sequence[Evaluation]) -> Floats:
+        """F_AR of each evaluation, normalised over all of them, shape (n,)."""
+        return figure_of_merit(clean_errors(evaluations), self.r(evaluations), self.alpha)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a search spends its measurements; counts, so that a seed gives the same search everywhere.
 
     Attributes:
-        clean_error: top-1 error on validation images, in [0, 1].
-        r: R(x, sigma), a fraction.
-        r_ci95: half width of its 95 % interval over the noise draws.
-        sigma: of the weight noise.
+        initial: random feasible subnets measured first.
+        batch: subnets measured per iteration.
+        evaluations: measured before the search may stop.
+        most: never measured more, even where the hypervolume still grows.
+        population: of NSGA-II on the surrogates.
+        generations: of it, per iteration.
     """
 
-    arch: Arch
-    clean_error: float
-    r: float
-    r_ci95: float
-    sigma: float
-    footprint: Footprint
+    initial: int
+    batch: int
+    evaluations: int
+    most: int
+    population: int = 60
+    generations: int = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """The state of the search after one generation.
+    """The state of the search after one iteration.
 
     Attributes:
-        evaluations: every subnet evaluated so far, in order; all of them feasible.
-        front: those no other one dominates in (F_AR, MACs), by ascending MACs.
-        hypervolume: of (clean error, R, MACs as a fraction of the budget) up to the reference point (1, 1, 1); fixed
-            axes, so that generations and runs can be compared.
+        evaluations: every subnet measured so far, in order; all of them feasible.
+        front: those no other one dominates in (F_AR, cost), by ascending cost.
+        hypervolume: of (clean error, mean R, MACs as a fraction of the budget) up to the reference point (1, 1, 1);
+            fixed axes, so that iterations and runs can be compared.
+        proposer: what proposed this iteration's subnets: `random`, `nsga2`, or the surrogates' names.
+        kendall_tau: how well the surrogates ranked held-out subnets by F_AR; None where there were none.
     """
 
     index: int
     evaluations: tuple[Evaluation, ...]
     front: tuple[Evaluation, ...]
     hypervolume: float
-
-
-Evaluate = Callable[[Arch, Footprint], Evaluation]
+    proposer: str
+    kendall_tau: float | None
 
 
 def search(
@@ -67,119 +140,255 @@ def search(
     constraints: Constraints,
     evaluate: Evaluate,
     *,
-    evaluations: int,
-    population: int,
-    alpha: float,
+    plan: Plan,
+    objective: Objective,
     macs_budget: float,
     seed: int,
+    mapper: Map = map,
 ) -> Iterator[Generation]:
-    """Search until at least `evaluations` subnets were evaluated; yields after each generation.
+    """Search until the plan is fulfilled or no new subnet is found; yields after each iteration.
 
     Args:
         cost: footprint of a subnet, analytic.
         constraints: excess of a footprint over each budget.
         evaluate: measures one feasible subnet; called once per subnet, so a caller can store and replay results.
-        population: of NSGA-II.
-        alpha: weight of the clean error in F_AR.
         macs_budget: unit of the MACs axis of the hypervolume.
         seed: of everything random here.
+        mapper: applies `evaluate` to the subnets of one iteration, here or elsewhere.
 
     Raises:
         ValueError: not even the smallest subnet is feasible.
     """
-    if max(constraints(cost(space.smallest))) > 0:
+    candidates = _Candidates(space, cost, constraints, seed)
+    if not candidates.feasible(space.smallest):
         raise ValueError("no subnet of the space meets the budgets")
     done: dict[Arch, Evaluation] = {}
-    algorithm = _nsga2(space, _initial_population(space, cost, constraints, population, seed), seed)
-    index, idle = 0, 0
-    while len(done) < evaluations and idle < 20:  # a tight budget may leave fewer subnets than asked for
-        offspring = algorithm.ask()
-        archs = [space.decode(code) for code in offspring.get("X")]
-        G = np.array([list(constraints(cost(arch))) for arch in archs])
-        new = [arch for arch, g in zip(archs, G, strict=True) if g.max() <= 0 and arch not in done]
-        for arch in dict.fromkeys(new):
-            done[arch] = evaluate(arch, cost(arch))
-        idle = 0 if new else idle + 1
-        offspring.set("F", _objectives(archs, done, alpha))
-        offspring.set("G", G)
-        for individual in offspring:
-            individual.evaluated.update(("F", "G"))
-        algorithm.tell(infills=offspring)
-        _rescore(algorithm.pop, space, done, alpha)
-        if new:
-            measured = tuple(done.values())
-            yield Generation(index, measured, front_of(measured, alpha), hypervolume(measured, macs_budget))
-            index += 1
+    volumes: list[float] = []
+    proposal = _Proposal(candidates.random(plan.initial, done), "random", None)
+    while proposal.archs:
+        proposed = proposal.archs[: plan.most - len(done)]
+        for measured in mapper(evaluate, proposed):
+            done[measured.arch] = Evaluation(measured, candidates.cost(measured.arch))
+        everything = tuple(done.values())
+        volumes.append(hypervolume(everything, objective, macs_budget))
+        front = front_of(everything, objective)
+        yield Generation(len(volumes) - 1, everything, front, volumes[-1], proposal.proposer, proposal.kendall_tau)
+        if len(done) >= plan.most or (len(done) >= plan.evaluations and _stalled(volumes)):
+            return
+        proposal = _propose(candidates, done, objective, plan)
 
 
-def front_of(evaluations: Sequence[Evaluation], alpha: float) -> tuple[Evaluation, ...]:
-    """The evaluations that none dominates in (F_AR, MACs), by ascending MACs."""
-    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
-
-    F = np.stack([_merit(evaluations, alpha), _macs(evaluations)], 1)
-    first = NonDominatedSorting().do(F, only_non_dominated_front=True)
-    return tuple(sorted((evaluations[int(i)] for i in first), key=lambda e: (e.footprint.macs, e.clean_error)))
+def front_of(evaluations: Sequence[Evaluation], objective: Objective) -> tuple[Evaluation, ...]:
+    """The evaluations that none dominates in (F_AR, cost), by ascending cost."""
+    F = np.stack([objective.merits(evaluations), objective.costs(evaluations)], 1)
+    front = [evaluations[i] for i in _non_dominated(F)]
+    return tuple(sorted(front, key=lambda e: (getattr(e.footprint, objective.cost), e.clean_error)))
 
 
-def select_from(evaluations: Sequence[Evaluation], alpha: float, how: Selection) -> Evaluation:
+def select_from(evaluations: Sequence[Evaluation], objective: Objective, how: Selection) -> Evaluation:
     """The subnet to deploy: from the front, but `accuracy` from all evaluations, where F_AR hides the least error."""
-    merits = dict(zip((e.arch for e in evaluations), _merit(evaluations, alpha), strict=True))
-    candidates = evaluations if how == "accuracy" else front_of(evaluations, alpha)
-    merit = np.array([merits[e.arch] for e in candidates])
-    return candidates[select(_errors(candidates), _r(candidates), _macs(candidates), merit, how)]
+    merits = dict(zip((e.arch for e in evaluations), objective.merits(evaluations), strict=True))
+    chosen = evaluations if how == "accuracy" else front_of(evaluations, objective)
+    merit = np.array([merits[e.arch] for e in chosen])
+    return chosen[select(clean_errors(chosen), objective.costs(chosen), merit, how)]
 
 
-def hypervolume(evaluations: Sequence[Evaluation], macs_budget: float) -> float:
-    """Hypervolume of (clean error, R, MACs / budget) against (1, 1, 1), in [0, 1]; larger is better."""
+def hypervolume(evaluations: Sequence[Evaluation], objective: Objective, macs_budget: float) -> float:
+    """Hypervolume of (clean error, mean R, MACs / budget) against (1, 1, 1), in [0, 1]; larger is better."""
     from pymoo.indicators.hv import HV
 
-    points = np.stack([_errors(evaluations), _r(evaluations), _macs(evaluations) / macs_budget], 1)
-    return float(HV(ref_point=np.ones(3))(points))
+    macs = np.array([e.footprint.macs for e in evaluations]) / macs_budget
+    return float(
+        HV(ref_point=np.ones(3))(np.stack([clean_errors(evaluations), objective.r(evaluations).mean(1), macs], 1))
+    )
 
 
-def _errors(evaluations: Sequence[Evaluation]) -> Floats:
+def clean_errors(evaluations: Sequence[Evaluation]) -> Floats:
+    """Clean error of each evaluation, shape (n,)."""
     return np.array([e.clean_error for e in evaluations])
 
 
-def _r(evaluations: Sequence[Evaluation]) -> Floats:
-    return np.array([e.r for e in evaluations])
+@dataclass(frozen=True, slots=True)
+class _Proposal:
+    archs: list[Arch]
+    proposer: str
+    kendall_tau: float | None
 
 
-def _macs(evaluations: Sequence[Evaluation]) -> Floats:
-    return np.array([float(e.footprint.macs) for e in evaluations])
+class _Candidates:
+    """Subnets before they are measured: what they cost, whether they are feasible, how a surrogate sees them."""
+
+    def __init__(self, space: SearchSpace, cost: Cost, constraints: Constraints, seed: int) -> None:
+        self.space, self.seed = space, seed
+        self.rng = np.random.default_rng([seed, 3])
+        self.cost = cache(cost)
+        self.constraints = cache(lambda arch: tuple(constraints(self.cost(arch))))
+        self._sizes = np.array([max(len(gene) - 1, 1) for gene in space.genes])
+
+    def feasible(self, arch: Arch) -> bool:
+        return max(self.constraints(arch)) <= 0
+
+    def random(self, n: int, known: Iterable[Arch]) -> list[Arch]:
+        """Up to `n` random feasible subnets that are not known; the smallest one first where it isn't.
+
+        An infeasible one is thinned out, gene by gene, until it fits, so that tight budgets are filled, too.
+        """
+        known, found = set(known), dict[Arch, None]()
+        if self.space.smallest not in known and self.feasible(self.space.smallest):
+            found[self.space.smallest] = None
+        for _ in range(20 * n):  # a tight budget may leave fewer subnets than asked for
+            if len(found) >= n:
+                break
+            arch = self.space.sample_by_size(self.rng)
+            while not self.feasible(arch) and arch != self.space.smallest:
+                arch = self.space.decode(self.rng.binomial(self.space.encode(arch), _THINNING))
+            if arch not in known and self.feasible(arch):
+                found[arch] = None
+        return list(found)
+
+    def features(self, archs: Sequence[Arch]) -> Floats:
+        """Genes in [0, 1] and logarithms of costs, shape (n, genes + 3)."""
+        genes = np.stack([self.space.encode(arch) for arch in archs]) / self._sizes
+        costs = [(c.macs, c.params, c.sram_bytes) for c in map(self.cost, archs)]
+        return np.hstack([genes, np.log(costs)])
 
 
-def _merit(evaluations: Sequence[Evaluation], alpha: float) -> Floats:
-    return figure_of_merit(_errors(evaluations), _r(evaluations), alpha)
+def _propose(candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan) -> _Proposal:
+    """The subnets to measure next; none when the feasible ones seem to be used up."""
+    everything = tuple(done.values())
+    tau, proposer, archs = None, "nsga2", list[Arch]()
+    if len(everything) >= 2 * plan.batch and objective.merits(everything).std() > 0:
+        predictor = _Predictor(candidates, everything, objective)
+        tau = predictor.tau
+        if tau >= _TRUSTED_TAU:
+            proposer = predictor.names
+            population = _evolve(candidates, done, objective, plan, predictor)
+            explored = candidates.random(1, [*done, *population])  # keeps the surrogates honest
+            promising = _most_promising(population, done, candidates, objective, predictor, plan.batch - len(explored))
+            archs = [*promising, *explored]
+    if not archs:
+        archs = _offspring(candidates, done, objective, plan.batch)
+    return _Proposal(archs or candidates.random(plan.batch, done), proposer, tau)
 
 
-def _objectives(archs: Sequence[Arch], done: dict[Arch, Evaluation], alpha: float) -> Floats:
-    """(F_AR, MACs) of each subnet; infeasible ones have none, and constraint domination never compares theirs."""
-    merits = dict(zip(done, _merit(tuple(done.values()), alpha), strict=True))
-    rows = [(merits[arch], done[arch].footprint.macs) if arch in done else (np.inf, np.inf) for arch in archs]
-    return np.array(rows, np.float64)
+class _Predictor:
+    """F_AR of subnets that were not measured: one surrogate for the clean error and one for each sigma's R."""
+
+    def __init__(self, candidates: _Candidates, measured: Sequence[Evaluation], objective: Objective) -> None:
+        X = candidates.features([e.arch for e in measured])
+        errors, r = clean_errors(measured), objective.r(measured)
+        targets = [errors] if objective.alpha == 1 else [errors, *r.T]
+        self._surrogates: list[Surrogate] = [fit_surrogate(X, y, candidates.seed) for y in targets]
+        self._candidates, self._alpha, self._norm = candidates, objective.alpha, normalisation(errors, r)
+        self.names = ", ".join(dict.fromkeys(s.name for s in self._surrogates))
+        self.tau = kendall_tau(self._merits([s.held_out for s in self._surrogates]), objective.merits(measured))
+
+    def merits(self, archs: Sequence[Arch]) -> Floats:
+        """Predicted F_AR, shape (n,)."""
+        X = self._candidates.features(archs)
+        return self._merits([s.predict(X) for s in self._surrogates])
+
+    def _merits(self, predictions: list[Floats]) -> Floats:
+        r = np.stack(predictions[1:] or [np.zeros_like(predictions[0])], 1)
+        return figure_of_merit(predictions[0], r, self._alpha, self._norm)
 
 
-def _rescore(population: Any, space: SearchSpace, done: dict[Arch, Evaluation], alpha: float) -> None:
-    population.set("F", _objectives([space.decode(code) for code in population.get("X")], done, alpha))
+def _evolve(
+    candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan, predictor: _Predictor
+) -> list[Arch]:
+    """The feasible last population of NSGA-II on the surrogates that is not measured yet, the best front first."""
+    space = candidates.space
+    start = [*_by_rank(done, objective)[: plan.population // 2]]
+    start += candidates.random(plan.population - len(start), start)
+    algorithm = _nsga2(candidates, start)
+    for _ in range(plan.generations):
+        asked = algorithm.ask()
+        archs = [space.decode(code) for code in asked.get("X")]
+        costs = [getattr(candidates.cost(arch), objective.cost) for arch in archs]
+        _tell(algorithm, asked, np.stack([predictor.merits(archs), np.array(costs, np.float64)], 1), candidates, archs)
+    ranked = sorted(algorithm.pop, key=lambda individual: individual.get("rank"))
+    archs = [space.decode(individual.get("X")) for individual in ranked]
+    return [arch for arch in dict.fromkeys(archs) if arch not in done and candidates.feasible(arch)]
 
 
-def _initial_population(
-    space: SearchSpace, cost: Cost, constraints: Constraints, size: int, seed: int
-) -> npt.NDArray[np.int64]:
-    """The smallest subnet and feasible random ones, shape (size, n_genes); infeasible ones fill up a tiny space."""
-    rng = np.random.default_rng([seed, 3])
-    feasible, rest = {space.smallest: None}, dict[Arch, None]()
-    for _ in range(500 * size):
-        arch = space.sample_by_size(rng)
-        (feasible if max(constraints(cost(arch))) <= 0 else rest)[arch] = None
-        if len(feasible) == size:
+def _most_promising(
+    population: list[Arch],
+    done: dict[Arch, Evaluation],
+    candidates: _Candidates,
+    objective: Objective,
+    predictor: _Predictor,
+    n: int,
+) -> list[Arch]:
+    """`n` of the population, one after the other whichever adds most to the predicted hypervolume of the front."""
+    from pymoo.indicators.hv import HV
+
+    if not population:
+        return []
+    everything = tuple(done.values())
+    costs = np.array([float(getattr(candidates.cost(arch), objective.cost)) for arch in population])
+    new = np.stack([predictor.merits(population), costs], 1)
+    front = np.stack([objective.merits(everything), objective.costs(everything)], 1)
+    worst = 1.1 * np.maximum(front.max(0), new.max(0))
+    volume, front, new = HV(ref_point=np.ones(2)), front[_non_dominated(front)] / worst, new / worst
+    rest, chosen = list(range(len(population))), list[int]()
+    while rest and len(chosen) < n:
+        best = max(rest, key=lambda i: float(volume(np.vstack([front, new[i]]))))
+        rest.remove(best)
+        chosen.append(best)
+        front = np.vstack([front, new[best]])
+    return [population[i] for i in chosen]
+
+
+def _offspring(candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, n: int) -> list[Arch]:
+    """Feasible children that NSGA-II breeds from the measured subnets."""
+    space, parents = candidates.space, _by_rank(done, objective)[:40]
+    if len(parents) < 4:
+        return []
+    algorithm = _nsga2(candidates, parents)
+    chosen = [done[arch] for arch in parents]
+    merits = dict(zip(done, objective.merits(tuple(done.values())), strict=True))
+    F = np.stack([np.array([merits[arch] for arch in parents]), objective.costs(chosen)], 1)
+    _tell(algorithm, algorithm.ask(), F, candidates, parents)
+    found = dict[Arch, None]()
+    for _ in range(20):
+        for code in algorithm.ask().get("X"):
+            arch = space.decode(code)
+            if arch not in done and candidates.feasible(arch):
+                found[arch] = None
+        if len(found) >= n:
             break
-    chosen = [*feasible, *rest][:size]
-    return np.stack([space.encode(arch) for arch in chosen])
+    return list(found)[:n]
 
 
-def _nsga2(space: SearchSpace, initial: npt.NDArray[np.int64], seed: int) -> Any:
+def _by_rank(done: dict[Arch, Evaluation], objective: Objective) -> list[Arch]:
+    """The measured subnets, non-dominated front by front."""
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    everything = tuple(done.values())
+    F = np.stack([objective.merits(everything), objective.costs(everything)], 1)
+    return [everything[int(i)].arch for front in NonDominatedSorting().do(F) for i in front]
+
+
+def _non_dominated(F: Floats) -> list[int]:
+    from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
+
+    return [int(i) for i in NonDominatedSorting().do(F, only_non_dominated_front=True)]
+
+
+def _stalled(volumes: Sequence[float]) -> bool:
+    return len(volumes) > _PATIENCE and volumes[-1] < volumes[-1 - _PATIENCE] * (1 + _GROWTH)
+
+
+def _tell(algorithm: Any, asked: Any, F: Floats, candidates: _Candidates, archs: Sequence[Arch]) -> None:
+    asked.set("F", F)
+    asked.set("G", np.array([candidates.constraints(arch) for arch in archs]))
+    for individual in asked:
+        individual.evaluated.update(("F", "G"))
+    algorithm.tell(infills=asked)
+
+
+def _nsga2(candidates: _Candidates, initial: Sequence[Arch]) -> Any:
+    """NSGA-II, ready to be asked first for these subnets."""
     from pymoo.algorithms.moo.nsga2 import NSGA2
     from pymoo.core.mutation import Mutation
     from pymoo.core.problem import Problem
@@ -187,32 +396,31 @@ def _nsga2(space: SearchSpace, initial: npt.NDArray[np.int64], seed: int) -> Any
     from pymoo.core.termination import NoTermination
     from pymoo.operators.crossover.pntx import TwoPointCrossover
 
+    space = candidates.space
     sizes = np.array([len(gene) for gene in space.genes])
 
     class ResetMutation(Mutation):  # type: ignore[misc]
         """Each gene, with probability 1 / n, takes any of its values: every one is reachable in one step."""
 
-        def _do(
-            self, problem: Any, X: npt.NDArray[np.int64], *args: Any, random_state: Any = None, **kwargs: Any
-        ) -> npt.NDArray[np.int64]:
+        def _do(self, problem: Any, X: Codes, *args: Any, random_state: Any = None, **kwargs: Any) -> Codes:
             hit = random_state.random(X.shape) < 1 / X.shape[1]
             return np.where(hit, random_state.integers(0, sizes, X.shape), X)
 
     class Canonical(Repair):  # type: ignore[misc]
         """Zero the genes of blocks that depth cuts off, so that equal subnets are equal genotypes."""
 
-        def _do(self, problem: Any, X: npt.NDArray[np.int64], **kwargs: Any) -> npt.NDArray[np.int64]:
+        def _do(self, problem: Any, X: Codes, **kwargs: Any) -> Codes:
             return np.stack([space.encode(space.decode(code)) for code in X])
 
-    n_constraints = 5
-    problem = Problem(n_var=len(sizes), n_obj=2, n_ieq_constr=n_constraints, xl=0, xu=sizes - 1, vtype=int)
+    constraints = len(candidates.constraints(space.smallest))
+    problem = Problem(n_var=len(sizes), n_obj=2, n_ieq_constr=constraints, xl=0, xu=sizes - 1, vtype=int)
     algorithm = NSGA2(
         pop_size=len(initial),
-        sampling=initial,
+        sampling=np.stack([space.encode(arch) for arch in initial]),
         crossover=TwoPointCrossover(prob=0.9),
         mutation=ResetMutation(),
         repair=Canonical(),
         eliminate_duplicates=True,
     )
-    algorithm.setup(problem, termination=NoTermination(), seed=seed, verbose=False)
+    algorithm.setup(problem, termination=NoTermination(), seed=int(candidates.rng.integers(2**31)), verbose=False)
     return algorithm

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from flatnas.allocator import keep_freed_memory
+from flatnas.augmix import augmix
 from flatnas.datasets import Images
 from flatnas.errors import TrainingDivergedError
 from flatnas.resize import Pixels, resize
@@ -46,6 +48,7 @@ class Recipe:
         mirror: flip half of the images left to right.
         shift: random translation by up to so many pixels.
         cutout: side in pixels of a square that is blanked (DeVries and Taylor 2017, arXiv 1708.04552); 0 for none.
+        augmix: mix each image with its AugMix chains.
         ema: decay per step of the averaged weights that the training returns; 0 returns the last ones.
     """
 
@@ -60,6 +63,7 @@ class Recipe:
     mirror: bool = True
     shift: int = 4
     cutout: int = 0
+    augmix: bool = False
     ema: float = 0.0
 
 
@@ -70,7 +74,7 @@ def to_input(pixels_nhwc: Pixels, resolution: int, device: torch.device) -> Tens
 
 
 def augment(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    """Random crops of the reflected border, flips (He et al. 2016, the standard on CIFAR), and cutout."""
+    """Random crops of the reflected border, flips (He et al. 2016, the standard on CIFAR), AugMix and cutout."""
     n, h, w, _ = pixels_nhwc.shape
     s = recipe.shift
     padded = np.pad(pixels_nhwc, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
@@ -80,6 +84,8 @@ def augment(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pi
         flipped = rng.random(n) < 0.5
         columns[flipped] = columns[flipped, ::-1]
     cropped: Pixels = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    if recipe.augmix:
+        cropped = augmix(cropped, rng)
     if recipe.cutout:
         in_row = _near(rng.integers(0, h, (n, 1)), recipe.cutout, h)
         in_column = _near(rng.integers(0, w, (n, 1)), recipe.cutout, w)
@@ -120,6 +126,7 @@ def train(
     per_epoch = max(len(images) // recipe.batch_size, 1)
     steps = recipe.epochs * per_epoch
     device = next(module.parameters()).device
+    keep_freed_memory()
     state = _State(module, recipe)
     module.train()
     first = state.load(checkpoint) if checkpoint else 0
@@ -154,8 +161,34 @@ def cross_entropy(module: nn.Module, resolution: int, smoothing: float) -> Loss:
     return loss
 
 
+def distilled(module: nn.Module, resolution: int, teacher: nn.Module, teacher_resolution: int, share: float) -> Loss:
+    """Cross-entropy, of which a share goes to the teacher's soft predictions of the same augmented images.
+
+    Args:
+        module: at `resolution`, trained.
+        teacher: in eval mode, never trained; sees the images at its own resolution.
+        share: weight of the teacher, in [0, 1]; the labels have the rest.
+    """
+    remembered: tuple[int, Tensor] | None = None  # SAM computes each step's loss twice
+
+    def soft(pixels: Pixels, device: torch.device, step: int) -> Tensor:
+        nonlocal remembered
+        if remembered is None or remembered[0] != step:
+            with torch.no_grad():
+                remembered = step, teacher(to_input(pixels, teacher_resolution, device)).softmax(1)
+        return remembered[1]
+
+    def loss(pixels: Pixels, labels: Tensor, step: int) -> Tensor:
+        logits = module(to_input(pixels, resolution, labels.device))
+        target = share * soft(pixels, labels.device, step)
+        target = target + (1 - share) * functional.one_hot(labels, logits.shape[1])
+        return functional.cross_entropy(logits, target)
+
+    return loss
+
+
 @torch.inference_mode()
-def predict(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_size: int = 250) -> npt.NDArray[np.float32]:
+def predict(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_size: int = 100) -> npt.NDArray[np.float32]:
     """Logits of every image, shape (n, num_classes)."""
     module.eval()
     device = next(module.parameters()).device

@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 PresetName = Literal["quick", "standard", "full"]
 SelectName = Literal["knee", "accuracy", "robust", "smallest"]
+ProtocolName = Literal["fast", "paper"]
+AugmentName = Literal["none", "augmix"]
 
 
 class PipelineError(Exception):
@@ -27,14 +29,18 @@ class Preset:
 
     Attributes:
         adapt_epochs: epochs that adapt the shipped supernet to other classes.
-        evaluations: subnets evaluated directly by the search, at least.
-        population: of NSGA-II.
+        initial: random subnets that the search measures first.
+        batch: subnets it measures per iteration.
+        evaluations: subnets measured in all, at least.
+        most: subnets measured at most, where the front still grows.
         error_images: validation images behind a subnet's clean error.
         r_images: validation images behind R.
         r_draws: noise draws behind R (M of the paper).
         recalibration_images: training images behind the batch-norm statistics.
+        roundings: whether R under int8 and int4 rounding is recorded, too.
         finetune_epochs: epochs of SAM on the selected subnet.
         finetune_images: training images of such an epoch, at most.
+        distillation: share of the fine-tuning loss that follows the largest subnet instead of the labels.
         calibration_images: training images behind the activation ranges.
         parity_images: validation images run through every runtime.
         audit_images: test images audited, clean and corrupted.
@@ -42,14 +48,18 @@ class Preset:
     """
 
     adapt_epochs: int
+    initial: int
+    batch: int
     evaluations: int
-    population: int
+    most: int
     error_images: int
     r_images: int
     r_draws: int
     recalibration_images: int
+    roundings: bool
     finetune_epochs: int
     finetune_images: int
+    distillation: float
     calibration_images: int
     parity_images: int
     audit_images: int
@@ -57,9 +67,63 @@ class Preset:
 
 
 PRESETS: dict[PresetName, Preset] = {
-    "quick": Preset(6, 20, 10, 1000, 250, 5, 1000, 1, 20_000, 256, 200, 500, 1000),
-    "standard": Preset(10, 48, 12, 2000, 500, 10, 1000, 3, 50_000, 512, 1000, 2000, 1000),
-    "full": Preset(20, 96, 16, 5000, 500, 20, 2000, 20, 50_000, 1024, 1000, 10000, 2000),
+    "quick": Preset(
+        adapt_epochs=6,
+        initial=12,
+        batch=4,
+        evaluations=20,
+        most=20,
+        error_images=1000,
+        r_images=250,
+        r_draws=5,
+        recalibration_images=1000,
+        roundings=False,
+        finetune_epochs=1,
+        finetune_images=20_000,
+        distillation=0.0,
+        calibration_images=256,
+        parity_images=200,
+        audit_images=500,
+        device_images=1000,
+    ),
+    "standard": Preset(
+        adapt_epochs=10,
+        initial=24,
+        batch=8,
+        evaluations=48,
+        most=56,
+        error_images=2000,
+        r_images=500,
+        r_draws=10,
+        recalibration_images=1000,
+        roundings=False,
+        finetune_epochs=3,
+        finetune_images=50_000,
+        distillation=0.0,
+        calibration_images=512,
+        parity_images=1000,
+        audit_images=2000,
+        device_images=1000,
+    ),
+    "full": Preset(
+        adapt_epochs=20,
+        initial=40,
+        batch=8,
+        evaluations=96,
+        most=104,
+        error_images=5000,
+        r_images=500,
+        r_draws=20,
+        recalibration_images=1000,
+        roundings=True,
+        finetune_epochs=20,
+        finetune_images=50_000,
+        distillation=0.5,
+        calibration_images=1024,
+        parity_images=1000,
+        audit_images=10_000,
+        device_images=2000,
+    ),
 }
 
 
@@ -69,8 +133,10 @@ class RunConfig(BaseModel):
     Attributes:
         supernet: path of the supernet to search, instead of the shipped one.
         overrides: `--set` values by key, as written.
-        alpha: weight of the clean error in F_AR.
-        sigma: relative weight noise of R.
+        protocol: our search, or the one that FlatNAS was published with.
+        augment: what fine-tuning does to images beyond crops and flips.
+        alpha: weight of the clean error in F_AR; 1 is plain NAS.
+        sigmas: relative weight noise of R, one or several.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,8 +148,10 @@ class RunConfig(BaseModel):
     select: SelectName = "accuracy"
     supernet: str | None = None
     overrides: dict[str, str] = {}
-    alpha: float = 0.5
-    sigma: float = 0.05
+    protocol: ProtocolName = "fast"
+    augment: AugmentName = "none"
+    alpha: float = Field(default=0.5, gt=0, le=1)
+    sigmas: tuple[float, ...] = (0.05,)
 
     @property
     def counts(self) -> Preset:

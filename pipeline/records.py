@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flatnas.arch import Arch
+from flatnas.evaluation import Flatness, Measured
 from flatnas.search import Evaluation
 from hardware_profiles.footprint import Footprint
 from hardware_profiles.latency import Interval
-from pipeline.results import EvaluationRecord, FootprintRecord, Latency, ParityRecord
+from pipeline.results import (
+    EvaluationRecord,
+    FlatnessRecord,
+    FootprintRecord,
+    Latency,
+    MeasuredRecord,
+    ParityRecord,
+)
 
 if TYPE_CHECKING:
     from export.parity import Parity
@@ -26,16 +34,25 @@ def footprint_record(cost: Footprint) -> FootprintRecord:
     )
 
 
+def measured_record(measured: Measured) -> MeasuredRecord:
+    """What was measured of a subnet, as files hold it."""
+    flatness = [FlatnessRecord(perturbation=f.perturbation, r=f.r, ci95=(f.low, f.high)) for f in measured.flatness]
+    return MeasuredRecord(arch=measured.arch.to_json(), clean_error=measured.clean_error, flatness=flatness)
+
+
+def read_measured(line: str) -> Measured:
+    """The inverse of `measured_record` for one line of JSON.
+
+    Raises:
+        ValueError: the line is cut off or of another schema.
+    """
+    return _measured(MeasuredRecord.model_validate_json(line))
+
+
 def evaluation_record(evaluation: Evaluation) -> EvaluationRecord:
     """A line of `evaluations.jsonl`."""
-    return EvaluationRecord(
-        arch=evaluation.arch.to_json(),
-        clean_error=evaluation.clean_error,
-        r=evaluation.r,
-        r_ci95=evaluation.r_ci95,
-        sigma=evaluation.sigma,
-        footprint=footprint_record(evaluation.footprint),
-    )
+    measured = measured_record(evaluation.measured)
+    return EvaluationRecord(**measured.model_dump(), footprint=footprint_record(evaluation.footprint))
 
 
 def read_evaluation(line: str) -> Evaluation:
@@ -48,7 +65,12 @@ def read_evaluation(line: str) -> Evaluation:
     f = record.footprint
     latency = Interval(f.latency_ms.low, f.latency_ms.mid, f.latency_ms.high)
     cost = Footprint(f.params, f.macs, f.flash_bytes, f.sram_bytes, latency, f.runtime)
-    return Evaluation(Arch.from_json(record.arch), record.clean_error, record.r, record.r_ci95, record.sigma, cost)
+    return Evaluation(_measured(record), cost)
+
+
+def _measured(record: MeasuredRecord) -> Measured:
+    flatness = tuple(Flatness(f.perturbation, f.r, *f.ci95) for f in record.flatness)
+    return Measured(Arch.from_json(record.arch), record.clean_error, flatness)
 
 
 def parity_record(parity: Parity) -> ParityRecord:

@@ -5,9 +5,12 @@ Rates are fractions in [0, 1]; sizes are bytes; latencies milliseconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from flatnas.evaluation import gaussian_name
 
 SCHEMA = 1
 
@@ -47,23 +50,43 @@ class BudgetRecord(_Record):
     latency_ms: float
 
 
-class EvaluationRecord(_Record):
-    """One subnet the search evaluated: a line of `search/evaluations.jsonl`."""
+class FlatnessRecord(_Record):
+    """R under one perturbation of a subnet's weights: `gaussian-<sigma>`, or a rounding such as `int8`."""
+
+    perturbation: str
+    r: float
+    ci95: tuple[float, float]
+
+
+class MeasuredRecord(_Record):
+    """What was measured of one subnet, whatever the target."""
 
     arch: dict[str, Any]
     clean_error: float
-    r: float
-    r_ci95: float
-    sigma: float
+    flatness: list[FlatnessRecord]
+
+
+class EvaluationRecord(MeasuredRecord):
+    """One subnet the search evaluated: a line of `search/evaluations.jsonl`."""
+
     footprint: FootprintRecord
+
+    def r(self, sigmas: Sequence[float]) -> float:
+        """Mean R over these sigmas."""
+        by_name = {f.perturbation: f.r for f in self.flatness}
+        return sum(by_name[gaussian_name(sigma)] for sigma in sigmas) / len(sigmas)
 
 
 class SearchRecord(_Record):
-    """What the search did; `hypervolume` has one value per generation."""
+    """What the search did; `hypervolume`, `kendall_tau` and `proposer` have one value per iteration."""
 
     evaluations: int
+    alpha: float
+    sigmas: list[float]
     front: list[EvaluationRecord]
     hypervolume: list[float]
+    kendall_tau: list[float | None]
+    proposer: list[str]
     seconds: float
 
 

@@ -53,6 +53,21 @@ def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:
     return values
 
 
+def sigmas(text: str) -> tuple[float, ...]:
+    """`0.02,0.05` to numbers, each once.
+
+    Raises:
+        PipelineError: one is no number in (0, 1].
+    """
+    try:
+        values = tuple(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        values = ()
+    if not values or not all(0 < value <= 1 for value in values):
+        raise PipelineError(f"--sigma '{text}': write numbers greater than 0 and at most 1, such as 0.02,0.05")
+    return values
+
+
 def existing_run(directory: Path) -> Path:
     """A directory that holds a run.
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from pipeline.commands import options
-from pipeline.config import InfeasibleBudgetError, PipelineError, PresetName, RunConfig, SelectName
+from pipeline.config import (
+    AugmentName,
+    InfeasibleBudgetError,
+    PipelineError,
+    PresetName,
+    ProtocolName,
+    RunConfig,
+    SelectName,
+)
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -39,6 +47,28 @@ if TYPE_CHECKING:
     help="Which of the subnets that fit to deploy.",
 )
 @click.option(
+    "--augment",
+    type=click.Choice(["none", "augmix"]),
+    default="none",
+    show_default=True,
+    help="What fine-tuning does to images beyond crops and flips.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["fast", "paper"]),
+    default="fast",
+    show_default=True,
+    help="'paper' trains every candidate, as FlatNAS was published: days of work.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Weight of the clean error in the figure of merit; 1 ignores flatness.",
+)
+@click.option("--sigma", "sigmas", default="0.05", show_default=True, metavar="S[,S…]", help="Weight noise of R.")
+@click.option(
     "--supernet",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Search this supernet ('pipeline supernet' makes them) instead of the shipped one.",
@@ -59,6 +89,10 @@ def run(
     out: Path | None,
     seed: int,
     select: str,
+    augment: str,
+    protocol: str,
+    alpha: float,
+    sigmas: str,
     supernet: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
@@ -71,6 +105,7 @@ def run(
 
     names = options.split_names(targets)
     values = options.key_values(overrides, "--set")
+    noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
     options.require_training_packages()
     reporter = Reporter()
@@ -83,6 +118,10 @@ def run(
             preset=cast(PresetName, preset),
             seed=seed,
             select=cast(SelectName, select),
+            augment=cast(AugmentName, augment),
+            protocol=cast(ProtocolName, protocol),
+            alpha=alpha,
+            sigmas=noise,
             supernet=str(supernet.resolve()) if supernet else None,
             overrides=values,
         )

@@ -54,7 +54,7 @@ def front_plot(report: RunReport) -> str:
 
         axes = figure.add_subplot()
         x = [e.footprint.macs / 1e6 for e in front]
-        y, r = [100 * e.clean_error for e in front], [100 * e.r for e in front]
+        y, r = [100 * e.clean_error for e in front], [100 * e.r(report.search.sigmas) for e in front]
         axes.plot(x, y, color=_LINE, linewidth=1, zorder=1)
         few = colormaps["cividis"].resampled(32)  # with more than 50, its bar is a bitmap
         dots = axes.scatter(x, y, c=r, cmap=few, s=58, edgecolors=_MUTED, linewidths=0.7, zorder=2)
@@ -76,8 +76,8 @@ def front_plot(report: RunReport) -> str:
 
 
 def hypervolume_plot(hypervolume: Sequence[float]) -> str:
-    """Hypervolume of the front after each generation."""
-    alt = f"Hypervolume over {len(hypervolume)} generations"
+    """Hypervolume of the front after each iteration of the search."""
+    alt = f"Hypervolume over {len(hypervolume)} iterations"
     alt += f", from {hypervolume[0]:.3f} to {hypervolume[-1]:.3f}." if hypervolume else "."
     with _style():
         figure = _figure(4.4, 3.9)
@@ -87,7 +87,7 @@ def hypervolume_plot(hypervolume: Sequence[float]) -> str:
         axes.plot(range(1, len(hypervolume) + 1), hypervolume, color=_ACCENT, linewidth=2, marker="o", markersize=4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.margins(0.06, 0.12)
-        axes.set(xlabel="generation", ylabel="hypervolume")
+        axes.set(xlabel="iteration", ylabel="hypervolume")
         axes.grid(visible=True, axis="y")
         return _svg(figure, "hypervolume", alt)
 

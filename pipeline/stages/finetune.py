@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flatnas.arch import Arch
 from hardware_profiles.profile import HardwareProfile
@@ -11,6 +11,10 @@ from pipeline.artifacts import read_json, write_bytes
 from pipeline.config import RunConfig
 from pipeline.runner import Stage, StageContext
 
+if TYPE_CHECKING:
+    from flatnas.train import Recipe
+
+_SUPERNET = "search/supernet.safetensors"
 _LABEL_SMOOTHING = 0.05
 
 
@@ -18,24 +22,25 @@ def _run(context: StageContext) -> None:
     from safetensors.torch import save
 
     from flatnas.supernet_file import load_supernet
-    from flatnas.train import Recipe, cross_entropy, recalibrate, train
+    from flatnas.train import cross_entropy, distilled, recalibrate, train
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
-    net = load_supernet(context.path("search/supernet.safetensors")).extract(arch)
-    images = context.data.train.subset(context.counts.finetune_images)
-    recipe = Recipe(
-        epochs=context.counts.finetune_epochs,
-        learning_rate=0.02,
-        seed=context.config.seed,
-        rho=0.05,
-        mirror=context.data.mirrors,
-        shift=context.data.shift,
-    )
+    supernet, counts, data = load_supernet(context.path(_SUPERNET)), context.counts, context.data
+    net = supernet.extract(arch)
+    images = data.train.subset(counts.finetune_images)
+    recipe = _recipe(context)
+    if counts.distillation:
+        largest = supernet.space.largest
+        teacher = supernet.extract(largest)
+        recalibrate(teacher, data.train.subset(2000).pixels_nhwc, largest.resolution)
+        loss = distilled(net, arch.resolution, teacher, largest.resolution, counts.distillation)
+    else:
+        loss = cross_entropy(net, arch.resolution, _LABEL_SMOOTHING)
     with context.report.track("fine-tuning") as advance:
         train(
             net,
             images,
-            cross_entropy(net, arch.resolution, _LABEL_SMOOTHING),
+            loss,
             recipe,
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
@@ -46,9 +51,30 @@ def _run(context: StageContext) -> None:
     )
 
 
+def _recipe(context: StageContext) -> Recipe:
+    from flatnas import paper
+    from flatnas.train import Recipe
+
+    config, counts, data = context.config, context.counts, context.data
+    if config.protocol == "paper":
+        return paper.recipe(data, config.seed)
+    return Recipe(
+        epochs=counts.finetune_epochs,
+        learning_rate=0.02,
+        seed=config.seed,
+        rho=0.05,
+        mirror=data.mirrors,
+        shift=data.shift,
+        augmix=config.augment == "augmix",
+    )
+
+
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     return {
         "seed": config.seed,
+        "protocol": config.protocol,
+        "augment": config.augment,
+        "distillation": config.counts.distillation,
         "epochs": config.counts.finetune_epochs,
         "images": config.counts.finetune_images,
         "recalibration": config.counts.recalibration_images,
@@ -57,7 +83,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
 
 STAGE = Stage(
     "finetune",
-    needs=("model/arch.json", "search/supernet.safetensors"),
+    needs=("model/arch.json", _SUPERNET),
     gives=("model/weights.safetensors",),
     settings=_settings,
     run=_run,

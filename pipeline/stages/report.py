@@ -69,8 +69,7 @@ def _report(context: StageContext) -> RunReport:
         fits=not violations(cost, context.profile.budget),
         search=SearchRecord(
             evaluations=len(context.path("search/evaluations.jsonl").read_text().splitlines()),
-            front=searched["front"],
-            hypervolume=searched["hypervolume"],
+            **searched,
             seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
         ),
         accuracy=accuracy,

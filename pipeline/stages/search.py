@@ -4,113 +4,139 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from flatnas import paper
 from flatnas.arch import Arch
+from flatnas.evaluation import Effort, InheritedEvaluator, Measured
 from flatnas.lowering import lower
-from flatnas.search import Evaluation, Generation, search
-from hardware_profiles.footprint import Footprint, excess, footprint
+from flatnas.search import Evaluate, Generation, Objective, Plan, search
+from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.artifacts import sha256_of, write_bytes, write_json
 from pipeline.config import RunConfig
-from pipeline.records import evaluation_record, read_evaluation
+from pipeline.objective import run_objective
+from pipeline.records import evaluation_record
 from pipeline.runner import Stage, StageContext
 
+if TYPE_CHECKING:
+    from flatnas.supernet import Supernet
+
+_SUPERNET = "search/supernet.safetensors"
 _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
 
 def _run(context: StageContext) -> None:
-    from flatnas.flatness import common_noise, flatness
     from flatnas.supernet_file import load_supernet
-    from flatnas.train import classification_error, predict, recalibrate
+    from pipeline.evaluations import EvaluationStore
 
-    supernet = load_supernet(context.path("search/supernet.safetensors"))
-    counts, config, profile = context.counts, context.config, context.profile
-    space = supernet.space
-    calibration = context.data.train.subset(counts.recalibration_images)
-    judged, shaken = context.data.val.subset(counts.error_images), context.data.val.subset(counts.r_images)
-    noise = common_noise(supernet, counts.r_draws, config.seed)
-
-    def measure(arch: Arch, cost: Footprint) -> Evaluation:
-        net = supernet.extract(arch)
-        recalibrate(net, calibration.pixels_nhwc, arch.resolution)
-        clean_error = classification_error(predict(net, judged.pixels_nhwc, arch.resolution), judged.labels)
-        flat = flatness(net, arch, noise, config.sigma, shaken)
-        return Evaluation(arch, clean_error, flat.r, flat.ci95, flat.sigma, cost)
-
-    journal = _Journal(context.work / "evaluations.jsonl")
+    supernet = load_supernet(context.path(_SUPERNET))
+    config, profile = context.config, context.profile
+    space, plan, objective = supernet.space, _plan(config), run_objective(config)
+    store = EvaluationStore(
+        {
+            "supernet": sha256_of(context.path(_SUPERNET)),
+            "data": context.data.content_sha256,
+            "measurement": _measurement(config),
+        }
+    )
     generations: list[Generation] = []
     with context.report.track("searching") as advance:
+        evaluate = _evaluator(context, supernet)
+        seen = set[Arch]()
 
-        def evaluate(arch: Arch, cost: Footprint) -> Evaluation:
-            evaluation = journal.known.get(arch) or journal.append(measure(arch, cost))
-            done = len(journal.used) + 1
-            journal.used.add(arch)
-            advance(
-                done, max(done, counts.evaluations), f"{arch}: error {evaluation.clean_error:.3f}, R {evaluation.r:.3f}"
-            )
-            return evaluation
+        def stored(arch: Arch) -> Measured:
+            measured = store.get(arch) or store.add(evaluate(arch))
+            seen.add(arch)
+            last = f", tau {generations[-1].kendall_tau:.2f}" if generations and generations[-1].kendall_tau else ""
+            advance(len(seen), max(len(seen), plan.evaluations), f"{arch}: error {measured.clean_error:.3f}{last}")
+            return measured
 
-        generations.extend(
-            search(
-                space,
-                lambda arch: footprint(lower(space, arch), profile),
-                lambda cost: tuple(excess(cost, profile.budget).values()),
-                evaluate,
-                evaluations=counts.evaluations,
-                population=counts.population,
-                alpha=config.alpha,
-                macs_budget=profile.budget.macs,
-                seed=config.seed,
-            )
-        )
+        for generation in search(
+            space,
+            lambda arch: footprint(lower(space, arch), profile),
+            lambda cost: tuple(excess(cost, profile.budget).values()),
+            stored,
+            plan=plan,
+            objective=objective,
+            macs_budget=profile.budget.macs,
+            seed=config.seed,
+        ):
+            generations.append(generation)
+    _write(context, generations, objective)
+
+
+def _write(context: StageContext, generations: list[Generation], objective: Objective) -> None:
     last = generations[-1]
     lines = [json.dumps(evaluation_record(e).model_dump(), sort_keys=True) for e in last.evaluations]
     write_bytes(context.path(_EVALUATIONS), ("\n".join(lines) + "\n").encode())
-    front = [evaluation_record(e).model_dump() for e in last.front]
-    write_json(context.path(_FRONT), {"front": front, "hypervolume": [g.hypervolume for g in generations]})
+    write_json(
+        context.path(_FRONT),
+        {
+            "alpha": objective.alpha,
+            "sigmas": list(objective.sigmas),
+            "front": [evaluation_record(e).model_dump() for e in last.front],
+            "hypervolume": [g.hypervolume for g in generations],
+            "kendall_tau": [g.kendall_tau for g in generations],
+            "proposer": [g.proposer for g in generations],
+        },
+    )
 
 
-class _Journal:
-    """Evaluations stored as they come, so that a killed search replays instead of measuring again."""
+def _plan(config: RunConfig) -> Plan:
+    if config.protocol == "paper":
+        return paper.PLAN
+    counts = config.counts
+    return Plan(counts.initial, counts.batch, counts.evaluations, counts.most)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.known: dict[Arch, Evaluation] = {}
-        self.used: set[Arch] = set()
-        for line in path.read_text().splitlines() if path.exists() else ():
-            try:
-                evaluation = read_evaluation(line)
-            except ValueError:  # the line that a kill cut off
-                continue
-            self.known[evaluation.arch] = evaluation
 
-    def append(self, evaluation: Evaluation) -> Evaluation:
-        with self._path.open("a") as file:
-            file.write("\n" + json.dumps(evaluation_record(evaluation).model_dump()))
-        return evaluation
+def _effort(config: RunConfig) -> Effort:
+    counts = config.counts
+    return Effort(counts.error_images, counts.r_images, counts.r_draws, counts.recalibration_images)
+
+
+def _evaluator(context: StageContext, supernet: Supernet) -> Evaluate:
+    from export.fold import fold_batch_norm
+    from pipeline.rounding import rounding
+
+    config, data = context.config, context.data
+    if config.protocol == "paper":
+        return paper.TrainedEvaluator(supernet, data, seed=config.seed, fold=fold_batch_norm)
+    roundings = {f"int{bits}": partial(rounding, bits=bits) for bits in (8, 4)} if config.counts.roundings else {}
+    return InheritedEvaluator(
+        supernet,
+        data,
+        _effort(config),
+        sigmas=config.sigmas,
+        seed=config.seed,
+        fold=fold_batch_norm,
+        roundings=roundings,
+    )
+
+
+def _measurement(config: RunConfig) -> dict[str, Any]:
+    """All that a measurement depends on beside the supernet and the data."""
+    if config.protocol == "paper":
+        return {"protocol": "paper", "seed": config.seed}
+    effort = _effort(config)
+    return {
+        "effort": [effort.error_images, effort.r_images, effort.draws, effort.recalibration_images],
+        "sigmas": list(config.sigmas),
+        "roundings": config.counts.roundings,
+        "seed": config.seed,
+    }
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    counts = config.counts
+    plan = _plan(config)
     return {
-        "seed": config.seed,
+        "measurement": _measurement(config),
         "alpha": config.alpha,
-        "sigma": config.sigma,
         "budget": profile.budget.model_dump(),
-        "counts": [
-            counts.evaluations,
-            counts.population,
-            counts.error_images,
-            counts.r_images,
-            counts.r_draws,
-            counts.recalibration_images,
-        ],
+        "plan": [plan.initial, plan.batch, plan.evaluations, plan.most],
         "cost": [profile.runtime, profile.core, profile.clock_hz],
     }
 
 
-STAGE = Stage(
-    "search", needs=("search/supernet.safetensors",), gives=(_EVALUATIONS, _FRONT), settings=_settings, run=_run
-)
+STAGE = Stage("search", needs=(_SUPERNET,), gives=(_EVALUATIONS, _FRONT), settings=_settings, run=_run)

@@ -9,19 +9,26 @@ from flatnas.search import select_from
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_json
 from pipeline.config import RunConfig
+from pipeline.objective import run_objective
 from pipeline.records import read_evaluation
 from pipeline.runner import Stage, StageContext
 
+_EVALUATIONS = "search/evaluations.jsonl"
+
 
 def _run(context: StageContext) -> None:
-    lines = context.path("search/evaluations.jsonl").read_text().splitlines()
-    evaluations = [read_evaluation(line) for line in lines]
-    chosen = select_from(evaluations, context.config.alpha, context.config.select)
+    evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
+    chosen = select_from(evaluations, run_objective(context.config), context.config.select)
     write_json(context.path("model/arch.json"), chosen.arch.to_json())
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {"select": config.select, "alpha": config.alpha}
+    return {
+        "select": config.select,
+        "alpha": config.alpha,
+        "sigmas": list(config.sigmas),
+        "protocol": config.protocol,
+    }
 
 
-STAGE = Stage("select", needs=("search/evaluations.jsonl",), gives=("model/arch.json",), settings=_settings, run=_run)
+STAGE = Stage("select", needs=(_EVALUATIONS,), gives=("model/arch.json",), settings=_settings, run=_run)

@@ -4,11 +4,24 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from flatnas.arch import Arch
+from flatnas.evaluation import Flatness, Measured
 from flatnas.lowering import lower
-from flatnas.objective import figure_of_merit, knee, select
-from flatnas.search import Evaluation, Generation, front_of, search, select_from
+from flatnas.objective import Selection, figure_of_merit, knee, select
+from flatnas.search import (
+    Evaluation,
+    Generation,
+    Map,
+    Objective,
+    Plan,
+    front_of,
+    hypervolume,
+    search,
+    select_from,
+)
 from flatnas.spaces import mcu_space
 from hardware_profiles.footprint import Footprint, excess, footprint
 from hardware_profiles.profile import HardwareProfile, load_profile
@@ -24,36 +37,61 @@ def pretended_error(arch: Arch) -> float:
     return float(0.5 - 0.3 * genes.mean() + 0.02 * np.sin(37 * genes.sum()))
 
 
-def run(
-    profile: HardwareProfile, evaluations: int, seed: int, called: Callable[[Arch], None] = lambda arch: None
-) -> list[Generation]:
-    def evaluate(arch: Arch, cost: Footprint) -> Evaluation:
-        called(arch)
-        error = pretended_error(arch)
-        return Evaluation(arch, error, 0.05 + 0.1 * error, 0.01, 0.05, cost)
+def fits(arch: Arch, profile: HardwareProfile) -> bool:
+    return max(excess(footprint(lower(SPACE, arch), profile), profile.budget).values()) <= 0
 
+
+def picklable(arch: Arch) -> Measured:
+    r = 0.001 * arch.head
+    return Measured(arch, 0.5 - 0.01 * arch.resolution, (Flatness("gaussian-0.05", r, r, r),))
+
+
+OBJECTIVE = Objective(0.5, (0.05,))
+
+
+def pretended(arch: Arch) -> Measured:
+    error = pretended_error(arch)
+    r = 0.05 + 0.1 * error
+    return Measured(arch, error, (Flatness("gaussian-0.05", r, r, r),))
+
+
+def run(
+    profile: HardwareProfile,
+    evaluations: int,
+    seed: int,
+    evaluate: Callable[[Arch], Measured] = pretended,
+    mapper: Map = map,
+    plan: Plan | None = None,
+) -> list[Generation]:
+    plan = plan or Plan(initial=8, batch=8, evaluations=evaluations, most=evaluations, population=16, generations=6)
     return list(
         search(
             SPACE,
             lambda arch: footprint(lower(SPACE, arch), profile),
             lambda cost: tuple(excess(cost, profile.budget).values()),
             evaluate,
-            evaluations=evaluations,
-            population=8,
-            alpha=0.5,
+            plan=plan,
+            objective=OBJECTIVE,
             macs_budget=profile.budget.macs,
             seed=seed,
+            mapper=mapper,
         )
     )
 
 
 def test_figure_of_merit_balances_error_and_flatness_by_their_means() -> None:
     # means: error 0.3, R 0.1, so alpha_norm = 3 and F = 0.5 * error + 0.5 * 3 * R
-    merit = figure_of_merit(np.array([0.2, 0.4]), np.array([0.05, 0.15]), 0.5)
-    assert merit.tolist() == pytest.approx([0.1 + 0.075, 0.2 + 0.225])
-    assert figure_of_merit(np.array([0.2, 0.4]), np.array([0.3, 0.0]), 1.0).tolist() == [0.2, 0.4]
+    error, r = np.array([0.2, 0.4]), np.array([[0.05], [0.15]])
+    assert figure_of_merit(error, r, 0.5).tolist() == pytest.approx([0.1 + 0.075, 0.2 + 0.225])
+    assert figure_of_merit(error, r[::-1], 1.0).tolist() == [0.2, 0.4]
     with pytest.raises(ValueError, match="alpha must be in"):
-        figure_of_merit(np.array([0.1]), np.array([0.1]), 0.0)
+        figure_of_merit(error, r, 0.0)
+
+
+def test_several_sigmas_count_alike_however_large_their_r_is() -> None:
+    error = np.array([0.3, 0.3])
+    r = np.array([[0.01, 0.4], [0.03, 0.4]])  # means 0.02 and 0.4: alpha_norm is 15 and 0.75
+    assert figure_of_merit(error, r, 0.5).tolist() == pytest.approx([0.15 + 0.5 * 0.225, 0.15 + 0.5 * 0.375])
 
 
 def test_the_knee_is_the_point_below_the_line_between_the_ends() -> None:
@@ -61,15 +99,16 @@ def test_the_knee_is_the_point_below_the_line_between_the_ends() -> None:
 
 
 def test_selection_follows_its_name_and_ties_go_to_fewer_macs() -> None:
-    error, r, macs, merit = (
-        np.array([0.1, 0.1, 0.3]),
-        np.array([3.0, 2.0, 1.0]),
-        np.array([9.0, 5.0, 1.0]),
-        np.array([0.5, 0.4, 0.6]),
-    )
-    assert select(error, r, macs, merit, "accuracy") == 1
-    assert select(error, r, macs, merit, "robust") == 1
-    assert select(error, r, macs, merit, "smallest") == 2
+    error, macs, merit = np.array([0.1, 0.1, 0.3]), np.array([9.0, 5.0, 1.0]), np.array([0.5, 0.4, 0.6])
+    assert select(error, macs, merit, "accuracy") == 1
+    assert select(error, macs, merit, "robust") == 1
+    assert select(error, macs, merit, "smallest") == 2
+
+
+@pytest.mark.parametrize(("alpha", "sigmas"), [(0.0, (0.05,)), (1.1, (0.05,)), (0.5, (0.0,)), (0.5, (2.0,)), (0.5, ())])
+def test_an_objective_out_of_range_is_refused(alpha: float, sigmas: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match="must be in"):
+        Objective(alpha, sigmas)
 
 
 @pytest.mark.parametrize("target", ["cortex-m4", "rp2040", "raspberry-pi-4"])
@@ -80,30 +119,95 @@ def test_only_feasible_subnets_are_evaluated_and_selected(target: str) -> None:
     for evaluation in last.evaluations:
         assert max(excess(evaluation.footprint, profile.budget).values()) <= 0
     for how in ("knee", "accuracy", "robust", "smallest"):
-        assert select_from(last.evaluations, 0.5, how) in last.evaluations
+        assert select_from(last.evaluations, OBJECTIVE, how) in last.evaluations
 
 
-def test_random_budgets_never_let_an_infeasible_subnet_through() -> None:
-    rng = np.random.default_rng(0)
-    for seed in range(6):
-        archs = [SPACE.sample_by_size(rng) for _ in range(3)]
-        costs = [footprint(lower(SPACE, a), load_profile("cortex-m7")) for a in archs]
-        tight = {
-            "budget.macs": str(max(c.macs for c in costs)),
-            "budget.sram_bytes": f"{max(c.sram_bytes for c in costs)}B",
-        }
-        profile = load_profile("cortex-m7", tight)
-        for evaluation in run(profile, 10, seed)[-1].evaluations:
-            assert max(excess(evaluation.footprint, profile.budget).values()) <= 0
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    share=st.floats(0.0, 1.0),
+    how=st.sampled_from(["knee", "accuracy", "robust", "smallest"]),
+)
+def test_under_any_budget_a_feasible_subnet_is_selected_if_there_is_one(
+    seed: int, share: float, how: Selection
+) -> None:
+    rng, profile = np.random.default_rng(seed), load_profile("cortex-m7")
+    costs = [footprint(lower(SPACE, SPACE.sample_by_size(rng)), profile) for _ in range(2)]
+    tight = {
+        "budget.macs": str(max(int(share * costs[0].macs), 1)),
+        "budget.sram_bytes": f"{min(costs[1].sram_bytes, profile.budget.sram_bytes)}B",
+        "budget.params": str(costs[rng.integers(2)].params),
+    }
+    profile = load_profile("cortex-m7", tight)
+    fits = max(excess(footprint(lower(SPACE, SPACE.smallest), profile), profile.budget).values()) <= 0
+    if not fits:
+        with pytest.raises(ValueError, match="no subnet of the space meets the budgets"):
+            run(profile, 8, 0)
+        return
+    evaluations = run(profile, 12, seed % 1000)[-1].evaluations
+    assert all(max(excess(e.footprint, profile.budget).values()) <= 0 for e in evaluations)
+    assert select_from(evaluations, OBJECTIVE, how) in evaluations
 
 
 def test_the_same_seed_searches_the_same_subnets_and_each_once() -> None:
     profile = load_profile("cortex-m7")
     seen: list[Arch] = []
-    first = run(profile, 20, seed=3, called=seen.append)
+
+    def noted(arch: Arch) -> Measured:
+        seen.append(arch)
+        return pretended(arch)
+
+    first = run(profile, 20, seed=3, evaluate=noted)
     assert len(seen) == len(set(seen)) == len(first[-1].evaluations)
     assert [e.arch for e in run(profile, 20, seed=3)[-1].evaluations] == seen
     assert [e.arch for e in run(profile, 20, seed=4)[-1].evaluations] != seen
+
+
+def test_a_process_pool_measures_the_same_search() -> None:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    profile = load_profile("cortex-m7")
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        elsewhere = run(profile, 12, seed=5, evaluate=picklable, mapper=pool.map)
+    assert elsewhere == run(profile, 12, seed=5, evaluate=picklable)
+
+
+def test_surrogates_propose_where_they_rank_well_and_are_not_asked_where_they_do_not() -> None:
+    profile = load_profile("cortex-m7")
+    learnable = run(profile, 32, seed=0)
+    assert learnable[0].proposer == "random"
+    assert learnable[-1].kendall_tau is not None
+    assert learnable[-1].kendall_tau > 0.5
+    assert learnable[-1].proposer not in ("random", "nsga2")
+
+    def noise(arch: Arch) -> Measured:
+        error, r = np.random.default_rng(abs(hash(arch))).uniform(0.1, 0.6, 2)
+        return Measured(arch, error, (Flatness("gaussian-0.05", r, r, r),))
+
+    assert "nsga2" in {g.proposer for g in run(profile, 32, seed=0, evaluate=noise)}
+
+
+def test_a_search_that_finds_nothing_better_stops_between_its_limits() -> None:
+    profile = load_profile("cortex-m7")
+
+    def equal(arch: Arch) -> Measured:
+        return Measured(arch, 0.3, (Flatness("gaussian-0.05", 0.1, 0.1, 0.1),))
+
+    plan = Plan(initial=8, batch=4, evaluations=12, most=60, population=8, generations=2)
+    last = list(
+        search(
+            SPACE,
+            lambda arch: footprint(lower(SPACE, arch), profile),
+            lambda cost: tuple(excess(cost, profile.budget).values()),
+            equal,
+            plan=plan,
+            objective=OBJECTIVE,
+            macs_budget=profile.budget.macs,
+            seed=0,
+        )
+    )[-1]
+    assert 12 <= len(last.evaluations) < 60
 
 
 def test_hypervolume_never_shrinks_and_the_front_is_not_dominated() -> None:
@@ -116,20 +220,33 @@ def test_hypervolume_never_shrinks_and_the_front_is_not_dominated() -> None:
     errors = [e.clean_error for e in front]
     assert macs == sorted(macs)
     assert errors == sorted(errors, reverse=True)
-    assert front_of(generations[-1].evaluations, 0.5) == front
+    assert front_of(generations[-1].evaluations, OBJECTIVE) == front
 
 
-def test_the_search_beats_random_subnets_of_the_same_number() -> None:
-    profile = load_profile("raspberry-pi-4")
-    rng = np.random.default_rng(0)
-    found = [min(e.clean_error for e in run(profile, 64, seed)[-1].evaluations) for seed in range(3)]
-    random = [min(pretended_error(SPACE.sample(rng)) for _ in range(64)) for _ in range(3)]
-    assert np.median(found) < np.median(random)
+def test_the_search_beats_four_times_as_many_random_subnets() -> None:
+    profile = load_profile("cortex-m7")
+    candidates = [a for a in (SPACE.sample_by_size(np.random.default_rng(i)) for i in range(1500)) if fits(a, profile)]
+    found, random = [], []
+    for seed in range(3):
+        found.append(run(profile, 48, seed, plan=Plan(initial=24, batch=8, evaluations=48, most=48))[-1].hypervolume)
+        picked = np.random.default_rng(seed).choice(len(candidates), 4 * 48, replace=False)
+        sampled = [
+            Evaluation(pretended(candidates[i]), footprint(lower(SPACE, candidates[i]), profile)) for i in picked
+        ]
+        random.append(hypervolume(sampled, OBJECTIVE, profile.budget.macs))
+    assert np.median(found) > np.median(random)
 
 
 def test_every_value_of_every_gene_is_reached() -> None:
-    profile = load_profile("raspberry-pi-4")
-    codes = np.stack([SPACE.encode(e.arch) for e in run(profile, 150, seed=0)[-1].evaluations])
+    asked: set[Arch] = set()
+
+    def cost(arch: Arch) -> Footprint:
+        asked.add(arch)
+        return footprint(lower(SPACE, arch), load_profile("raspberry-pi-4"))
+
+    plan = Plan(initial=8, batch=4, evaluations=24, most=24, population=40, generations=20)
+    list(search(SPACE, cost, lambda c: (-1.0,), pretended, plan=plan, objective=OBJECTIVE, macs_budget=1e8, seed=0))
+    codes = np.stack([SPACE.encode(arch) for arch in asked])
     for values, choices in zip(codes.T, SPACE.genes, strict=True):
         assert set(values) == set(range(len(choices)))
 

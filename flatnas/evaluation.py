@@ -1,0 +1,125 @@
+"""What the search measures of a subnet: raw numbers, from which F_AR is computed when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flatnas.arch import Arch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flatnas.datasets import Dataset
+    from flatnas.flatness import Perturb
+    from flatnas.resize import Pixels
+    from flatnas.supernet import Supernet
+
+_ROUNDING_IMAGES = 250  # behind the activation ranges of a rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Flatness:
+    """R(x): the mean absolute change of accuracy under one kind of perturbation; see `flatnas.flatness`.
+
+    Attributes:
+        perturbation: `gaussian-0.05` for weight noise of sigma 0.05, or the name of a rounding.
+        r: a fraction of images.
+        low: lower end of its 95 % interval over images and draws.
+        high: upper end.
+    """
+
+    perturbation: str
+    r: float
+    low: float
+    high: float
+
+
+def gaussian_name(sigma: float) -> str:
+    """What the weight noise of one sigma is called in results."""
+    return f"gaussian-{sigma:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of one subnet, whatever the target.
+
+    Attributes:
+        clean_error: top-1 error on validation images, in [0, 1].
+        flatness: R under each perturbation.
+    """
+
+    arch: Arch
+    clean_error: float
+    flatness: tuple[Flatness, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many images stand behind a measurement.
+
+    Attributes:
+        error_images: validation images behind the clean error.
+        r_images: validation images behind R.
+        draws: of the weight noise (M of the paper).
+        recalibration_images: training images behind the batch-norm statistics.
+    """
+
+    error_images: int
+    r_images: int
+    draws: int
+    recalibration_images: int
+
+    def passes(self, perturbations: int) -> int:
+        """Image passes that one subnet costs under so many kinds of noise."""
+        return self.recalibration_images + self.error_images + self.r_images * (1 + perturbations * self.draws)
+
+
+class InheritedEvaluator:
+    """Measures subnets with the supernet's weights, their batch norms recalibrated; never trains.
+
+    Equal arguments measure equal numbers: the images are seeded subsets, the noise is drawn on the supernet. A value
+    of this class can be sent to another process.
+
+    Args:
+        sigmas: of the weight noise.
+        seed: of the noise.
+        fold: folds batch norms, which halves the time of a measurement.
+        roundings: further perturbations by name, each made from calibration pixels (n, R, R, 3).
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Dataset,
+        effort: Effort,
+        *,
+        sigmas: tuple[float, ...],
+        seed: int,
+        fold: Callable[[nn.Module], nn.Module],
+        roundings: Mapping[str, Callable[[Pixels], Perturb]] | None = None,
+    ) -> None:
+        from flatnas.flatness import common_noise
+
+        if not len(data.val):
+            raise ValueError(f"'{data.name}' has no validation images to judge subnets by")
+        self._supernet, self._sigmas, self._fold, self._roundings = supernet, sigmas, fold, roundings or {}
+        self._noise = common_noise(supernet, effort.draws, seed)
+        self._calibration = data.train.subset(effort.recalibration_images)
+        self._judged, self._shaken = data.val.subset(effort.error_images), data.val.subset(effort.r_images)
+
+    def __call__(self, arch: Arch) -> Measured:
+        """Measure one subnet."""
+        from flatnas.flatness import flatness, gaussian_perturbations
+        from flatnas.train import classification_error, predict, recalibrate
+
+        net, side = self._supernet.extract(arch), arch.resolution
+        recalibrate(net, self._calibration.pixels_nhwc, side)
+        noise = [n.extract(arch) for n in self._noise]
+        perturbations = {gaussian_name(sigma): gaussian_perturbations(noise, sigma) for sigma in self._sigmas}
+        for name, rounding in self._roundings.items():
+            perturbations[name] = [rounding(self._calibration.pixels_nhwc[:_ROUNDING_IMAGES])]
+        logits = predict(self._fold(net), self._judged.pixels_nhwc, side)
+        flat = flatness(net, perturbations, self._shaken, side, optimize=self._fold)
+        return Measured(arch, classification_error(logits, self._judged.labels), flat)

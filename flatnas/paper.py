@@ -1,0 +1,74 @@
+"""FlatNAS as it was published, for comparison (arXiv 2402.19102 and its code; `--protocol paper`).
+
+100 random subnets, then 30 iterations of 8; each is trained for 6 epochs with ASAM before it is measured, R has 20
+draws on the whole validation split, and parameters are the only cost. Kept from ours: constraint domination, a
+validation split instead of the test set, batch norms recalibrated before measuring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from flatnas.arch import Arch
+from flatnas.evaluation import Measured, gaussian_name
+from flatnas.search import Objective, Plan
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flatnas.datasets import Dataset
+    from flatnas.supernet import Supernet
+    from flatnas.train import Recipe
+
+PLAN = Plan(initial=100, batch=8, evaluations=340, most=340, population=40, generations=20)
+_SIGMA, _DRAWS, _LABEL_SMOOTHING = 0.05, 20, 0.1
+
+
+def objective(alpha: float) -> Objective:
+    """F_AR at the published sigma, against parameters."""
+    return Objective(alpha, (_SIGMA,), "params")
+
+
+def recipe(data: Dataset, seed: int) -> Recipe:
+    """How each candidate, and the chosen one, is trained."""
+    from flatnas.train import Recipe
+
+    return Recipe(
+        epochs=6,
+        learning_rate=0.1,
+        seed=seed,
+        weight_decay=5e-4,
+        rho=2.0,
+        adaptive=True,
+        mirror=data.mirrors,
+        shift=data.shift,
+    )
+
+
+class TrainedEvaluator:
+    """Measures a subnet after training it from the supernet's weights; a value can be sent to another process.
+
+    Args:
+        seed: of the training and of the noise.
+        fold: folds batch norms, which halves the time of a measurement.
+    """
+
+    def __init__(self, supernet: Supernet, data: Dataset, *, seed: int, fold: Callable[[nn.Module], nn.Module]) -> None:
+        from flatnas.flatness import common_noise
+
+        self._supernet, self._data, self._seed, self._fold = supernet, data, seed, fold
+        self._noise = common_noise(supernet, _DRAWS, seed)
+
+    def __call__(self, arch: Arch) -> Measured:
+        """Train and measure one subnet."""
+        from flatnas.flatness import flatness, gaussian_perturbations
+        from flatnas.train import classification_error, cross_entropy, predict, recalibrate, train
+
+        net, data, side = self._supernet.extract(arch), self._data, arch.resolution
+        train(net, data.train, cross_entropy(net, side, _LABEL_SMOOTHING), recipe(data, self._seed))
+        recalibrate(net, data.train.subset(2000).pixels_nhwc, side)
+        noise = gaussian_perturbations([n.extract(arch) for n in self._noise], _SIGMA)
+        logits = predict(self._fold(net), data.val.pixels_nhwc, side)
+        flat = flatness(net, {gaussian_name(_SIGMA): noise}, data.val, side, optimize=self._fold)
+        return Measured(arch, classification_error(logits, data.val.labels), flat)

@@ -1,0 +1,64 @@
+"""Measurements of subnets on disk: stored as they come, and reused by every run that would measure the same.
+
+The name of a file is a hash of all that a measurement depends on, the number of threads and torch's version included.
+So what is stored never changes what a run does; it only makes it faster, and a search that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flatnas.arch import Arch
+from flatnas.cifar import user_cache
+from flatnas.evaluation import Measured
+from pipeline.records import measured_record, read_measured
+
+
+class EvaluationStore:
+    """The measurements of one supernet, data set and effort.
+
+    Args:
+        identity: JSON values of all that a measurement depends on.
+        directory: of the files; the user's cache by default.
+    """
+
+    def __init__(self, identity: Mapping[str, Any], directory: Path | None = None) -> None:
+        import torch
+
+        whole = {
+            **identity,
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads(),
+            "machine": platform.machine(),
+        }
+        name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
+        self._path = (directory or user_cache() / "evaluations") / f"{name}.jsonl"
+        self._known: dict[Arch, Measured] = {}
+        for line in self._path.read_text().splitlines() if self._path.exists() else ():
+            try:
+                measured = read_measured(line)
+            except ValueError:  # a line that a kill cut off
+                continue
+            self._known[measured.arch] = measured
+
+    def get(self, arch: Arch) -> Measured | None:
+        """What is known of a subnet."""
+        return self._known.get(arch)
+
+    def add(self, measured: Measured) -> Measured:
+        """Store a measurement, and hand it back as it will be read."""
+        line = json.dumps(measured_record(measured).model_dump())
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            os.write(descriptor, f"\n{line}\n".encode())  # one write: runs side by side don't mix their lines
+        finally:
+            os.close(descriptor)
+        self._known[measured.arch] = measured
+        return measured
