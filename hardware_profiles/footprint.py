@@ -85,7 +85,7 @@ def footprint(
         macs=sum(macs(op) for op in ops),
         flash_bytes=flatbuffer_bytes(ops) if file_bytes is None else file_bytes,
         sram_bytes=plan.peak_bytes + runtime_state_bytes(ops, runtime),
-        latency_ms=latency_ms(ops, profile.core, profile.clock_hz),
+        latency_ms=latency_ms(ops, profile.core, runtime, profile.clock_hz),
         runtime=runtime,
         unknown=tuple(op.op for op in ops if op.kind == "unknown"),
     )

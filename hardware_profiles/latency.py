@@ -1,18 +1,23 @@
-"""Cycles of an operator on a core, as an interval, and from them milliseconds.
+"""Milliseconds of a network on a core, always as an interval.
 
-    cycles(op) = MACs * cycles per MAC(kind, core) + elements written * cycles per element(core)
+    cycles(op) = MACs * cycles per MAC(kernel) + elements * cycles per element
 
-Bounds come from published measurements: MLPerf Tiny v1.0 to v1.3 (ResNet8, image classification), the TinyEngine
-repository's table for depthwise-separable nets on an STM32H743, ExecuTorch issue 17651 for Cortex-M55. They leave out
-flash wait states and caches, which differ by board. Where nobody has published a kernel's figure the row says so.
+Kernel costs are in `kernels.KERNELS`, per core and per library of kernels. An operator that the library does not
+accelerate runs on reference C, an order of magnitude slower: a hard-swish or a squeeze-excite gate costs more than its
+MACs say. The interval is what published measurements of the same core and library leave open. Flash wait states,
+caches, external memory and other work on the core are not in it but where the measured boards had them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 
-from hardware_profiles.ops import OpKind, OpSpec, macs
+from hardware_profiles.kernels import KERNELS, KernelCycles, is_accelerated, library_of
+from hardware_profiles.ops import OpSpec, macs
+
+_FEW_CHANNELS = 4  # an input of at most so many channels leaves SIMD lanes of a convolution empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,88 +36,44 @@ class Interval:
         return Interval(self.low * factor, self.mid * factor, self.high * factor)
 
 
-@dataclass(frozen=True, slots=True)
-class CoreCycles:
-    """Cycles per MAC of the kernels that have MACs, and per element written for everything."""
-
-    conv: Interval
-    pointwise: Interval
-    depthwise: Interval
-    fully_connected: Interval
-    element: Interval
-    source: str
-
-
-CYCLES: Mapping[str, CoreCycles] = {
-    "cortex-m0plus": CoreCycles(
-        conv=Interval(6, 7.8, 12),
-        pointwise=Interval(8, 11.7, 16),
-        depthwise=Interval(12, 17.6, 26),
-        fully_connected=Interval(7, 9.9, 14),
-        element=Interval(15, 30, 60),
-        source="MLPerf Tiny v1.2, NUCLEO-G0B1RE at 64 MHz: image classification 0.657 inf/s (12.50 M MACs: 7.79 cycles "
-        "per MAC), visual wake words 0.707 (7.49 M MACs, 83 % pointwise and 11 % depthwise: 12.09), anomaly detection "
-        "24.454 (fully connected: 9.91). Depthwise is taken as 1.5 pointwise; keyword spotting then is 11.9, where "
-        "11.43 was measured. Elements: no publication",
-    ),
-    "cortex-m4": CoreCycles(
-        conv=Interval(1.6, 2.6, 3.8),
-        pointwise=Interval(1.2, 2.6, 4.0),
-        depthwise=Interval(2.5, 6.5, 12),
-        fully_connected=Interval(1.6, 2.6, 3.8),
-        element=Interval(5, 10, 20),
-        source="MLPerf Tiny v1.0 to v1.2, NUCLEO-L4R5ZI: 1.59 (X-CUBE-AI) to 3.74 (microTVM with CMSIS-NN) for image "
-        "classification; 1.42 to 4.83 for visual wake words, which the bounds of pointwise and depthwise keep",
-    ),
-    "cortex-m7": CoreCycles(
-        conv=Interval(0.9, 1.6, 2.6),
-        pointwise=Interval(0.7, 1.8, 3.4),
-        depthwise=Interval(1.6, 4.6, 10.0),
-        fully_connected=Interval(0.9, 1.6, 2.6),
-        element=Interval(4, 8, 16),
-        source="MLPerf Tiny v1.1 and v1.2, NUCLEO-H7A3ZI-Q and DISCO-F746NG: 0.91 to 1.89 for image classification, "
-        "0.89 to 1.65 for visual wake words; depthwise-separable nets 1.8 to 4.6 (TinyEngine, STM32H743 at 480 MHz)",
-    ),
-    "cortex-m55": CoreCycles(
-        conv=Interval(0.4, 1.0, 1.3),
-        pointwise=Interval(0.39, 0.8, 1.26),
-        depthwise=Interval(2.5, 3.8, 5.0),
-        fully_connected=Interval(0.4, 0.8, 1.3),
-        element=Interval(1, 2, 5),
-        source="ExecuTorch issue 17651, MobileNetV2 on an Alif E8: stem 1.27, pointwise 0.39 to 1.26, depthwise 3.8",
-    ),
-    "cortex-a72": CoreCycles(
-        conv=Interval(0.13, 0.3, 1.0),
-        pointwise=Interval(0.13, 0.3, 1.0),
-        depthwise=Interval(0.5, 1.0, 3.0),
-        fully_connected=Interval(0.13, 0.5, 1.0),
-        element=Interval(0.2, 1, 3),
-        source="lower bound: 8 int8 products per cycle of one NEON SMLAL pipe; the rest is to be measured on the board",
-    ),
-}
-
-
-def cycles(op: OpSpec, core: str) -> Interval:
+def cycles(op: OpSpec, core: str, runtime: str) -> Interval:
     """Cycles of one operator; those of an unknown kind count their elements only, and the footprint says so."""
-    row = CYCLES[core]
-    elements = 1
-    for side in op.output.shape:
-        elements *= side
-    return _per_mac(op, row).times(macs(op)) + row.element.times(elements)
+    return _interval([op], core, runtime)
 
 
-def latency_ms(ops: Iterable[OpSpec], core: str, clock_hz: int) -> Interval:
-    """Milliseconds of a whole network on one core."""
-    total = Interval(0, 0, 0)
+def latency_ms(ops: Iterable[OpSpec], core: str, runtime: str, clock_hz: int) -> Interval:
+    """Milliseconds of a whole network on one core.
+
+    Raises:
+        ValueError: the runtime does not run on that core.
+    """
+    return _interval(ops, core, runtime).times(1e3 / clock_hz)
+
+
+def _interval(ops: Iterable[OpSpec], core: str, runtime: str) -> Interval:
+    library = library_of(core, runtime)
+    row = KERNELS[core, library]
+    fast = slow = 0.0
     for op in ops:
-        total = total + cycles(op, core)
-    return total.times(1e3 / clock_hz)
+        if is_accelerated(op, library):
+            fast += _typical(op, row.fast)
+        else:
+            slow += _typical(op, row.reference)
+    (least, most), (slow_least, slow_most) = row.fast_spread, row.reference_spread
+    return Interval(fast * least + slow * slow_least, fast + slow, fast * most + slow * slow_most)
 
 
-def _per_mac(op: OpSpec, row: CoreCycles) -> Interval:
-    kinds: Mapping[OpKind, Interval] = {
-        "conv": row.pointwise if op.kernel_hw == (1, 1) else row.conv,
-        "depthwise_conv": row.depthwise,
-        "fully_connected": row.fully_connected,
-    }
-    return kinds.get(op.kind, Interval(0, 0, 0))
+def _typical(op: OpSpec, cost: KernelCycles) -> float:
+    written = prod(op.output.shape)
+    if op.kind == "conv":
+        if op.inputs[0].shape[-1] <= _FEW_CHANNELS:
+            per_mac = cost.stem
+        else:
+            per_mac = cost.pointwise if op.kernel_hw == (1, 1) else cost.conv
+    elif op.kind == "depthwise_conv":
+        per_mac = cost.depthwise
+    elif op.kind == "fully_connected":
+        per_mac = cost.fully_connected
+    else:
+        return cost.element * max(written, *(prod(tensor.shape) for tensor in op.inputs))
+    return macs(op) * per_mac + written * cost.output
