@@ -1,31 +1,56 @@
-"""HardwareProfile: what a target offers and what a model may use of it; TOML, a source behind each number."""
+"""HardwareProfile: what a target offers and what a model may use of it; a source and a date behind each number."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
-from importlib.resources import files
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from hardware_profiles.profile_file import Number, ProfileError, nearest, profile_names, read_profile, read_text
 from hardware_profiles.units import parse_bytes, parse_count, parse_hertz, parse_milliseconds
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
 Hertz = Annotated[int, BeforeValidator(parse_hertz), Field(gt=0)]
 Milliseconds = Annotated[float, BeforeValidator(parse_milliseconds), Field(gt=0)]
-Core = Literal["cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m55", "cortex-a72"]
+Core = Literal[
+    "cortex-m0plus",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m55",
+    "cortex-m85",
+    "xtensa-lx7",
+    "rv32imc",
+    "cortex-a53",
+    "cortex-a72",
+    "cortex-a76",
+    "cortex-x1",
+]
 Runtime = Literal["tflm", "litert"]
+Kind = Literal["mcu", "mobile"]
+Feature = Literal["dsp", "fpu", "mve", "vector", "neon", "dotprod"]
 
-# Text keys and number keys of a profile: every number is written `key = { value = ..., source = ... }`.
-TEXTS = ("name", "description", "kind", "runtime", "core")
+RUNTIMES_OF_KIND: Mapping[str, tuple[str, ...]] = {"mcu": ("tflm",), "mobile": ("litert",)}
 
-
-class ProfileError(Exception):
-    """A profile that does not exist or does not hold together; names the file, the key and the remedy."""
+# What each core can have; a chip may leave the optional parts (DSP, FPU, MVE) out.
+FEATURES_OF_CORE: Mapping[str, tuple[str, ...]] = {
+    "cortex-m0plus": (),
+    "cortex-m3": (),
+    "cortex-m4": ("dsp", "fpu"),
+    "cortex-m7": ("dsp", "fpu"),
+    "cortex-m33": ("dsp", "fpu"),
+    "cortex-m55": ("dsp", "fpu", "mve"),
+    "cortex-m85": ("dsp", "fpu", "mve"),
+    "xtensa-lx7": ("fpu", "vector"),
+    "rv32imc": (),
+    "cortex-a53": ("fpu", "neon"),
+    "cortex-a72": ("fpu", "neon"),
+    "cortex-a76": ("fpu", "neon", "dotprod"),
+    "cortex-x1": ("fpu", "neon", "dotprod"),
+}
 
 
 class _Frozen(BaseModel):
@@ -49,33 +74,130 @@ class Budget(_Frozen):
     latency_ms: Milliseconds
 
 
+class Region(_Frozen):
+    """A part of the SRAM.
+
+    Attributes:
+        at: its address; None where it is not known, and then it counts as a block of its own.
+        tcm: whether the core reaches it without wait states and without cache.
+    """
+
+    size_bytes: Bytes
+    at: int | None = Field(default=None, ge=0)
+    tcm: bool = False
+
+
+class Source(_Frozen):
+    """Where a number comes from.
+
+    Attributes:
+        date: when the source was read, ISO 8601.
+        range: the least and the most that sources say, in the number's own unit, where they disagree.
+    """
+
+    text: str
+    date: str
+    range: tuple[float, float] | None = None
+
+
 class HardwareProfile(_Frozen):
     """One target.
 
     Attributes:
+        extends: the target whose values it took over, and did not replace.
         kind: `mcu` or `mobile`; decides the formats a run writes.
         runtime: whose costs are counted by default.
         core: row of the latency table.
+        features: optional instructions that this chip's core has.
+        compiler_flags: of GCC and clang, that choose the core.
+        emulator: machine of qemu-system-arm with the same core; None where there is none.
+        sram_bytes: what data can use, all regions together.
+        regions: the parts of the SRAM by name; empty where it is one block.
         sources: where each number comes from, by dotted key.
     """
 
     name: str
     description: str
-    kind: Literal["mcu", "mobile"]
+    extends: str | None = None
+    kind: Kind
     runtime: Runtime
     core: Core
+    features: tuple[Feature, ...] = ()
+    compiler_flags: tuple[str, ...] = ()
+    emulator: str | None = None
     clock_hz: Hertz
     flash_bytes: Bytes
     sram_bytes: Bytes
     reserved: Reserved
     budget: Budget
-    sources: dict[str, str]
+    regions: dict[str, Region] = {}
+    sources: dict[str, Source]
+
+    @property
+    def largest_block_bytes(self) -> int:
+        """The largest run of SRAM without a gap: an arena must lie in one."""
+        return max(size for _, size in self.blocks)
+
+    @property
+    def blocks(self) -> tuple[tuple[tuple[str, ...], int], ...]:
+        """(names of the regions, bytes) of each run of SRAM without a gap, in the order of addresses."""
+        if not self.regions:
+            return ((("sram",), self.sram_bytes),)
+        blocks: list[tuple[tuple[str, ...], int]] = []
+        end = None
+        for name, region in _by_address(self.regions):
+            if region.at is not None and region.at == end:
+                names, size = blocks.pop()
+                blocks.append(((*names, name), size + region.size_bytes))
+            else:
+                blocks.append(((name,), region.size_bytes))
+            end = None if region.at is None else region.at + region.size_bytes
+        return tuple(blocks)
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if self.runtime not in RUNTIMES_OF_KIND[self.kind]:
+            has = "; ".join(f"{kind} has {', '.join(runtimes)}" for kind, runtimes in RUNTIMES_OF_KIND.items())
+            raise ValueError(f"runtime '{self.runtime}' is not one of kind '{self.kind}'; {has}")
+        for feature in self.features:
+            if feature not in FEATURES_OF_CORE[self.core]:
+                has = ", ".join(FEATURES_OF_CORE[self.core]) or "none"
+                raise ValueError(f"feature '{feature}' is not one that {self.core} can have ({has})")
+        self._check_regions()
+        self._check_budgets()
+        return self
+
+    def _check_regions(self) -> None:
+        before = None
+        for name, region in _by_address(self.regions):
+            if before is not None and region.at is not None and region.at < before[1]:
+                raise ValueError(
+                    f"region '{name}' begins at {region.at:#x}, but '{before[0]}' reaches up to {before[1]:#x}"
+                )
+            before = None if region.at is None else (name, region.at + region.size_bytes)
+        total = sum(region.size_bytes for region in self.regions.values())
+        if self.regions and total != self.sram_bytes:
+            raise ValueError(f"the regions hold {total:,} bytes together, but sram_bytes is {self.sram_bytes:,}")
+
+    def _check_budgets(self) -> None:
+        for resource in ("flash_bytes", "sram_bytes"):
+            has, reserved, budget = (getattr(part, resource) for part in (self, self.reserved, self.budget))
+            if reserved >= has:
+                raise ValueError(f"reserved.{resource} is {reserved:,}, but the board has {has:,}")
+            if budget > has - reserved:
+                raise ValueError(
+                    f"budget.{resource} is {budget:,}, but the board offers {has:,} less {reserved:,} reserved: "
+                    f"at most {has - reserved:,}"
+                )
+        if self.budget.sram_bytes > self.largest_block_bytes:
+            raise ValueError(
+                f"budget.sram_bytes is {self.budget.sram_bytes:,}, but an arena lies in one block, and the largest has "
+                f"{self.largest_block_bytes:,}"
+            )
 
 
-def profile_names() -> tuple[str, ...]:
-    """The targets this package knows, sorted."""
-    folder = files("hardware_profiles") / "targets"
-    return tuple(sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")))
+def _by_address(regions: Mapping[str, Region]) -> list[tuple[str, Region]]:
+    return sorted(regions.items(), key=lambda item: (item[1].at is not None, item[1].at or 0))
 
 
 def load_profile(name_or_path: str, overrides: Mapping[str, str] | None = None) -> HardwareProfile:
@@ -86,22 +208,22 @@ def load_profile(name_or_path: str, overrides: Mapping[str, str] | None = None) 
         overrides: dotted key to value as `--set` has it, such as {"budget.sram_bytes": "64KiB"}.
 
     Raises:
-        ProfileError: unknown target or key, a value without its unit, a number without its source, a budget above the
-            board's memory.
+        ProfileError: unknown target or key, a value without its unit, a number without its source, parts that
+            contradict each other, a budget above the board's memory.
     """
-    if name_or_path.endswith(".toml"):
-        path = Path(name_or_path)
-        if not path.is_file():
-            raise ProfileError(f"there is no profile file {path}")
-        return parse_profile(path.read_text(), path.name, overrides or {})
-    if name_or_path not in profile_names():
-        raise ProfileError(f"no hardware profile '{name_or_path}'{_nearest(name_or_path, profile_names())}")
-    text = (files("hardware_profiles") / "targets" / f"{name_or_path}.toml").read_text()
-    return parse_profile(text, f"{name_or_path}.toml", overrides or {})
+    profile = _validated(*read_profile(name_or_path, number_keys()), overrides or {})
+    if not name_or_path.endswith(".toml") and profile.name != name_or_path:
+        raise ProfileError(f"{name_or_path}.toml: name is '{profile.name}'; a target is named as its file")
+    return profile
+
+
+def parse_profile(text: str, file: str, overrides: Mapping[str, str]) -> HardwareProfile:
+    """A profile from TOML text; `file` is for messages. See `load_profile`."""
+    return _validated(read_text(text, file, number_keys()), file, overrides)
 
 
 def number_keys() -> tuple[str, ...]:
-    """The dotted keys of a profile's numbers: each has a source, and `--set` may override it."""
+    """The dotted keys of a profile's numbers but its regions: each has a source, and `--set` may override it."""
     parts = (("budget", Budget), ("reserved", Reserved))
     return (
         "clock_hz",
@@ -111,76 +233,54 @@ def number_keys() -> tuple[str, ...]:
     )
 
 
-def parse_profile(text: str, file: str, overrides: Mapping[str, str]) -> HardwareProfile:
-    """A profile from TOML text; `file` is for messages. See `load_profile`."""
+def _validated(entries: Mapping[str, object], file: str, overrides: Mapping[str, str]) -> HardwareProfile:
+    values: dict[str, object] = {}
+    sources: dict[str, object] = {}
+    for key, entry in (dict(entries) | _overrides(overrides)).items():
+        part, _, leaf = key.rpartition(".")
+        place = values
+        if part:
+            place = values.setdefault(part, {})  # type: ignore[assignment]
+        if isinstance(entry, Number):
+            parse = _PARSERS.get(key, parse_bytes)
+            sources[key] = {"text": entry.source, "date": entry.date, "range": _range(entry, key, parse)}
+            place[leaf] = entry.value if part != "regions" else {"size_bytes": entry.value, **entry.extra}
+        else:
+            place[leaf] = entry
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"{file}: {error}") from error
-    values, sources = _split_sources(raw, file)
-    for key, value in overrides.items():
-        _override(values, key, value)
-        sources[key] = "--set"
-    try:
-        profile = HardwareProfile(**values, sources=sources)
+        return HardwareProfile(**values, sources=sources)  # type: ignore[arg-type]
     except ValidationError as error:
         raise ProfileError(_explain(error, file)) from error
-    if (profile.kind == "mcu") != (profile.runtime == "tflm"):
-        raise ProfileError(
-            f"{file}: runtime '{profile.runtime}' is not one of kind '{profile.kind}'; mcu has tflm, mobile has litert"
-        )
-    for resource in ("flash_bytes", "sram_bytes"):
-        _check_fits(profile, resource, file)
-    return profile
 
 
-def _check_fits(profile: HardwareProfile, resource: str, file: str) -> None:
-    has, reserved, budget = (getattr(part, resource) for part in (profile, profile.reserved, profile.budget))
-    if reserved >= has:
-        raise ProfileError(f"{file}: reserved.{resource} is {reserved:,}, but the board has {has:,}")
-    if budget > has - reserved:
-        raise ProfileError(
-            f"{file}: budget.{resource} is {budget:,}, but the board offers {has:,} less {reserved:,} reserved: "
-            f"at most {has - reserved:,}"
-        )
+_PARSERS = {
+    "clock_hz": parse_hertz,
+    "budget.params": parse_count,
+    "budget.macs": parse_count,
+    "budget.latency_ms": parse_milliseconds,
+}
 
 
-def _split_sources(raw: Mapping[str, Any], file: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """Part `key = { value = ..., source = ... }` into values and sources; a number without a source is an error."""
-    values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
-    for dotted, entry in _flatten(raw, file):
-        part, _, key = dotted.rpartition(".")
-        if dotted in number_keys():
-            form = f"write {key} = {{ value = ..., source = ... }}"
-            if not isinstance(entry, dict) or not str(entry.get("source", "")).strip():
-                raise ProfileError(f"{file}: {dotted} has no source; {form}")
-            if set(entry) != {"value", "source"}:
-                raise ProfileError(f"{file}: {dotted} has {', '.join(sorted(entry))}; {form}")
-            sources[dotted], entry = str(entry["source"]), entry["value"]
-        elif dotted not in TEXTS:
-            raise ProfileError(f"{file}: unknown key '{dotted}'{_nearest(dotted, (*TEXTS, *number_keys()))}")
-        (values.setdefault(part, {}) if part else values)[key] = entry
-    return values, sources
+def _range(number: Number, key: str, parse: object) -> tuple[float, float] | None:
+    if number.range is None:
+        return None
+    assert callable(parse)
+    try:
+        low, high = (float(parse(end)) for end in number.range)
+        inside = low <= float(parse(number.value)) <= high
+    except ValueError as error:
+        raise ProfileError(f"{number.file}: {key}: {error}") from error
+    if not inside:
+        raise ProfileError(f"{number.file}: {key}: the value {number.value} lies outside its range {number.range}")
+    return low, high
 
 
-def _flatten(raw: Mapping[str, Any], file: str) -> Iterable[tuple[str, Any]]:
-    """The entries of the file by dotted key; the two tables of numbers are opened, nothing deeper."""
-    for key, entry in raw.items():
-        if key not in ("budget", "reserved"):
-            yield key, entry
-        elif isinstance(entry, dict):
-            yield from ((f"{key}.{name}", inner) for name, inner in entry.items())
-        else:
-            raise ProfileError(f"{file}: '{key}' is a table of numbers; write [{key}]")
-
-
-def _override(values: dict[str, Any], key: str, value: str) -> None:
+def _overrides(overrides: Mapping[str, str]) -> dict[str, object]:
     keys = number_keys()
-    if key not in keys:
-        raise ProfileError(f"--set: no key '{key}'{_nearest(key, keys)}")
-    part, _, name = key.rpartition(".")
-    (values.setdefault(part, {}) if part else values)[name] = value
+    for key in overrides:
+        if key not in keys:
+            raise ProfileError(f"--set: no key '{key}'{nearest(key, keys)}")
+    return {key: Number(value, "--set", "", "--set") for key, value in overrides.items()}
 
 
 def _explain(error: ValidationError, file: str) -> str:
@@ -188,14 +288,20 @@ def _explain(error: ValidationError, file: str) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"{file}: '{key}' is missing"
-    return f"{file}: {key}: {first['msg'].removeprefix('Value error, ')}"
-
-
-def _nearest(word: str, choices: Iterable[str]) -> str:
-    """A key that begins like the word wins over one that is merely as long: `budget.sram` means `budget.sram_bytes`."""
-    known = list(choices)
-    close = [k for k in known if k.startswith(word)] or get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; choose one of {', '.join(known)}"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{file}: {key}: {message}" if key else f"{file}: {message}"
 
 
 CORES: tuple[str, ...] = get_args(Core)
+
+__all__ = [
+    "CORES",
+    "Budget",
+    "HardwareProfile",
+    "ProfileError",
+    "Region",
+    "load_profile",
+    "number_keys",
+    "parse_profile",
+    "profile_names",
+]

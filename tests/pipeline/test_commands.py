@@ -124,7 +124,7 @@ def test_targets_lists_every_profile_as_json(tmp_path: Path) -> None:
     result = run("targets", "--json", cwd=tmp_path)
     found = {profile["name"]: profile for profile in json.loads(result.stdout)}
     assert found["cortex-m7"]["budget"]["latency_ms"] == 100
-    assert "STM32F746NG" in found["cortex-m7"]["sources"]["clock_hz"]
+    assert "STM32F746NG" in found["cortex-m7"]["sources"]["clock_hz"]["text"]
     assert "216" in run("targets", "cortex-m7", cwd=tmp_path).stdout
 
 
