@@ -240,6 +240,7 @@ ACCELERATED: Mapping[str, frozenset[str]] = {
     "compiled": frozenset(_CMSIS_NN | {"mean", "quantize", "activation"}),
     "xnnpack": frozenset(_CMSIS_NN | {"mean", "quantize", "activation"}),
 }
+_COPIES = ("reshape", "concat", "pad")  # as fast for floats
 
 
 def library_of(core: str, runtime: str) -> str:
@@ -260,6 +261,8 @@ def is_accelerated(op: OpSpec, library: str) -> bool:
     kinds = ACCELERATED[library]
     if op.kind not in kinds and op.op not in kinds:
         return False
+    if op.kind in _COPIES:
+        return True
     if op.output.itemsize != 1 or op.weight_itemsize != 1:
         return False
     broadcasts = op.kind in ("add", "mul") and any(tensor.shape != op.output.shape for tensor in op.inputs)

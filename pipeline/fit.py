@@ -1,0 +1,124 @@
+"""Fit: one network against one target, as `pipeline fit --json` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from hardware_profiles.footprint import excess, footprint, needs, op_costs, violations
+from hardware_profiles.kernels import unaccelerated
+from hardware_profiles.ops import OpSpec
+from hardware_profiles.profile import RUNTIMES_OF_KIND, HardwareProfile
+from hardware_profiles.suggestions import suggestions
+from pipeline.config import PipelineError
+from pipeline.results import BudgetRecord, Latency
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FitFootprint(_Record):
+    """What the network needs; of the latency an interval, whose middle is judged."""
+
+    params: int
+    macs: int
+    flash_bytes: int
+    sram_bytes: int
+    latency_ms: Latency
+
+
+class FitViolation(_Record):
+    """A budget that is broken."""
+
+    resource: str
+    needs: float
+    has: float
+
+
+class PeakOp(_Record):
+    """The operator with the most activations alive."""
+
+    op: str
+    name: str
+    live_bytes: int
+
+
+class FitSuggestion(_Record):
+    """A change, computed by lowering the changed network again: what it saves of each resource, and whether it does."""
+
+    change: str
+    saves: dict[str, float]
+    fits: bool
+
+
+class Fit(_Record):
+    """The answer for one target.
+
+    Attributes:
+        fits: every budget is met, and every cost is known.
+        complete: no operator's cost is unknown; else the footprint is too low.
+        headroom: budget less need of each resource, negative where it is broken.
+        excess: need / budget - 1 of each resource.
+        unaccelerated: operators that run on reference C, by name.
+        unknown: operators of unknown cost, by name.
+    """
+
+    target: str
+    fits: bool
+    runtime: str
+    footprint: FitFootprint
+    budget: BudgetRecord
+    headroom: dict[str, float]
+    excess: dict[str, float]
+    violations: list[FitViolation]
+    peak_op: PeakOp
+    unaccelerated: list[str]
+    unknown: list[str]
+    complete: bool
+    suggestions: list[FitSuggestion]
+
+
+def fit_target(
+    ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str | None = None, file_bytes: int | None = None
+) -> Fit:
+    """The verdict for one target.
+
+    Args:
+        runtime: the profile's own when None.
+        file_bytes: size of the model's file; its flash is estimated when None.
+
+    Raises:
+        PipelineError: the runtime is not one of the target's kind.
+    """
+    runtime = runtime or profile.runtime
+    if runtime not in RUNTIMES_OF_KIND[profile.kind]:
+        has = ", ".join(RUNTIMES_OF_KIND[profile.kind])
+        raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
+    cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
+    over = violations(cost, profile.budget)
+    peak = next(row for row in op_costs(ops) if row.peak)
+    ms, needed = cost.latency_ms, needs(cost)
+    changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and not cost.unknown else ()
+    return Fit(
+        target=profile.name,
+        fits=not over and not cost.unknown,
+        runtime=runtime,
+        footprint=FitFootprint(
+            params=cost.params,
+            macs=cost.macs,
+            flash_bytes=cost.flash_bytes,
+            sram_bytes=cost.sram_bytes,
+            latency_ms=Latency(low=ms.low, mid=ms.mid, high=ms.high),
+        ),
+        budget=BudgetRecord(**profile.budget.model_dump()),
+        headroom={resource: getattr(profile.budget, resource) - value for resource, value in needed.items()},
+        excess=dict(excess(cost, profile.budget)),
+        violations=[FitViolation(resource=v.resource, needs=v.needs, has=v.has) for v in over],
+        peak_op=PeakOp(op=peak.op, name=peak.name, live_bytes=peak.live_bytes),
+        unaccelerated=list(unaccelerated(ops, profile.core, runtime)),
+        unknown=sorted(set(cost.unknown)),
+        complete=not cost.unknown,
+        suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
+    )
