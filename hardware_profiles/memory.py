@@ -1,7 +1,8 @@
 """The only arena planner: where each activation tensor lies, and which operator sets the peak.
 
 A tensor is alive from the operator that writes it to the last that reads it; graph inputs from the start, graph outputs
-to the end. Placement is greedy first-fit in a given order (Pisarchyk & Lee 2020, arXiv 2001.03288, section 4).
+to the end. An operator's scratch is alive while that operator runs. An output that has an input's name is written in
+place. Placement is greedy first-fit in a given order (Pisarchyk & Lee 2020, arXiv 2001.03288, section 4).
 
 TFLite Micro places by itself, in one order (`TFLM_ORDER`), and what it needs is what counts there, even where another
 order would do with less. A runtime that takes our offsets gets the smallest arena of several orders.
@@ -22,7 +23,7 @@ class MemoryPlan:
     """A placement of every activation tensor in one arena.
 
     Attributes:
-        offsets: byte offset of each tensor by name.
+        offsets: byte offset of each tensor by name, and of operator i's scratch by `scratch_name(i)`.
         peak_bytes: size of the arena.
         live_bytes: per operator, bytes of the tensors alive while it runs, aligned.
         peak_op: index of the operator with the most live bytes.
@@ -87,6 +88,11 @@ def plan_memory(ops: Sequence[OpSpec], orders: Sequence[Order] = ORDERS) -> Memo
     return MemoryPlan(best[1], best[0], tuple(live), live.index(bound))
 
 
+def scratch_name(index: int) -> str:
+    """What an operator's scratch is called among the offsets."""
+    return f"scratch of operator {index}"
+
+
 def _lifetimes(ops: Sequence[OpSpec]) -> list[_Life]:
     sizes: dict[str, int] = {}
     first: dict[str, int] = {}
@@ -101,6 +107,10 @@ def _lifetimes(ops: Sequence[OpSpec]) -> list[_Life]:
         sizes[op.output.name] = _aligned(op.output.nbytes)
         first.setdefault(op.output.name, i)
         last[op.output.name] = i
+        if op.scratch_bytes:
+            name = scratch_name(i)
+            sizes[name], first[name], last[name] = _aligned(op.scratch_bytes), i, i
+            read.add(name)
     for name in first:
         if name not in read:
             last[name] = len(ops) - 1
