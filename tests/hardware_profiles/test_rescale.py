@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from flatnas.arch import Arch, mcu_space
+from flatnas.lowering import lower
+from flatnas.spaces import mcu_space
 from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
 from hardware_profiles.rescale import RescaleError, as_int8, is_float, rescale, without
 
@@ -15,7 +17,7 @@ Network = tuple[OpSpec, ...]
 def test_a_subnet_rescaled_to_another_side_is_the_subnet_lowered_at_that_side() -> None:
     space, rng = mcu_space(10), np.random.default_rng(0)
     for arch in (space.smallest, space.largest, *(space.sample(rng) for _ in range(10))):
-        large, small = (space.lower(Arch(side, arch.stages)) for side in (32, 24))
+        large, small = (lower(space, replace(arch, resolution=side)) for side in (32, 24))
         assert rescale(large, side=24) == small
 
 
