@@ -86,13 +86,25 @@ def quantize(
         ExportError: an operator that is not among those known here, a tensor without a range, or arithmetic that int32
             can't hold, by its node.
     """
-    graph = canonical(float_onnx)
+    fixed = None if input_scale is None else (np.float32(input_scale), input_zero_point)
+    return quantize_graph(canonical(float_onnx), ranges, fixed)
+
+
+def quantize_graph(graph: OnnxGraph, ranges: Mapping[str, Range], image: Quantization | None = None) -> bytes:
+    """QDQ ONNX of a canonical float graph.
+
+    Args:
+        image: the input's quantization, where it is given.
+
+    Raises:
+        ExportError: as `quantize`.
+    """
     for node in graph.nodes:
         if node.op_type not in QUANTIZABLE:
             raise ExportError(
                 f"node '{node.name}' is a {node.op_type}; quantizable are {', '.join(sorted(QUANTIZABLE))}"
             )
-    fixed = {} if input_scale is None else {graph.inputs[0].name: (np.float32(input_scale), input_zero_point)}
+    fixed = {} if image is None else {graph.inputs[0].name: image}
     writer = _QdqWriter(graph, activation_quantization(graph, ranges, fixed))
     for node in graph.nodes:
         writer.write(node)

@@ -13,6 +13,7 @@ PresetName = Literal["quick", "standard", "full"]
 SelectName = Literal["knee", "accuracy", "robust", "smallest"]
 ProtocolName = Literal["fast", "paper"]
 AugmentName = Literal["none", "augmix"]
+QuantizeName = Literal["auto", "ptq", "qat"]
 
 
 class PipelineError(Exception):
@@ -146,6 +147,7 @@ class RunConfig(BaseModel):
     preset: PresetName = "standard"
     seed: int = Field(default=0, ge=0)
     select: SelectName = "accuracy"
+    quantize: QuantizeName = "auto"
     supernet: str | None = None
     overrides: dict[str, str] = {}
     protocol: ProtocolName = "fast"

@@ -14,6 +14,7 @@ from pipeline.config import (
     PipelineError,
     PresetName,
     ProtocolName,
+    QuantizeName,
     RunConfig,
     SelectName,
 )
@@ -69,6 +70,13 @@ if TYPE_CHECKING:
 )
 @click.option("--sigma", "sigmas", default="0.05", show_default=True, metavar="S[,S…]", help="Weight noise of R.")
 @click.option(
+    "--quantize",
+    type=click.Choice(["auto", "ptq", "qat"]),
+    default="auto",
+    show_default=True,
+    help="auto: the cheapest method that keeps the accuracy; ptq never trains, qat always does.",
+)
+@click.option(
     "--supernet",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Search this supernet ('pipeline supernet' makes them) instead of the shipped one.",
@@ -93,6 +101,7 @@ def run(
     protocol: str,
     alpha: float,
     sigmas: str,
+    quantize: str,
     supernet: Path | None,
     overrides: tuple[str, ...],
 ) -> int:
@@ -122,6 +131,7 @@ def run(
             protocol=cast(ProtocolName, protocol),
             alpha=alpha,
             sigmas=noise,
+            quantize=cast(QuantizeName, quantize),
             supernet=str(supernet.resolve()) if supernet else None,
             overrides=values,
         )
