@@ -87,6 +87,84 @@ def residual_net(size: int, kernel: int, stride: int, channels: int) -> Any:
     )
 
 
+def gated_net(size: int = 12, channels: int = 8, blocks: int = 2) -> Any:
+    """Hard-swish and squeeze-excite, as MobileNetV3 has them: stem, residual inverted bottlenecks, pool, classifier."""
+    from torch import nn
+
+    def swish(layers: Any) -> Any:
+        layers.act = nn.Hardswish()
+        return layers
+
+    class SqueezeExcite(nn.Module):
+        def __init__(self, wide: int) -> None:
+            super().__init__()
+            self.pool, self.relu, self.gate = nn.AdaptiveAvgPool2d(1), nn.ReLU(), nn.Hardsigmoid()
+            self.reduce, self.expand = nn.Conv2d(wide, 4, 1), nn.Conv2d(4, wide, 1)
+
+        def forward(self, x: Any) -> Any:
+            return x * self.gate(self.expand(self.relu(self.reduce(self.pool(x)))))
+
+    class Block(nn.Module):
+        def __init__(self, residual: bool) -> None:
+            super().__init__()
+            wide = 2 * channels
+            self.residual = residual
+            self.expand = swish(conv(size, channels, wide))
+            self.depthwise = swish(conv(size, wide, wide, 3, depthwise=True))
+            self.squeeze_excite = SqueezeExcite(wide)
+            self.project = conv(size, wide, channels, act=False)
+
+        def forward(self, x: Any) -> Any:
+            y = self.project(self.squeeze_excite(self.depthwise(self.expand(x))))
+            return x + y if self.residual else y
+
+    return nn.Sequential(
+        swish(conv(size, 3, channels, 3)),
+        *(Block(residual=i > 0) for i in range(blocks)),
+        swish(conv(size, channels, 16)),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 5),
+    )
+
+
+def spread_channels(net: Any, largest: float, seed: int = 0) -> Any:
+    """The same function with some channels of a folded `gated_net`'s residual stream up to `largest` times others.
+
+    That stream is linear, so a factor in the layers that write it and its inverse in those that read it cancel.
+    """
+    import torch
+
+    _, *blocks, head, _, _, _ = net
+    channels = head.conv.in_channels
+    generator = torch.Generator().manual_seed(seed)
+    factors = largest ** (torch.rand(channels, generator=generator) - 0.5)
+    with torch.no_grad():
+        for block in blocks:
+            block.project.conv.weight.mul_(factors.reshape(-1, 1, 1, 1))
+            block.project.conv.bias.mul_(factors)
+        for reader in [*(block.expand.conv for block in blocks[1:]), head.conv]:
+            reader.weight.div_(factors.reshape(1, -1, 1, 1))
+    return net
+
+
+@pytest.fixture(scope="session")
+def gated() -> Any:
+    """A random `gated_net`, batch norms folded, with images (48, 3, 12, 12)."""
+    pytest.importorskip("torch")
+    from export.fold import fold_batch_norm
+
+    images = np.random.default_rng(0).standard_normal((48, 3, 12, 12)).astype(np.float32)
+    return fold_batch_norm(randomise(gated_net(), seed=2)), images
+
+
+@pytest.fixture(scope="session")
+def spread() -> Callable[[Any, float], Any]:
+    import copy
+
+    return lambda net, largest: spread_channels(copy.deepcopy(net), largest)
+
+
 @pytest.fixture(scope="session")
 def export_net(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Exported]:
     """Export a network of the given input size."""
