@@ -35,7 +35,9 @@ _VERSIONS_INT8 = {
     "RESHAPE": 1,
     "HARD_SWISH": 1,
 }
-_FLOAT_ONLY = ("RELU_0_TO_1",)
+# ... whose kernels take float activations and int8 weights with a scale per channel
+_VERSIONS_HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}
+_FLOAT_ONLY = ("RELU_0_TO_1", "DEQUANTIZE")
 WRITABLE = (*_VERSIONS_INT8, *_FLOAT_ONLY)
 
 
@@ -43,7 +45,7 @@ METADATA_NAME = "flatnas-deploy"
 
 
 def to_tflite(graph: Graph) -> bytes:
-    """Serialize a graph whose activations are all int8, or all float32.
+    """Serialize a graph whose activations are all int8, or all float32 (export.mobile: with smaller weights).
 
     Raises:
         ExportError: an operator that can't be written, by its node.
@@ -68,7 +70,7 @@ class _TfliteWriter:
         self._model.subgraphs = [self._subgraph]
         self._buffers: dict[bytes, int] = {}
         self._indices: dict[str, int] = {}
-        self._codes: dict[str, int] = {}
+        self._codes: dict[tuple[str, int], int] = {}
 
     def finish(self) -> bytes:
         graph = self._graph
@@ -134,15 +136,24 @@ class _TfliteWriter:
         self._model.buffers.append(_aligned_buffer(self._schema, content))
         self._model.metadata = [entry]
 
-    def _code(self, op: str) -> int:
-        if op not in self._codes:
+    def _code(self, node: Node) -> int:
+        key = (node.op, self._version(node))
+        if key not in self._codes:
             code = self._schema.OperatorCodeT()
-            code.builtinCode = getattr(self._schema.BuiltinOperator, op)
+            code.builtinCode = getattr(self._schema.BuiltinOperator, node.op)
             code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-            code.version = _VERSIONS_INT8.get(op, 1) if self._int8 else 1
+            code.version = key[1]
             self._model.operatorCodes.append(code)
-            self._codes[op] = len(self._model.operatorCodes) - 1
-        return self._codes[op]
+            self._codes[key] = len(self._model.operatorCodes) - 1
+        return self._codes[key]
+
+    def _version(self, node: Node) -> int:
+        if self._int8:
+            return _VERSIONS_INT8[node.op]
+        if node.op == "DEQUANTIZE":
+            return 3  # from float16
+        hybrid = len(node.inputs) > 1 and self._graph.tensor(node.inputs[1]).dtype == "int8"
+        return _VERSIONS_HYBRID[node.op] if hybrid else 1
 
     def _operator(self, node: Node) -> None:
         if node.op not in WRITABLE or (self._int8 and node.op in _FLOAT_ONLY):
@@ -150,7 +161,7 @@ class _TfliteWriter:
                 f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_VERSIONS_INT8))}"
             )
         operator = self._schema.OperatorT()
-        operator.opcodeIndex = self._code(node.op)
+        operator.opcodeIndex = self._code(node)
         operator.inputs = np.array([self._tensor(name) for name in node.inputs], np.int32)
         if node.op == "FULLY_CONNECTED" and self._int8 and len(node.inputs) > 2:
             self._subgraph.tensors[operator.inputs[2]].quantization = self._bias_quantization(node)
