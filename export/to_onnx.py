@@ -213,6 +213,7 @@ _LAYERS: dict[str, _WriteLayer] = {
     "Hardswish": _activation("HardSwish"),
     "Hardsigmoid": _activation("HardSigmoid", alpha=1 / 6, beta=0.5),
     "Sigmoid": _activation("Sigmoid"),
+    "Softmax": lambda writer, name, x, layer: writer.add("Softmax", name, [x], axis=layer.dim),
     "AdaptiveAvgPool2d": _global_average,
     "AvgPool2d": _pool("AveragePool"),
     "MaxPool2d": _pool("MaxPool"),

@@ -1,4 +1,4 @@
-"""TFLite: from the int8 ONNX with its scales taken over exactly; for mobile targets a float file, too."""
+"""TFLite: int8 with the scales of the ONNX taken over exactly; on mobile float, float16 and dynamic range, too."""
 
 from __future__ import annotations
 
@@ -12,21 +12,24 @@ from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.runner import Stage, StageContext
 
-_MODEL, _INT8, _FLOAT = "model/model.json", "model/model.int8.tflite", "model/model.float.tflite"
+_MODEL, _INT8 = "model/model.json", "model/model.int8.tflite"
+_MOBILE = ("model/model.float.tflite", "model/model.float16.tflite", "model/model.dynamic.tflite")
 
 
 def _run(context: StageContext) -> None:
+    from export.mobile import to_dynamic_range, to_float16
     from export.read_onnx import read_onnx
     from export.to_tflite import to_tflite
 
     graph = read_onnx(context.path("model/model.int8.onnx"))
     content = to_tflite(graph)
     write_bytes(context.path(_INT8), content)
-    float_path = context.path(_FLOAT)
-    if context.profile.kind == "mobile":
-        write_bytes(float_path, to_tflite(read_onnx(context.path("model/model.float.onnx"))))
-    else:
-        float_path.unlink(missing_ok=True)
+    real = read_onnx(context.path("model/model.float.onnx"))
+    for name, made in zip(_MOBILE, (lambda g: g, to_float16, to_dynamic_range), strict=True):
+        if context.profile.kind == "mobile":
+            write_bytes(context.path(name), to_tflite(made(real)))
+        else:
+            context.path(name).unlink(missing_ok=True)
     image, logits = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     assert image.qparams is not None
     assert logits.qparams is not None
@@ -64,5 +67,6 @@ STAGE = Stage(
     gives=(_INT8, _MODEL),
     settings=_settings,
     run=_run,
-    may_give=(_FLOAT,),
+    may_give=_MOBILE,
+    version=2,
 )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from export.calibrate import calibrate
 from export.graph import ExportError, Graph, Node, Tensor, to_ops
+from export.interpreter import Interpreter
+from export.quantize import quantize
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import load_runner
+from export.runners import load_runner, load_tracer
+from export.to_tflite import to_tflite
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 from hardware_profiles.ops import macs
 
@@ -83,8 +88,6 @@ def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
 def test_an_operator_outside_the_set_keeps_its_name_for_fit_and_is_refused_for_export() -> None:
     from onnx import TensorProto, helper
 
-    from export.to_tflite import to_tflite
-
     value = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 3, 8, 8]) for n in ("image", "y")]
     graph = helper.make_graph([helper.make_node("Erf", ["image"], ["y"], name="strange")], "g", value[:1], value[1:])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -106,3 +109,100 @@ def test_weights_that_are_dequantized_in_the_file_are_weights_and_no_activations
     (op,) = to_ops(Graph(nodes, {t.name: t for t in tensors}, ("x",), ("y",)))
     assert [t.name for t in op.inputs] == ["x"]
     assert macs(op) == 8 * 8 * 3 * 4
+
+
+def torchvision_net(name: str) -> Any:
+    """A network of torchvision with random weights and statistics, 10 classes."""
+    torch = pytest.importorskip("torch")
+    models = pytest.importorskip("torchvision.models")
+    torch.manual_seed(0)
+    net = getattr(models, name)(num_classes=10).eval()
+    for module in net.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    return net
+
+
+def exported_by_torch(net: Any, size: int) -> bytes:
+    """What a user of torch.onnx.export has."""
+    import io
+    import warnings
+
+    import torch
+
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecation
+        image, axes = torch.zeros(1, 3, size, size), {"image": {0: "N"}, "logits": {0: "N"}}
+        torch.onnx.export(
+            net,
+            (image,),
+            file,
+            dynamo=False,
+            opset_version=13,
+            input_names=["image"],
+            output_names=["logits"],
+            dynamic_axes=axes,
+        )
+    return file.getvalue()
+
+
+def ds_cnn() -> Any:
+    """MLPerf Tiny's keyword network in shape: depthwise-separable blocks, batch norms, ReLU, a softmax."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    torch.manual_seed(0)
+
+    def block(c_in: int, c_out: int, **options: Any) -> list[Any]:
+        return [nn.Conv2d(c_in, c_out, bias=False, **options), nn.BatchNorm2d(c_out), nn.ReLU()]
+
+    layers = block(3, 16, kernel_size=(10, 4), stride=2, padding=(4, 1))
+    for _ in range(2):
+        layers += block(16, 16, kernel_size=3, padding=1, groups=16) + block(16, 16, kernel_size=1)
+    return nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16 * 64, 10), nn.Softmax(1)).eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("ds_cnn", 32),
+        pytest.param("resnet18", 32, marks=pytest.mark.slow),
+        pytest.param("mobilenet_v2", 64, marks=pytest.mark.slow),
+        pytest.param("mobilenet_v3_small", 64, marks=pytest.mark.slow),
+        pytest.param("mobilenet_v3_large", 64, marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_from_elsewhere_becomes_float_and_int8_tflite(name: str, size: int, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("tflite_micro")
+    net = ds_cnn() if name == "ds_cnn" else torchvision_net(name)
+    content = exported_by_torch(net, size)
+    x = np.random.default_rng(0).standard_normal((4, 3, size, size)).astype(np.float32)
+    with torch.no_grad():
+        expected = net(torch.tensor(x)).numpy()
+    path = tmp_path / "float.tflite"
+    path.write_bytes(to_tflite(read_onnx(content)))
+    actual = load_runner(path).run(x.transpose(0, 2, 3, 1))
+    np.testing.assert_allclose(actual, expected, atol=1e-4 * np.abs(expected).max())
+    graph = read_onnx(quantize(content, calibrate(content, x)))
+    assert {t.dtype for t in graph.tensors.values() if t.data is None} == {"int8"}
+    inputs = np.random.default_rng(1).integers(-128, 128, (2, size, size, 3)).astype(np.int8)
+    (on_device,) = load_tracer(to_tflite(graph), "tflm")(inputs)
+    np.testing.assert_array_equal(Interpreter(graph).run(inputs), on_device)
+
+
+def test_the_gate_of_squeeze_excite_and_hard_swish_are_integer_operators(gated: Any) -> None:
+    from export.to_onnx import to_onnx
+
+    net, images = gated
+    content = to_onnx(net, (1, 3, 12, 12))
+    graph = read_onnx(quantize(content, calibrate(content, images)))
+    ops = [node.op for node in graph.nodes]
+    gate = ops.index("MUL")
+    assert ops[gate - 3 : gate + 2] == ["AVERAGE_POOL_2D", "CONV_2D", "CONV_2D", "MUL", "CONV_2D"]
+    assert ops.count("HARD_SWISH") == 2 + 2 * ops.count("MUL")
+    scale = graph.tensor(graph.nodes[gate - 1].outputs[0]).qparams
+    assert scale is not None
+    assert int(scale.zero_point[0]) == -128  # the gate's values start at 0 ...
+    assert scale.scale[0] <= np.float32(1 / 255)  # ... and end at 1 at most
