@@ -67,7 +67,7 @@ class OnnxGraph:
         """Checked, deterministic bytes."""
         import onnx
 
-        model = self.to_model()
+        model = onnx.shape_inference.infer_shapes(self.to_model())  # a foreign output may have no shape
         onnx.checker.check_model(model, full_check=True)
         content: bytes = model.SerializeToString(deterministic=True)
         return content
