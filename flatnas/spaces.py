@@ -6,6 +6,7 @@ from flatnas.arch import Activation, SearchSpace, StageSpace, round_channels
 
 _KERNELS = (3, 5, 7)
 MAX_RESOLUTION = 128
+MOBILE_WIDTHS = (1.0, 1.2)
 
 
 def mcu_space(num_classes: int, resolution: int = 32, activation: Activation = "relu6") -> SearchSpace:
@@ -54,7 +55,7 @@ def mobile_space(num_classes: int, resolution: int = 224, width: float = 1.0) ->
         resolution: the largest side of the input in pixels; 128 and up in steps of 16 below it.
         width: 1.0 or 1.2, the widths that OFA published supernets of.
     """
-    if width not in (1.0, 1.2):
+    if width not in MOBILE_WIDTHS:
         raise ValueError(f"the mobile space has width 1.0 or 1.2, not {width}")
     if not 32 <= resolution <= 224:
         raise ValueError(f"the input's side must be 32 to 224 pixels, not {resolution}")
