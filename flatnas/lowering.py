@@ -17,7 +17,7 @@ def lower(space: SearchSpace, arch: Arch) -> tuple[OpSpec, ...]:
     x = lowering.conv("head", x, arch.head, activation=space.activation)
     x = lowering.global_pool("pool", x)
     if space.mix_channels:
-        x = lowering.conv("mix", x, space.mix_channels, activation="hard_swish", bias=False)
+        x = lowering.conv("mix", x, space.mix_channels, activation="hard_swish")
     lowering.fully_connected("logits", x, space.num_classes)
     return tuple(lowering.ops)
 
@@ -41,9 +41,11 @@ class _Lowering:
         *,
         depthwise: bool = False,
         activation: Activation | None = None,
-        bias: bool = True,
     ) -> TensorSpec:
-        """A convolution, the PAD it needs where its padding isn't TF-SAME, and the activation that it can't fuse."""
+        """A convolution, the PAD it needs where its padding isn't TF-SAME, and the activation that it can't fuse.
+
+        It has a bias in any case: int8 files write zeros where the network has none.
+        """
         _, h, w, c = x.shape
         out = (1, -(-h // stride), -(-w // stride), channels)
         if not self.space.same_padding and same_padding(h, kernel, stride) != (kernel // 2, kernel // 2):
@@ -58,7 +60,7 @@ class _Lowering:
                 kernel_hw=(kernel, kernel),
                 stride_hw=(stride, stride),
                 weights=kernel * kernel * channels * (1 if depthwise else c),
-                biases=channels if bias else 0,
+                biases=channels,
                 channel_scales=channels,
             )
         )
