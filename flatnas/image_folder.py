@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RESOLUTION = 32  # of the search space
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"})
 TEST_SHARE, VAL_SHARE = 0.15, 0.15
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,8 +40,18 @@ class _Picture:
     sha256: str
 
 
-def load_image_folder(folder: Path) -> Dataset:
-    """Read every picture as 32x32 RGB: upright by its EXIF data, first frame, alpha dropped, squeezed to a square.
+def own_resolution(folder: Path) -> int:
+    """The median of the pictures' shorter sides, in pixels; 0 where there are none. Only their headers are read.
+
+    Raises:
+        DataError: an unreadable picture.
+    """
+    sides = [_open(path, lambda image: min(image.size)) for path in _paths(folder)]
+    return int(np.median(sides)) if sides else 0
+
+
+def load_image_folder(folder: Path, resolution: int) -> Dataset:
+    """Read every picture as RGB: upright by its EXIF data, first frame, alpha dropped, squeezed to a square.
 
     With `train/` and `test/`, 15 % of `train/` become validation; without them, 15 % validation and 15 % test.
 
@@ -53,19 +65,20 @@ def load_image_folder(folder: Path) -> Dataset:
         raise DataError(f"{folder} has {there}/ but no {lacking}/; add it, or put the class folders directly below")
     if not has_train:
         names = _class_names(folder)
-        rest, test = _split(_read(folder, names), TEST_SHARE, "test", folder, names)
+        rest, test = _split(_read(folder, names, resolution), TEST_SHARE, "test", folder, names)
         train, val = _split(rest, VAL_SHARE / (1 - TEST_SHARE), "validation", folder, names)
     else:
         names = _class_names(folder / "train")
         if (in_test := _class_names(folder / "test")) != names:
             only = ", ".join(sorted(set(names) ^ set(in_test)))
             raise DataError(f"{folder}: train/ and test/ must have the same class folders; only one of them has {only}")
-        train, val = _split(_read(folder / "train", names), VAL_SHARE, "validation", folder / "train", names)
-        test = _read(folder / "test", names)
+        pictures = _read(folder / "train", names, resolution)
+        train, val = _split(pictures, VAL_SHARE, "validation", folder / "train", names)
+        test = _read(folder / "test", names, resolution)
         _require_all(test, "test", folder / "test", names)
         _warn_of_overlap(folder, [*train, *val], test)
     parts = _images(train), _images(val), _images(test)
-    return Dataset(str(folder), names, parts[0], parts[1], parts[2], content_sha256(*parts))
+    return Dataset(str(folder), names, *parts, content_sha256(*parts), shift=resolution // 8)
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
@@ -76,15 +89,20 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _read(folder: Path, names: Sequence[str]) -> list[_Picture]:
+def _read(folder: Path, names: Sequence[str], resolution: int) -> list[_Picture]:
     pictures = []
     for label, name in enumerate(names):
-        for path in sorted((folder / name).rglob("*")):
-            # names such as ._photo.jpg are macOS's notes about a photo, not pictures
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                pixels = _pixels(path)
-                pictures.append(_Picture(pixels, label, hashlib.sha256(pixels.tobytes()).hexdigest()))
+        for path in _paths(folder / name):
+            pixels = resize(_open(path, _upright_rgb)[None], resolution)[0]
+            pictures.append(_Picture(pixels, label, hashlib.sha256(pixels.tobytes()).hexdigest()))
     return pictures
+
+
+def _paths(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        # names such as ._photo.jpg are macOS's notes about a photo, not pictures
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            yield path
 
 
 def _split(
@@ -128,16 +146,14 @@ def _images(pictures: Sequence[_Picture]) -> Images:
     return Images(np.stack([p.pixels_hwc for p in pictures]), np.array([p.label for p in pictures], np.int64))
 
 
-def _pixels(path: Path) -> npt.NDArray[np.uint8]:
+def _open(path: Path, read: Callable[[Image], T]) -> T:
     import PIL.Image
 
     try:
         with PIL.Image.open(path) as image:
-            rgb = _upright_rgb(image)
+            return read(image)
     except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, struct.error, TypeError and more
         raise DataError(f"{path} can't be read as a picture ({error}); mend or remove it") from error
-    pixels: npt.NDArray[np.uint8] = resize(rgb[None], RESOLUTION)[0]
-    return pixels
 
 
 def _upright_rgb(image: Image) -> npt.NDArray[np.uint8]:

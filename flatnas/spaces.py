@@ -5,7 +5,7 @@ from __future__ import annotations
 from flatnas.arch import Activation, SearchSpace, StageSpace, round_channels
 
 _KERNELS = (3, 5, 7)
-MAX_RESOLUTION = 128
+MCU_RESOLUTIONS, MOBILE_RESOLUTIONS = range(16, 129), range(32, 225)  # sides of the input in pixels
 MOBILE_WIDTHS = (1.0, 1.2)
 
 
@@ -23,8 +23,8 @@ def mcu_space(num_classes: int, resolution: int = 32, activation: Activation = "
     Raises:
         ValueError: a resolution out of range.
     """
-    if not 16 <= resolution <= MAX_RESOLUTION:
-        raise ValueError(f"the input's side must be 16 to {MAX_RESOLUTION} pixels, not {resolution}")
+    if resolution not in MCU_RESOLUTIONS:
+        raise ValueError(f"the input's side must be 16 to 128 pixels, not {resolution}")
     resolutions = sorted({round(resolution * share / 4) * 4 for share in (0.5, 0.625, 0.75, 0.875)} | {resolution})
 
     def stage(channels: tuple[int, ...], expands: tuple[int, ...]) -> StageSpace:
@@ -57,7 +57,7 @@ def mobile_space(num_classes: int, resolution: int = 224, width: float = 1.0) ->
     """
     if width not in MOBILE_WIDTHS:
         raise ValueError(f"the mobile space has width 1.0 or 1.2, not {width}")
-    if not 32 <= resolution <= 224:
+    if resolution not in MOBILE_RESOLUTIONS:
         raise ValueError(f"the input's side must be 32 to 224 pixels, not {resolution}")
 
     def channels(base: int) -> tuple[int, ...]:
@@ -87,6 +87,11 @@ def mobile_space(num_classes: int, resolution: int = 224, width: float = 1.0) ->
         kernel_transform=True,
         squeeze_from_expanded=True,
     )
+
+
+def resolutions_of(name: str) -> range:
+    """The sides that the input of a space may have, in pixels."""
+    return MOBILE_RESOLUTIONS if name.startswith("ofa-") else MCU_RESOLUTIONS
 
 
 def space_named(name: str, num_classes: int, resolution: int) -> SearchSpace:

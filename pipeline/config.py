@@ -132,6 +132,7 @@ class RunConfig(BaseModel):
     """One target's run, as `run.json` keeps it.
 
     Attributes:
+        resolution: side in pixels that a folder's images are resized to, where it was asked for.
         supernet: path of the supernet to search, instead of the shipped one.
         overrides: `--set` values by key, as written.
         protocol: our search, or the one that FlatNAS was published with.
@@ -145,6 +146,7 @@ class RunConfig(BaseModel):
     target: str
     dataset: str
     preset: PresetName = "standard"
+    resolution: int | None = None
     seed: int = Field(default=0, ge=0)
     select: SelectName = "accuracy"
     quantize: QuantizeName = "auto"

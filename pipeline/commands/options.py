@@ -28,6 +28,12 @@ data_dir = click.option(
     type=click.Path(path_type=Path),
     help="Where CIFAR-10 lies; else PIPELINE_DATA, else the user's cache.",
 )
+resolution = click.option(
+    "--resolution",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    help="Side that a folder's images are resized to; their own by default, up to what the search space takes.",
+)
 offline = click.option("--offline", is_flag=True, help="Never download anything.")
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 model = click.argument("model", type=click.Path(path_type=Path))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @options.target
 @options.dataset
 @options.data_dir
+@options.resolution
 @options.offline
 @click.option(
     "--preset",
@@ -92,6 +93,7 @@ def run(
     targets: str,
     dataset: str,
     data_dir: Path | None,
+    resolution: int | None,
     offline: bool,
     preset: str,
     out: Path | None,
@@ -118,13 +120,14 @@ def run(
     profiles = {name: load_profile(name, values) for name in names}
     options.require_training_packages()
     reporter = Reporter()
-    data = _data(dataset, data_dir, offline, reporter)
+    data = _data(dataset, data_dir, offline, resolution, supernet, reporter)
     codes = []
     for name, profile in profiles.items():
         config = RunConfig(
             target=name,
             dataset=dataset,
             preset=cast(PresetName, preset),
+            resolution=resolution,
             seed=seed,
             select=cast(SelectName, select),
             augment=cast(AugmentName, augment),
@@ -147,12 +150,25 @@ def run(
     return max(codes)
 
 
-def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter) -> Dataset:
-    from flatnas.datasets import load_dataset
+def _data(
+    dataset: str,
+    data_dir: Path | None,
+    offline: bool,
+    resolution: int | None,
+    supernet: Path | None,
+    reporter: Reporter,
+) -> Dataset:
+    """The data set; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
+    from flatnas.datasets import NAMES, load_dataset
     from flatnas.errors import MissingDataError
+    from flatnas.spaces import resolutions_of
+    from flatnas.supernet_file import read_space
 
     try:
-        return load_dataset(dataset, data_dir)
+        if supernet is None or dataset in NAMES:
+            return load_dataset(dataset, data_dir, resolution)
+        space = read_space(supernet)
+        return load_dataset(dataset, data_dir, resolution or space.resolutions[-1], resolutions_of(space.name))
     except MissingDataError:
         if offline:
             raise
@@ -162,7 +178,7 @@ def _data(dataset: str, data_dir: Path | None, offline: bool, reporter: Reporter
     reporter.line("CIFAR-10 is not on this machine; fetching it once")
     with reporter.track("downloading") as advance:
         fetch_cifar10(data_dir or user_cache(), advance)
-    return load_dataset(dataset, data_dir)
+    return load_dataset(dataset, data_dir, resolution)
 
 
 def _run_target(config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path, reporter: Reporter) -> int:

@@ -33,6 +33,7 @@ def supernet() -> None:
 @supernet.command()
 @options.dataset
 @options.data_dir
+@options.resolution
 @_out
 @click.option("--epochs", type=click.IntRange(min=1), default=120, show_default=True)
 @click.option(
@@ -47,6 +48,7 @@ def supernet() -> None:
 def train(
     dataset: str,
     data_dir: Path | None,
+    resolution: int | None,
     out: Path,
     epochs: int,
     activation: Literal["relu6", "hard_swish"],
@@ -59,9 +61,11 @@ def train(
     from flatnas.spaces import mcu_space
     from flatnas.supernet_training import new_supernet, released_recipe
 
-    data = load_dataset(dataset, data_dir)
+    data = load_dataset(dataset, data_dir, resolution)
     space = mcu_space(len(data.class_names), data.resolution, activation)
     command = f"pipeline supernet train --dataset {Path(dataset).name} --epochs {epochs} --seed {seed} --out DIR"
+    if resolution:
+        command += f" --resolution {resolution}"
     if activation != "relu6":
         command += f" --activation {activation}"
     _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed), device, command)
@@ -70,30 +74,53 @@ def train(
 @supernet.command()
 @options.dataset
 @options.data_dir
+@options.resolution
 @_out
 @click.option(
-    "--from", "start", type=click.Path(path_type=Path), help="A supernet.safetensors; the shipped one by default."
+    "--from",
+    "start",
+    type=click.Path(path_type=Path),
+    help="A supernet.safetensors, or a MobileNetV3 supernet of Once-for-All's authors; the shipped one by default.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
 @options.seed
 @_device
 def adapt(
-    dataset: str, data_dir: Path | None, out: Path, start: Path | None, epochs: int, seed: int, device: Device
+    dataset: str,
+    data_dir: Path | None,
+    resolution: int | None,
+    out: Path,
+    start: Path | None,
+    epochs: int,
+    seed: int,
+    device: Device,
 ) -> None:
     """Give a supernet the classes and the resolution of another data set: a new head and a few epochs."""
     options.require_training_packages()
     from flatnas.datasets import load_dataset
-    from flatnas.supernet_file import load_supernet, with_new_head
+    from flatnas.spaces import resolutions_of
+    from flatnas.supernet_file import with_new_head
     from flatnas.supernet_training import adapting_recipe
     from pipeline.shipped import shipped_supernet
 
-    data = load_dataset(dataset, data_dir)
     with shipped_supernet() as shipped:
-        adapted = with_new_head(load_supernet(start or shipped), len(data.class_names), data.resolution)
+        started = _load(start or shipped)
+    data = load_dataset(dataset, data_dir, resolution, resolutions_of(started.space.name))
+    adapted = with_new_head(started, len(data.class_names), data.resolution)
     command = f"pipeline supernet adapt --dataset {Path(dataset).name} --epochs {epochs} --seed {seed} --out DIR"
     if start:
         command += f" --from {start.name}"
+    if resolution:
+        command += f" --resolution {resolution}"
     _train(out, adapted, data, adapting_recipe(epochs, seed, data), device, command)
+
+
+def _load(path: Path) -> Supernet:
+    """Our own file, or else a checkpoint of OFA's, whose published ones have no suffix of their own."""
+    from flatnas.ofa_checkpoints import load_ofa_checkpoint
+    from flatnas.supernet_file import load_supernet
+
+    return load_supernet(path) if path.suffix == ".safetensors" else load_ofa_checkpoint(path)
 
 
 def _train(out: Path, supernet: Supernet, data: Dataset, recipe: Recipe, device: Device, command: str) -> None:

@@ -27,7 +27,8 @@ def _run(context: StageContext) -> None:
         if wanted != has:
             raise PipelineError(
                 f"{path} is for {has[0]} classes at {has[1]} pixels, and '{data.name}' has {wanted[0]} at {wanted[1]}: "
-                f"call 'pipeline supernet adapt --from {path} --dataset {config.dataset} --out DIR' first"
+                f"call 'pipeline supernet adapt --from {path} --dataset {config.dataset}"
+                f"{f' --resolution {config.resolution}' if config.resolution else ''} --out DIR' first"
             )
         write_bytes(context.path(_OUTPUT), path.read_bytes())
         return

@@ -520,3 +520,45 @@ def same(a: Dataset, b: Dataset) -> bool:
         np.array_equal(x.pixels_nhwc, y.pixels_nhwc) and np.array_equal(x.labels, y.labels)
         for x, y in ((a.train, b.train), (a.val, b.val), (a.test, b.test))
     )
+
+
+# resolution
+
+
+def write_sized(folder: Path, sides: list[tuple[int, int]]) -> Path:
+    """Two classes, each with a picture of every size (width, height)."""
+    for c, name in enumerate(("cat", "dog")):
+        (folder / name).mkdir(parents=True)
+        for i, size in enumerate(sides):
+            picture((i, 10 * c, 0), size).save(folder / name / f"{i:03}.png")
+    return folder
+
+
+@pytest.mark.parametrize(("own", "expected"), [(64, 64), (96, 96), (30, 30), (8, 16), (300, 128)])
+def test_pictures_keep_their_own_size_as_far_as_the_space_allows(tmp_path: Path, own: int, expected: int) -> None:
+    data = load_dataset(str(write_sized(tmp_path, [(own, own)] * 6)))
+    assert data.resolution == expected
+    assert data.train.pixels_nhwc.shape[1:] == (expected, expected, 3)
+    assert data.shift == expected // 8  # of a training image: as at 32 pixels, an eighth of its side
+
+
+def test_pictures_of_many_sizes_take_the_median_of_their_shorter_sides(tmp_path: Path) -> None:
+    sides = [(40, 400), (300, 48), (56, 56), (64, 90), (1000, 100)]
+    assert load_dataset(str(write_sized(tmp_path, sides))).resolution == 56
+
+
+def test_a_resolution_that_is_asked_for_counts(tmp_path: Path) -> None:
+    from flatnas.spaces import MOBILE_RESOLUTIONS
+
+    folder = str(write_sized(tmp_path, [(300, 200)] * 6))
+    assert load_dataset(folder, resolution=48).resolution == 48
+    assert load_dataset(folder, allowed=MOBILE_RESOLUTIONS).resolution == 200
+    assert load_dataset("digits", resolution=32).resolution == 32
+
+
+def test_a_resolution_that_is_not_possible_is_told(tmp_path: Path) -> None:
+    folder = str(write_sized(tmp_path, [(64, 64)] * 6))
+    with pytest.raises(DataError, match="takes images of 16 to 128 pixels, not of 129"):
+        load_dataset(folder, resolution=129)
+    with pytest.raises(DataError, match="images of 'digits' have 32 pixels, not 64; a resolution can be chosen for"):
+        load_dataset("digits", resolution=64)

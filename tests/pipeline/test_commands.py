@@ -51,6 +51,14 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
             "no data set 'imagenet'; choose one of cifar10, digits",
         ),
         (["run", "--target", "cortex-m7", "--offline"], "CIFAR-10 was not found"),
+        (
+            ["run", "--target", "cortex-m7", "--dataset", "digits", "--resolution", "64"],
+            "the images of 'digits' have 32 pixels, not 64",
+        ),
+        (
+            ["supernet", "adapt", "--from", "absent.pth", "--dataset", "digits", "--out", "out"],
+            "absent.pth can't be read: No such file or directory",
+        ),
         (["run"], "Missing option '--target'"),
         (["fly"], "No such command 'fly'"),
         (["audit", "absent.tflite"], "there is no file absent.tflite"),
