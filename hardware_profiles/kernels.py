@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
-from hardware_profiles.ops import OpSpec
+from hardware_profiles.ops import OpKind, OpSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +238,8 @@ _CMSIS_NN = {
 ACCELERATED: Mapping[str, frozenset[str]] = {
     "cmsis-nn": frozenset(_CMSIS_NN),
     "esp-nn": frozenset(_CMSIS_NN - {"pad"} | {"RELU6"}),
-    "compiled": frozenset(_CMSIS_NN | {"mean", "quantize", "activation"}),
-    "xnnpack": frozenset(_CMSIS_NN | {"mean", "quantize", "activation"}),
+    "compiled": frozenset(get_args(OpKind)) - {"unknown"},
+    "xnnpack": frozenset(get_args(OpKind)) - {"unknown"},
 }
 _COPIES = ("reshape", "concat", "pad")  # as fast for floats
 

@@ -10,10 +10,11 @@ order would do with less. A runtime that takes our offsets gets the smallest are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hardware_profiles.ops import OpSpec
+from hardware_profiles.placement import Life, first_fit, improve
 
 ALIGNMENT_BYTES = 16  # of TFLite Micro's arena
 
@@ -35,16 +36,7 @@ class MemoryPlan:
     peak_op: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Life:
-    name: str
-    size: int
-    first: int
-    last: int
-    index: int  # by first use; inputs of an operator before its output
-
-
-Order = Callable[[_Life], tuple[int, ...]]
+Order = Callable[[Life], tuple[int, ...]]
 
 # Largest first; of equal ones, the last written first. The arena's head that the tflite-micro wheel reports was this,
 # byte for byte, for 1,500 random graphs, 12 exported subnets and MLPerf Tiny's three convolutional nets.
@@ -64,7 +56,8 @@ def plan_memory(ops: Sequence[OpSpec], orders: Sequence[Order] = ORDERS) -> Memo
 
     Args:
         ops: in execution order.
-        orders: of placement; the smallest arena is kept. `(TFLM_ORDER,)` is what TFLite Micro does by itself.
+        orders: of placement; the smallest arena is kept, and improved. A single one, such as `(TFLM_ORDER,)`, is
+            what a runtime does by itself, and is kept as it is.
 
     Raises:
         ValueError: there is no operator.
@@ -77,14 +70,17 @@ def plan_memory(ops: Sequence[OpSpec], orders: Sequence[Order] = ORDERS) -> Memo
         for i in range(life.first, life.last + 1):
             live[i] += life.size
     bound = max(live)
-    best: tuple[int, dict[str, int]] | None = None
+    best, best_order = None, lives
     for order in orders:
-        candidate = _first_fit(sorted(lives, key=order))
+        ordered = sorted(lives, key=order)
+        candidate = first_fit(ordered)
         if best is None or candidate[0] < best[0]:
-            best = candidate
+            best, best_order = candidate, ordered
         if best[0] == bound:  # nothing can be smaller
             break
     assert best is not None
+    if best[0] > bound and len(orders) > 1:
+        best = improve(best, best_order, bound)
     return MemoryPlan(best[1], best[0], tuple(live), live.index(bound))
 
 
@@ -93,7 +89,7 @@ def scratch_name(index: int) -> str:
     return f"scratch of operator {index}"
 
 
-def _lifetimes(ops: Sequence[OpSpec]) -> list[_Life]:
+def _lifetimes(ops: Sequence[OpSpec]) -> list[Life]:
     sizes: dict[str, int] = {}
     first: dict[str, int] = {}
     last: dict[str, int] = {}
@@ -102,40 +98,21 @@ def _lifetimes(ops: Sequence[OpSpec]) -> list[_Life]:
         for tensor in op.inputs:
             read.add(tensor.name)
             if tensor.name not in first:  # a graph input, filled before the first operator runs
-                sizes[tensor.name], first[tensor.name] = _aligned(tensor.nbytes), 0
+                sizes[tensor.name], first[tensor.name] = aligned(tensor.nbytes), 0
             last[tensor.name] = i
-        sizes[op.output.name] = _aligned(op.output.nbytes)
+        sizes[op.output.name] = max(sizes.get(op.output.name, 0), aligned(op.output.nbytes))
         first.setdefault(op.output.name, i)
         last[op.output.name] = i
         if op.scratch_bytes:
             name = scratch_name(i)
-            sizes[name], first[name], last[name] = _aligned(op.scratch_bytes), i, i
+            sizes[name], first[name], last[name] = aligned(op.scratch_bytes), i, i
             read.add(name)
     for name in first:
         if name not in read:
             last[name] = len(ops) - 1
-    return [_Life(name, sizes[name], first[name], last[name], index) for index, name in enumerate(first)]
+    return [Life(name, sizes[name], first[name], last[name], index) for index, name in enumerate(first)]
 
 
-def _first_fit(lives: Iterable[_Life]) -> tuple[int, dict[str, int]]:
-    """(arena size, offsets): each tensor at the lowest gap left by those placed before and alive with it."""
-    placed: list[tuple[int, _Life]] = []  # by offset
-    offsets: dict[str, int] = {}
-    peak = 0
-    for life in lives:
-        offset = 0
-        for other_offset, other in placed:
-            if other.last < life.first or life.last < other.first:
-                continue
-            if offset + life.size <= other_offset:
-                break
-            offset = max(offset, other_offset + other.size)
-        offsets[life.name] = offset
-        placed.append((offset, life))
-        placed.sort(key=lambda entry: entry[0])
-        peak = max(peak, offset + life.size)
-    return peak, offsets
-
-
-def _aligned(nbytes: int) -> int:
+def aligned(nbytes: int) -> int:
+    """Bytes rounded up to what a buffer takes in the arena."""
     return -(-nbytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES

@@ -153,7 +153,7 @@ def _rounded(channels: int, factor: float) -> int:
 
 def _window(op: OpSpec, axis: int, size: int, kernel: int) -> int:
     """Outputs along one axis, padded as the given shapes say."""
-    stride = op.stride_hw[axis - 1]
+    stride, kernel = op.stride_hw[axis - 1], (kernel - 1) * op.dilation_hw[axis - 1] + 1
     given, made = op.inputs[0].shape[axis], op.output.shape[axis]
     same = made == -(-given // stride) and (kernel > 1 or stride == 1)
     outputs = -(-size // stride) if same else (size - kernel) // stride + 1

@@ -9,6 +9,7 @@ from functools import lru_cache
 from hardware_profiles.footprint import Footprint, excess, flatbuffer_bytes, footprint, needs
 from hardware_profiles.kernels import unaccelerated
 from hardware_profiles.ops import OpSpec
+from hardware_profiles.order import smallest_order
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.rescale import RescaleError, as_int8, is_float, rescale, without
 
@@ -43,7 +44,7 @@ def suggestions(
     """
     before = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     found: list[tuple[float, Suggestion]] = []
-    for kinds in _changes(tuple(ops), profile, runtime):
+    for kinds in _changes(tuple(ops), profile, before):
         for candidates in kinds:
             nearest: tuple[float, Suggestion] | None = None
             for change, changed in candidates:
@@ -69,13 +70,15 @@ def _tried(change: str, before: Footprint, after: Footprint, profile: HardwarePr
 Candidates = Iterator[tuple[str, tuple[OpSpec, ...]]]
 
 
-def _changes(ops: tuple[OpSpec, ...], profile: HardwareProfile, runtime: str) -> Iterator[list[Candidates]]:
+def _changes(ops: tuple[OpSpec, ...], profile: HardwareProfile, cost: Footprint) -> Iterator[list[Candidates]]:
     """Kinds of change, those to be tried together in one list; the candidates of each from mild to strong."""
     prefix = ""
+    if cost.sram_bytes > profile.budget.sram_bytes and (reordered := smallest_order(ops)) != ops:
+        yield [iter([("write its operators in another order", reordered)])]
     if is_float(ops):
         ops, prefix = as_int8(ops), "quantize it to int8 and "
         yield [iter([("quantize it to int8", ops)])]
-    if "HARD_SWISH" in unaccelerated(ops, profile.core, runtime):
+    if "HARD_SWISH" in unaccelerated(ops, profile.core, cost.runtime):
         yield [iter([(f"{prefix}replace HARD_SWISH by RELU6", without(ops, "HARD_SWISH"))])]
     sides, widths = _sides(ops), WIDTHS
     both = sorted(((w, side) for w in widths for side in sides), key=lambda pair: -pair[0] * pair[1])

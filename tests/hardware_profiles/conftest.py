@@ -20,12 +20,24 @@ def _conv(
     y = TensorSpec(name, (1, -(-h // stride), -(-w // stride), channels))
     weights = kernel[0] * kernel[1] * channels * (1 if depthwise else c)
     kind, op = ("depthwise_conv", "DEPTHWISE_CONV_2D") if depthwise else ("conv", "CONV_2D")
-    return OpSpec(kind, op, (x,), y, kernel, (stride, stride), weights, 1, channels, channels)  # type: ignore[arg-type]
+    return OpSpec(
+        kind,  # type: ignore[arg-type]
+        op,
+        (x,),
+        y,
+        kernel,
+        (stride, stride),
+        weights=weights,
+        biases=channels,
+        channel_scales=channels,
+    )
 
 
 def _dense(name: str, x: TensorSpec, units: int) -> OpSpec:
     weights = x.shape[-1] * units
-    return OpSpec("fully_connected", "FULLY_CONNECTED", (x,), TensorSpec(name, (1, units)), (1, 1), (1, 1), weights)
+    return OpSpec(
+        "fully_connected", "FULLY_CONNECTED", (x,), TensorSpec(name, (1, units)), weights=weights, biases=units
+    )
 
 
 def _classifier(ops: list[OpSpec], classes: int) -> Network:

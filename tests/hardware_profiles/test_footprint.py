@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -100,12 +101,7 @@ def test_float_weights_take_four_bytes_in_flash() -> None:
 
 def test_sram_of_tflite_micro_is_the_arena_and_a_state_that_grows_by_8_bytes_per_channel() -> None:
     profile, ops = load_profile("cortex-m4"), small_net()
-    wide = [
-        OpSpec(
-            o.kind, o.op, o.inputs, o.output, o.kernel_hw, o.stride_hw, o.weights, 1, o.biases, o.channel_scales + 100
-        )
-        for o in ops[:1]
-    ]
+    wide = [replace(op, channel_scales=op.channel_scales + 100) for op in ops[:1]]
     assert footprint([*wide, *ops[1:]], profile).sram_bytes - footprint(ops, profile).sram_bytes == 800
     assert footprint(ops, profile).sram_bytes > plan_memory(ops).peak_bytes
 

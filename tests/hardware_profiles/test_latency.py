@@ -14,7 +14,7 @@ M4 = KERNELS["cortex-m4", "cmsis-nn"]
 def conv(kernel: int, cin: int = 16, cout: int = 32, side: int = 8, itemsize: int = 1) -> OpSpec:
     x, y = TensorSpec("x", (1, side, side, cin), itemsize), TensorSpec("y", (1, side, side, cout), itemsize)
     weights = kernel * kernel * cin * cout
-    return OpSpec("conv", "CONV_2D", (x,), y, (kernel, kernel), (1, 1), weights, itemsize, cout)
+    return OpSpec("conv", "CONV_2D", (x,), y, (kernel, kernel), weights=weights, weight_itemsize=itemsize, biases=cout)
 
 
 def elementwise(op: str, kind: str = "activation", gate: tuple[int, ...] | None = None) -> OpSpec:

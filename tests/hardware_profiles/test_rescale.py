@@ -55,7 +55,7 @@ def test_squeeze_excite_padding_flattening_and_valid_windows_follow() -> None:
     half, flat, logits = TensorSpec("half", (1, 8, 8, 16)), TensorSpec("flat", (1, 1024)), TensorSpec("logits", (1, 10))
     ops = (
         OpSpec("pad", "PAD", (image,), padded),
-        OpSpec("conv", "CONV_2D", (padded,), a, (3, 3), (1, 1), 27 * 16, biases=16, channel_scales=16),
+        OpSpec("conv", "CONV_2D", (padded,), a, (3, 3), weights=27 * 16, biases=16, channel_scales=16),
         OpSpec("mean", "MEAN", (a,), pooled),
         OpSpec("reshape", "RESHAPE", (pooled,), gate),
         OpSpec("mul", "MUL", (a, gate), gated),
