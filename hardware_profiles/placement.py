@@ -6,6 +6,7 @@ smaller than what is alive at once, so a placement of that size ends every searc
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,21 +34,22 @@ Placement = tuple[int, dict[str, int]]  # arena size, offset of each buffer by n
 
 def first_fit(lives: Iterable[Life]) -> Placement:
     """Each buffer at the lowest gap left by those placed before and alive with it."""
-    placed: list[tuple[int, Life]] = []  # by offset
+    placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last; by offset
     offsets: dict[str, int] = {}
     peak = 0
     for life in lives:
-        offset = 0
-        for other_offset, other in placed:
-            if other.last < life.first or life.last < other.first:
+        offset, size, first, last = 0, life.size, life.first, life.last
+        for start, end, other_first, other_last in placed:
+            if other_last < first or last < other_first:
                 continue
-            if offset + life.size <= other_offset:
+            if offset + size <= start:
                 break
-            offset = max(offset, other_offset + other.size)
+            if end > offset:
+                offset = end
         offsets[life.name] = offset
-        placed.append((offset, life))
-        placed.sort(key=lambda entry: entry[0])
-        peak = max(peak, offset + life.size)
+        insort(placed, (offset, offset + size, first, last))
+        if offset + size > peak:
+            peak = offset + size
     return peak, offsets
 
 
