@@ -86,10 +86,18 @@ def footprint(
         macs=sum(macs(op) for op in ops),
         flash_bytes=flatbuffer_bytes(ops) if file_bytes is None else file_bytes,
         sram_bytes=plan.peak_bytes + runtime_state_bytes(ops, runtime),
-        latency_ms=latency_ms(ops, profile.core, runtime, profile.clock_hz),
+        latency_ms=_latency_ms(ops, profile, runtime),
         runtime=runtime,
         unknown=tuple(op.op for op in ops if op.kind == "unknown"),
     )
+
+
+def _latency_ms(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> Interval:
+    estimate = latency_ms(ops, profile.core, runtime, profile.clock_hz)
+    if profile.measured_latency is None:
+        return estimate
+    low, mid, high = profile.measured_latency
+    return Interval(estimate.mid * low, estimate.mid * mid, estimate.mid * high)
 
 
 def op_costs(ops: Sequence[OpSpec]) -> tuple[OpCost, ...]:

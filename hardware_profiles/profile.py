@@ -8,12 +8,13 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from hardware_profiles.profile_file import Number, ProfileError, nearest, profile_names, read_profile, read_text
-from hardware_profiles.units import parse_bytes, parse_count, parse_hertz, parse_milliseconds
+from hardware_profiles.units import parse_bytes, parse_count, parse_factor, parse_hertz, parse_milliseconds
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
 Hertz = Annotated[int, BeforeValidator(parse_hertz), Field(gt=0)]
 Milliseconds = Annotated[float, BeforeValidator(parse_milliseconds), Field(gt=0)]
+Factor = Annotated[float, BeforeValidator(parse_factor), Field(gt=0)]
 Core = Literal[
     "cortex-m0plus",
     "cortex-m3",
@@ -113,6 +114,8 @@ class HardwareProfile(_Frozen):
         emulator: machine of qemu-system-arm with the same core; None where there is none.
         sram_bytes: what data can use, all regions together.
         regions: the parts of the SRAM by name; empty where it is one block.
+        latency_factor: measured latency over the estimated one, where somebody measured a model on this very target;
+            its source's range then is the interval, in place of the published results' spread.
         sources: where each number comes from, by dotted key.
     """
 
@@ -131,7 +134,16 @@ class HardwareProfile(_Frozen):
     reserved: Reserved
     budget: Budget
     regions: dict[str, Region] = {}
+    latency_factor: Factor | None = None
     sources: dict[str, Source]
+
+    @property
+    def measured_latency(self) -> tuple[float, float, float] | None:
+        """(least, middle, most) of measured over estimated latency; None where nobody measured."""
+        if self.latency_factor is None:
+            return None
+        low, high = self.sources["latency_factor"].range or (self.latency_factor, self.latency_factor)
+        return low, self.latency_factor, high
 
     @property
     def largest_block_bytes(self) -> int:
@@ -163,6 +175,8 @@ class HardwareProfile(_Frozen):
             if feature not in FEATURES_OF_CORE[self.core]:
                 has = ", ".join(FEATURES_OF_CORE[self.core]) or "none"
                 raise ValueError(f"feature '{feature}' is not one that {self.core} can have ({has})")
+        if self.latency_factor is not None and self.sources["latency_factor"].range is None:
+            raise ValueError("latency_factor has no range; a measurement says between what it lies")
         self._check_regions()
         self._check_budgets()
         return self
@@ -229,6 +243,7 @@ def number_keys() -> tuple[str, ...]:
         "clock_hz",
         "flash_bytes",
         "sram_bytes",
+        "latency_factor",
         *(f"{part}.{name}" for part, model in parts for name in model.model_fields),
     )
 
@@ -258,6 +273,7 @@ _PARSERS = {
     "budget.params": parse_count,
     "budget.macs": parse_count,
     "budget.latency_ms": parse_milliseconds,
+    "latency_factor": parse_factor,
 }
 
 

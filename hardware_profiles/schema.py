@@ -7,7 +7,13 @@ from typing import Any, get_args
 from hardware_profiles.profile import Budget, Core, Feature, Kind, Reserved, Runtime
 from hardware_profiles.profile_file import TEXTS
 
-_EXAMPLES = {"params": 350_000, "macs": 12_500_000, "latency_ms": "100 ms", "clock_hz": "216 MHz"}
+_EXAMPLES = {
+    "params": 350_000,
+    "macs": 12_500_000,
+    "latency_ms": "100 ms",
+    "clock_hz": "216 MHz",
+    "latency_factor": 1.3,
+}
 
 
 def profile_schema() -> dict[str, Any]:
@@ -22,7 +28,7 @@ def profile_schema() -> dict[str, Any]:
         "features": {"type": "array", "items": {"enum": list(get_args(Feature))}},
         "compiler_flags": {"type": "array", "items": {"type": "string"}},
     }
-    numbers = {key: _number(key) for key in ("clock_hz", "flash_bytes", "sram_bytes")}
+    numbers = {key: _number(key) for key in ("clock_hz", "flash_bytes", "sram_bytes", "latency_factor")}
     region = {"at": {"type": "integer", "minimum": 0}, "tcm": {"type": "boolean"}}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -30,12 +30,18 @@ def parse_count(value: object) -> int:
     return round(_parse(value, _COUNTS, "a count", "12.5M"))
 
 
+def parse_factor(value: object) -> float:
+    """`1.3` to a number without a unit."""
+    return _parse(value, {"": 1.0}, "a factor", "1.3")
+
+
 def _parse(value: object, units: dict[str, float] | dict[str, int], what: str, example: str) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and "" in units:
         return float(value)
     match = re.fullmatch(r"\s*(\d[\d_]*(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(value))
     if not match or match[2] not in units:
         known = ", ".join(unit for unit in units if unit)
-        needed = "with a unit" if "" not in units else "with or without a unit"
-        raise ValueError(f"{value!r} is not {what} {needed} ({known}), such as {example}")
+        needed = f"with a unit ({known})" if "" not in units else f"with or without a unit ({known})"
+        needed = needed if known else "without a unit"
+        raise ValueError(f"{value!r} is not {what} {needed}, such as {example}")
     return float(match[1]) * units[match[2]]

@@ -137,6 +137,8 @@ def _written(key: str, value: float) -> str:
 
     if key == "clock_hz":
         return f"{value / 1e6:g} MHz"
+    if key == "latency_factor":
+        return f"{value:g}"
     if key == "budget.latency_ms":
         return milliseconds(value)
     return count(value) if key in ("budget.params", "budget.macs") else _memory(value)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from hardware_profiles.footprint import footprint
 from hardware_profiles.kernels import library_of
+from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import (
     RUNTIMES_OF_KIND,
     HardwareProfile,
@@ -230,3 +232,20 @@ def test_a_feature_that_the_core_cannot_have_is_an_error() -> None:
     assert board('core = "cortex-m4"', 'core = "cortex-m4"\nfeatures = ["dsp"]').features == ("dsp",)
     with pytest.raises(ProfileError, match=r"feature 'mve' is not one that cortex-m4 can have \(dsp, fpu\)"):
         board('core = "cortex-m4"', 'core = "cortex-m4"\nfeatures = ["mve"]')
+
+
+MEASURED = 'latency_factor = {{ value = {}, source = "timer on our board", range = [{}, {}] }}\n[reserved]'
+
+
+def test_a_measurement_on_the_target_replaces_the_spread_of_published_results() -> None:
+    x, y = TensorSpec("x", (1, 8, 8, 16)), TensorSpec("y", (1, 8, 8, 16))
+    ops = [OpSpec("conv", "CONV_2D", (x,), y, weights=256)]
+    estimate = footprint(ops, board()).latency_ms
+    measured = footprint(ops, board("[reserved]", MEASURED.format("1.5", "1.25", "1.75"))).latency_ms
+    assert (measured.low, measured.mid, measured.high) == pytest.approx(
+        (1.25 * estimate.mid, 1.5 * estimate.mid, 1.75 * estimate.mid)
+    )
+    with pytest.raises(ProfileError, match="latency_factor has no range; a measurement says between what it lies"):
+        board("[reserved]", 'latency_factor = { value = 1.5, source = "timer" }\n[reserved]')
+    with pytest.raises(ProfileError, match=r"latency_factor: '2 ms' is not a factor without a unit, such as 1.3"):
+        board("[reserved]", MEASURED.format('"2 ms"', '"1"', '"3"'))
