@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from hardware_profiles.footprint import excess, footprint, needs, op_costs, violations
-from hardware_profiles.kernels import unaccelerated
+from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import RUNTIMES_OF_KIND, HardwareProfile
 from hardware_profiles.suggestions import suggestions
@@ -53,6 +53,18 @@ class FitSuggestion(_Record):
     fits: bool
 
 
+class FitOperator(_Record):
+    """One operator's share; `live_bytes` are the arena's tensors alive while it runs."""
+
+    op: str
+    name: str
+    macs: int
+    params: int
+    live_bytes: int
+    latency_ms: Latency
+    accelerated: bool
+
+
 class Fit(_Record):
     """The answer for one target.
 
@@ -78,16 +90,23 @@ class Fit(_Record):
     unknown: list[str]
     complete: bool
     suggestions: list[FitSuggestion]
+    operators: list[FitOperator]
 
 
 def fit_target(
-    ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str | None = None, file_bytes: int | None = None
+    ops: Sequence[OpSpec],
+    profile: HardwareProfile,
+    runtime: str | None = None,
+    file_bytes: int | None = None,
+    *,
+    per_operator: bool = False,
 ) -> Fit:
     """The verdict for one target.
 
     Args:
         runtime: the profile's own when None.
         file_bytes: size of the model's file; its flash is estimated when None.
+        per_operator: list each operator's share, too.
 
     Raises:
         PipelineError: the runtime is not one of the target's kind.
@@ -121,4 +140,24 @@ def fit_target(
         unknown=sorted(set(cost.unknown)),
         complete=not cost.unknown,
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
+        operators=_operators(ops, profile, runtime) if per_operator else [],
     )
+
+
+def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[FitOperator]:
+    library = library_of(profile.core, runtime)
+    shares = []
+    for op, row in zip(ops, op_costs(ops), strict=True):
+        ms = footprint([op], profile, runtime=runtime).latency_ms
+        shares.append(
+            FitOperator(
+                op=row.op,
+                name=row.name,
+                macs=row.macs,
+                params=row.params,
+                live_bytes=row.live_bytes,
+                latency_ms=Latency(low=ms.low, mid=ms.mid, high=ms.high),
+                accelerated=is_accelerated(op, library),
+            )
+        )
+    return shares

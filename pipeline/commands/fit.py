@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.option(
     "--runtime", type=click.Choice(["tflm", "litert"]), help="Whose costs to count; the target's own by default."
 )
+@click.option("--operators", is_flag=True, help="List each operator's share, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
-def fit(model: Path, targets: str, runtime: str | None, as_json: bool) -> int:
+def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json: bool) -> int:
     """Say whether MODEL (TFLite or ONNX) fits TARGET; 'all' tries every target."""
     from hardware_profiles.profile import load_profile, profile_names
     from pipeline.fit import fit_target
@@ -32,7 +33,7 @@ def fit(model: Path, targets: str, runtime: str | None, as_json: bool) -> int:
     if every and runtime:
         profiles = [profile for profile in profiles if profile.runtime == runtime]
     ops, file_bytes = _operators(model)
-    answers = [fit_target(ops, profile, runtime, file_bytes) for profile in profiles]
+    answers = [fit_target(ops, profile, runtime, file_bytes, per_operator=operators) for profile in profiles]
     if as_json:
         import json
 

@@ -54,10 +54,30 @@ def _one(answer: Fit, console: Console) -> None:
     ms = answer.footprint.latency_ms
     console.print(f"latency is an estimate: {interval_ms(ms.low, ms.high)}")
     _peak(answer, console)
+    if answer.operators:
+        _operators(answer, console)
     for suggestion in answer.suggestions:
         console.print(f"{'→' if suggestion.fits else '✗'} {_sentence(suggestion, answer)}")
     if answer.violations and not answer.suggestions:
         console.print("no smaller input or width makes it fit, as far as its operators say")
+
+
+def _operators(answer: Fit, console: Console) -> None:
+    table = Table("operator", "name", box=None, pad_edge=False)
+    for heading in ("MACs", "parameters", "alive", "latency", "share"):
+        table.add_column(heading, justify="right")
+    total = answer.footprint.latency_ms.mid
+    for row in answer.operators:
+        table.add_row(
+            row.op if row.accelerated else f"{row.op} [yellow]reference C[/]",
+            _short(row.name),
+            count(row.macs),
+            count(row.params),
+            size(row.live_bytes),
+            milliseconds(row.latency_ms.mid),
+            percent(row.latency_ms.mid / total, 0),
+        )
+    console.print(table)
 
 
 def _matrix(answers: Sequence[Fit], console: Console) -> None:
@@ -101,13 +121,16 @@ def _mark(good: bool) -> str:
 
 def _peak(answer: Fit, console: Console) -> None:
     peak = answer.peak_op
-    name = peak.name.rpartition(";")[2]  # TFLite joins the names of what it fused
-    console.print(f"peak memory: {peak.op} '{name}', {size(peak.live_bytes)} of activations alive")
+    console.print(f"peak memory: {peak.op} '{_short(peak.name)}', {size(peak.live_bytes)} of activations alive")
     if answer.unaccelerated:
         names = ", ".join(answer.unaccelerated)
         console.print(f"on reference C, since {answer.runtime} has no fast kernel for it there: {names}")
     if answer.unknown:
         console.print(f"[yellow]of unknown cost, so that all numbers are too low: {', '.join(answer.unknown)}[/]")
+
+
+def _short(name: str) -> str:
+    return name.rpartition(";")[2]  # TFLite joins the names of what it fused
 
 
 def _needs(answer: Fit) -> dict[str, float]:

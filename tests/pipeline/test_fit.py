@@ -49,6 +49,15 @@ def test_headroom_is_budget_less_need_and_the_peak_operator_is_named() -> None:
     assert answer.suggestions == []
 
 
+def test_the_shares_of_the_operators_add_up() -> None:
+    answer = fit_target(swish_net(), load_profile("cortex-m4"), per_operator=True)
+    assert [row.op for row in answer.operators] == ["CONV_2D", "HARD_SWISH"]
+    assert [row.accelerated for row in answer.operators] == [True, False]
+    assert sum(row.macs for row in answer.operators) == answer.footprint.macs
+    assert sum(row.latency_ms.mid for row in answer.operators) == pytest.approx(answer.footprint.latency_ms.mid)
+    assert max(row.live_bytes for row in answer.operators) == answer.peak_op.live_bytes
+
+
 def test_an_operator_of_unknown_cost_makes_the_answer_incomplete_however_small_the_rest_is() -> None:
     x, y = TensorSpec("x", (1, 8, 8, 16)), TensorSpec("y", (1, 8, 8, 16))
     answer = fit_target([OpSpec("unknown", "EINSUM", (x,), y)], load_profile("cortex-m4"))
@@ -84,7 +93,8 @@ def test_all_targets_answer_for_a_foreign_model_within_two_seconds(tmp_path: Pat
 def test_people_get_a_matrix_or_one_target_in_detail_with_a_checked_suggestion(tmp_path: Path) -> None:
     matrix = run(resnet8(), "--target", "cortex-m55,rp2040", cwd=tmp_path).stdout
     assert "1 of 2 targets fit" in matrix
-    one = run(resnet8(), "--target", "rp2040", cwd=tmp_path).stdout
+    one = run(resnet8(), "--target", "rp2040", "--operators", cwd=tmp_path).stdout
+    assert one.count("CONV_2D") == 9 + 1  # each convolution, and the peak
     assert "8.502 M over" in one
     assert "drop the input to 16x16: saves 9.376 M MACs" in one
     assert "…" not in matrix + one
