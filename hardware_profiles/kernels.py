@@ -1,10 +1,10 @@
 """What the kernels of a library cost on a core, and which operators they cover.
 
 The typical costs of `cmsis-nn` and `compiled` on Cortex-M0+, M4, M7, M33 and M85 are least squares, in logarithms,
-over the 222 closed-division results of MLPerf Tiny v0.5 to v1.3 on these cores: four networks that differ in their
-shares of dense, pointwise, depthwise and fully connected MACs. The spread holds those results and leaves a margin, the
-wider the fewer boards there are. Elsewhere each row says what it is derived from. tests/hardware_profiles holds the
-results, and checks the intervals against them.
+over 210 closed-division results of MLPerf Tiny v0.7 to v1.3 on these cores: four networks that differ in their shares
+of dense, pointwise, depthwise and fully connected MACs. The spread holds those results and leaves a margin, the wider
+the fewer boards there are. Elsewhere each row says what it is derived from. tests/hardware_profiles holds the results,
+fits the costs again, and checks the intervals against boards and stacks that the fit has not seen.
 """
 
 from __future__ import annotations
