@@ -82,8 +82,8 @@ def as_int8(ops: Sequence[OpSpec]) -> tuple[OpSpec, ...]:
 
 
 def is_float(ops: Sequence[OpSpec]) -> bool:
-    """Whether any tensor or weight takes more than a byte per element."""
-    return any(max(op.output.itemsize, op.weight_itemsize if op.weights else 1) > 1 for op in ops)
+    """Whether an operator with weights computes in more than a byte; a float input alone makes no float network."""
+    return any(op.weights and max(op.output.itemsize, op.weight_itemsize) > 1 for op in ops)
 
 
 def _input_shape(tensor: TensorSpec, side: int | None) -> Shape:

@@ -110,3 +110,13 @@ def test_a_float_network_as_int8_takes_a_quarter_and_has_a_scale_per_channel() -
     assert is_float(ops)
     assert not is_float((op,))
     assert (op.output.nbytes, op.weight_itemsize, op.channel_scales) == (256, 1, 16)
+
+
+def test_an_int8_network_with_float_input_and_output_is_no_float_network() -> None:
+    image, x, y = TensorSpec("image", (1, 4, 4, 8), 4), TensorSpec("x", (1, 4, 4, 8)), TensorSpec("y", (1, 4, 4, 16))
+    ops = (
+        OpSpec("quantize", "QUANTIZE", (image,), x),
+        OpSpec("conv", "CONV_2D", (x,), y, weights=128, biases=16, channel_scales=16),
+        OpSpec("quantize", "DEQUANTIZE", (y,), TensorSpec("z", (1, 4, 4, 16), 4)),
+    )
+    assert not is_float(ops)
