@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 _REPAIRS = 24  # of an order, each moving the buffer at the arena's top to the front
-_NODES = 4000  # of the exact search, about 20 ms; graphs of eight operators take a few hundred
+_STEPS = 60_000  # of the exact search, each one time of one placement: about 20 ms; eight operators need a few hundred
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def _exact(lives: Sequence[Life], bound: int, best: Placement) -> Placement:
     tops = [0] * len(waiting)
     floor = [0] * n
     at: dict[int, int] = {}
-    nodes = 0
+    nodes, limit = 0, _STEPS // len(waiting)
 
     def place(last: tuple[int, int]) -> None:
         nonlocal best, nodes
@@ -93,7 +93,7 @@ def _exact(lives: Sequence[Life], bound: int, best: Placement) -> Placement:
             best = max(tops), {lives[k].name: offset for k, offset in at.items()}
             return
         for k in order:
-            if nodes >= _NODES or best[0] == bound:
+            if nodes >= limit or best[0] == bound:
                 return
             if k in at or (floor[k], k) < last:
                 continue
