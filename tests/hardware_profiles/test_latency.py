@@ -140,6 +140,22 @@ def test_a_network_that_was_not_used_for_its_row_lies_in_the_interval(
     assert interval.low <= 47 <= 54 <= interval.high
 
 
+@pytest.mark.parametrize(
+    ("kernel", "cin", "cout", "cycles_per_mac"),
+    [(1, 96, 24, 0.39), (1, 16, 96, 1.26), (3, 3, 32, 1.27)],  # MobileNetV2 on an Alif E8, ExecuTorch issue 17651
+)
+def test_kernels_measured_on_a_cortex_m55_lie_in_the_interval(
+    kernel: int, cin: int, cout: int, cycles_per_mac: float
+) -> None:
+    op = conv(kernel, cin, cout, side=56)
+    interval = cycles(op, "cortex-m55", "tflm")
+    assert interval.low <= cycles_per_mac * macs(op) <= interval.high
+    x = TensorSpec("x", (1, 56, 56, 96))
+    depthwise = OpSpec("depthwise_conv", "DEPTHWISE_CONV_2D", (x,), TensorSpec("y", x.shape), (3, 3), weights=864)
+    interval = cycles(depthwise, "cortex-m55", "tflm")
+    assert interval.low <= 3.8 * macs(depthwise) <= interval.high
+
+
 def test_intervals_of_the_mobile_cores_hold_what_xnnpack_takes_for_mobilenet() -> None:
     # XNNPACK's README has 24 ms for INT8 MobileNet v1 on a Raspberry Pi 4's four cores: 48 to 96 ms on one. Its layers:
     # a stem of 10.8 M MACs, 17.4 M depthwise and 538 M pointwise of 64 to 1024 channels.
