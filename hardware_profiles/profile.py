@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from hardware_profiles.profile_file import Number, ProfileError, nearest, profile_names, read_profile, read_text
+from hardware_profiles.profile_file import Number, nearest, read_profile, read_text
+from hardware_profiles.profile_file import ProfileError as ProfileError
+from hardware_profiles.profile_file import profile_names as profile_names
+from hardware_profiles.regions import Block, Region, blocks, check_regions
 from hardware_profiles.units import parse_bytes, parse_count, parse_factor, parse_hertz, parse_milliseconds
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
@@ -75,19 +78,6 @@ class Budget(_Frozen):
     latency_ms: Milliseconds
 
 
-class Region(_Frozen):
-    """A part of the SRAM.
-
-    Attributes:
-        at: its address; None where it is not known, and then it counts as a block of its own.
-        tcm: whether the core reaches it without wait states and without cache.
-    """
-
-    size_bytes: Bytes
-    at: int | None = Field(default=None, ge=0)
-    tcm: bool = False
-
-
 class Source(_Frozen):
     """Where a number comes from.
 
@@ -151,20 +141,9 @@ class HardwareProfile(_Frozen):
         return max(size for _, size in self.blocks)
 
     @property
-    def blocks(self) -> tuple[tuple[tuple[str, ...], int], ...]:
-        """(names of the regions, bytes) of each run of SRAM without a gap, in the order of addresses."""
-        if not self.regions:
-            return ((("sram",), self.sram_bytes),)
-        blocks: list[tuple[tuple[str, ...], int]] = []
-        end = None
-        for name, region in _by_address(self.regions):
-            if region.at is not None and region.at == end:
-                names, size = blocks.pop()
-                blocks.append(((*names, name), size + region.size_bytes))
-            else:
-                blocks.append(((name,), region.size_bytes))
-            end = None if region.at is None else region.at + region.size_bytes
-        return tuple(blocks)
+    def blocks(self) -> tuple[Block, ...]:
+        """Each run of SRAM without a gap, in the order of addresses."""
+        return blocks(self.regions) or ((("sram",), self.sram_bytes),)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -177,21 +156,9 @@ class HardwareProfile(_Frozen):
                 raise ValueError(f"feature '{feature}' is not one that {self.core} can have ({has})")
         if self.latency_factor is not None and self.sources["latency_factor"].range is None:
             raise ValueError("latency_factor has no range; a measurement says between what it lies")
-        self._check_regions()
+        check_regions(self.regions, self.sram_bytes)
         self._check_budgets()
         return self
-
-    def _check_regions(self) -> None:
-        before = None
-        for name, region in _by_address(self.regions):
-            if before is not None and region.at is not None and region.at < before[1]:
-                raise ValueError(
-                    f"region '{name}' begins at {region.at:#x}, but '{before[0]}' reaches up to {before[1]:#x}"
-                )
-            before = None if region.at is None else (name, region.at + region.size_bytes)
-        total = sum(region.size_bytes for region in self.regions.values())
-        if self.regions and total != self.sram_bytes:
-            raise ValueError(f"the regions hold {total:,} bytes together, but sram_bytes is {self.sram_bytes:,}")
 
     def _check_budgets(self) -> None:
         for resource in ("flash_bytes", "sram_bytes"):
@@ -208,10 +175,6 @@ class HardwareProfile(_Frozen):
                 f"budget.sram_bytes is {self.budget.sram_bytes:,}, but an arena lies in one block, and the largest has "
                 f"{self.largest_block_bytes:,}"
             )
-
-
-def _by_address(regions: Mapping[str, Region]) -> list[tuple[str, Region]]:
-    return sorted(regions.items(), key=lambda item: (item[1].at is not None, item[1].at or 0))
 
 
 def load_profile(name_or_path: str, overrides: Mapping[str, str] | None = None) -> HardwareProfile:
@@ -248,27 +211,23 @@ def number_keys() -> tuple[str, ...]:
     )
 
 
-def _validated(entries: Mapping[str, object], file: str, overrides: Mapping[str, str]) -> HardwareProfile:
-    values: dict[str, object] = {}
-    sources: dict[str, object] = {}
+def _validated(entries: Mapping[str, Any], file: str, overrides: Mapping[str, str]) -> HardwareProfile:
+    values: dict[str, Any] = {}
+    sources: dict[str, Any] = {}
     for key, entry in (dict(entries) | _overrides(overrides)).items():
         part, _, leaf = key.rpartition(".")
-        place = values
-        if part:
-            place = values.setdefault(part, {})  # type: ignore[assignment]
+        value = entry
         if isinstance(entry, Number):
-            parse = _PARSERS.get(key, parse_bytes)
-            sources[key] = {"text": entry.source, "date": entry.date, "range": _range(entry, key, parse)}
-            place[leaf] = entry.value if part != "regions" else {"size_bytes": entry.value, **entry.extra}
-        else:
-            place[leaf] = entry
+            sources[key] = {"text": entry.source, "date": entry.date, "range": _range(entry, key)}
+            value = {"size_bytes": entry.value, **entry.extra} if part == "regions" else entry.value
+        (values.setdefault(part, {}) if part else values)[leaf] = value
     try:
-        return HardwareProfile(**values, sources=sources)  # type: ignore[arg-type]
+        return HardwareProfile(**values, sources=sources)
     except ValidationError as error:
         raise ProfileError(_explain(error, file)) from error
 
 
-_PARSERS = {
+_PARSERS: Mapping[str, Callable[[object], float]] = {
     "clock_hz": parse_hertz,
     "budget.params": parse_count,
     "budget.macs": parse_count,
@@ -277,10 +236,10 @@ _PARSERS = {
 }
 
 
-def _range(number: Number, key: str, parse: object) -> tuple[float, float] | None:
+def _range(number: Number, key: str) -> tuple[float, float] | None:
     if number.range is None:
         return None
-    assert callable(parse)
+    parse = _PARSERS.get(key, parse_bytes)
     try:
         low, high = (float(parse(end)) for end in number.range)
         inside = low <= float(parse(number.value)) <= high
@@ -291,7 +250,7 @@ def _range(number: Number, key: str, parse: object) -> tuple[float, float] | Non
     return low, high
 
 
-def _overrides(overrides: Mapping[str, str]) -> dict[str, object]:
+def _overrides(overrides: Mapping[str, str]) -> dict[str, Number]:
     keys = number_keys()
     for key in overrides:
         if key not in keys:
@@ -306,18 +265,3 @@ def _explain(error: ValidationError, file: str) -> str:
         return f"{file}: '{key}' is missing"
     message = first["msg"].removeprefix("Value error, ")
     return f"{file}: {key}: {message}" if key else f"{file}: {message}"
-
-
-CORES: tuple[str, ...] = get_args(Core)
-
-__all__ = [
-    "CORES",
-    "Budget",
-    "HardwareProfile",
-    "ProfileError",
-    "Region",
-    "load_profile",
-    "number_keys",
-    "parse_profile",
-    "profile_names",
-]
