@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from export.graph import Array, ExportError, Graph
+from export.graph import Array, ExportError, Graph, Node
 from export.interpreter import Interpreter
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
@@ -188,9 +188,10 @@ def _onnx_trace(path: Path, tflite: Graph) -> _Trace:
         raise ExportError(f"{path.name} is not the QDQ graph that the TFLite file was made of: its operators differ")
     model = onnx.load_from_string(path.read_bytes())
     quantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    names = [quantized[node.outputs[0]] for node in graph.nodes]
+    # a PAD that reading split off from a convolution is no tensor of the QDQ file
+    names = {node.outputs[0]: quantized[node.outputs[0]] for node in graph.nodes if node.outputs[0] in quantized}
     del model.graph.output[:]
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in names)
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in names.values())
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -201,6 +202,20 @@ def _onnx_trace(path: Path, tflite: Graph) -> _Trace:
     def run(x: Array) -> list[Array]:
         real = (x.astype(np.float32) - np.float32(zero_point)) * scale
         feeds = {model.graph.input[0].name: np.ascontiguousarray(real.transpose(0, 3, 1, 2))}
-        return [v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for v in session.run(names, feeds)]
+        outputs = session.run(list(names.values()), feeds)
+        values = {name: v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for name, v in zip(names, outputs, strict=True)}
+        values[graph.inputs[0]] = x
+        for node in graph.nodes:
+            if node.outputs[0] not in names:
+                values[node.outputs[0]] = _padded(graph, node, values[node.inputs[0]])
+        return [values[node.outputs[0]] for node in graph.nodes]
 
     return run
+
+
+def _padded(graph: Graph, node: Node, x: Array) -> Array:
+    amounts, qparams = graph.tensor(node.inputs[1]).data, graph.tensor(node.inputs[0]).qparams
+    assert node.op == "PAD"
+    assert amounts is not None
+    assert qparams is not None
+    return np.pad(x, amounts, constant_values=int(qparams.zero_point[0]))

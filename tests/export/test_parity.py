@@ -50,6 +50,20 @@ def test_the_qdq_file_of_another_model_is_refused(exported: Any, export_net: Any
         parity(exported.int8_tflite, export_net(other, size).int8_onnx, _inputs(exported))
 
 
+def test_padding_that_became_an_operator_is_compared_too(export_net: Any) -> None:
+    nn = pytest.importorskip("torch").nn
+    net = nn.Sequential(  # pads by one on all sides, where TF-SAME pads an even size at its end only
+        nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
+    ).eval()  # fmt: skip
+    files = export_net(net, 16)
+    rows = {row.runner: row for row in parity(files.int8_tflite, files.int8_onnx, _inputs(files))}
+    pads = [tensor for tensor in rows["onnxruntime"].tensors if tensor.op == "PAD"]
+    assert len(pads) == 2
+    assert pads[0].mismatches == 0  # of the image itself, nothing is rounded
+    assert pads[1].max_abs_lsb <= 2  # a border of another value than zero would be far off
+    assert rows["onnxruntime"].holds
+
+
 def test_a_float_model_is_refused(exported: Any, tmp_path: Path) -> None:
     from export.read_onnx import read_onnx
 

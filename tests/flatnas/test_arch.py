@@ -8,8 +8,10 @@ import pytest
 from flatnas.arch import Arch, Block
 from flatnas.lowering import lower
 from flatnas.spaces import mcu_space, mobile_space
+from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.memory import plan_memory
 from hardware_profiles.ops import macs, params
+from hardware_profiles.profile import load_profile
 
 SPACE = mcu_space(10)
 
@@ -109,3 +111,12 @@ def test_lowered_macs_and_params_equal_those_that_fvcore_counts() -> None:
         assert sum(macs(op) for op in ops) == counted["conv"] + counted["linear"]
         zeros = space.mix_channels  # the biases that int8 files write and the mixing layer does not have
         assert sum(params(op) for op in ops) == sum(p.numel() for p in net.parameters()) + zeros
+
+
+def test_the_latency_budget_of_a_raspberry_pi_cuts_through_the_mobile_space() -> None:
+    profile, space, rng = load_profile("raspberry-pi-4"), mobile_space(10), np.random.default_rng(0)
+    over = [excess(footprint(lower(space, space.sample_by_size(rng)), profile), profile.budget) for _ in range(60)]
+    assert 0.2 < np.mean([e["latency_ms"] > 0 for e in over]) < 0.8
+    assert sum(e["latency_ms"] > 0 and sum(v > 0 for v in e.values()) == 1 for e in over) >= 6  # it alone decides
+    assert max(excess(footprint(lower(space, space.smallest), profile), profile.budget).values()) <= 0
+    assert profile.sources["budget.latency_ms"]
