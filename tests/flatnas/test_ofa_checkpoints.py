@@ -75,13 +75,8 @@ def distance(logits: Tensor, expected: Tensor) -> float:
     return float((logits - expected).abs().max() / expected.abs().max())
 
 
-slow = pytest.mark.slow  # a second for each subnet
-
-
-@pytest.mark.parametrize(
-    ("width", "subnets"), [(1.0, 8), (1.2, 8), pytest.param(1.0, 50, marks=slow), pytest.param(1.2, 50, marks=slow)]
-)
-def test_random_subnets_equal_those_of_ofas_package(width: float, subnets: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [1.0, 1.2])
+def test_50_random_subnets_equal_those_of_ofas_package(width: float, tmp_path: Path) -> None:
     from flatnas.ofa_checkpoints import read_ofa_checkpoint
 
     net = oracle(width)
@@ -89,7 +84,7 @@ def test_random_subnets_equal_those_of_ofas_package(width: float, subnets: int, 
     supernet = read_ofa_checkpoint(tmp_path / "ofa.pth")
     rng, generator = np.random.default_rng(0), torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for _ in range(subnets):
+        for _ in range(50):
             arch = supernet.space.sample(rng)
             activate(net, arch)
             theirs, ours = net.get_active_subnet(), supernet.extract(arch)

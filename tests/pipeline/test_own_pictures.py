@@ -1,4 +1,4 @@
-"""From a checkpoint of OFA's and a folder of pictures to an audited model for a Raspberry Pi, as a user does it."""
+"""A user's own pictures at their own size: for a Raspberry Pi from a checkpoint of OFA's, for an MCU from ours."""
 
 from __future__ import annotations
 
@@ -72,3 +72,24 @@ def test_an_ofa_checkpoint_becomes_a_model_for_a_raspberry_pi(tmp_path: Path) ->
     )
     for quantity in ("params", "macs", "sram_bytes", "latency_ms"):
         assert report["footprint"][quantity] == searched[quantity]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", [64, 96])
+def test_larger_pictures_are_searched_and_audited_at_their_own_size(tmp_path: Path, side: int) -> None:
+    pytest.importorskip("torch")
+    from flatnas.spaces import mcu_space
+
+    write_pictures(tmp_path / "pictures", per_class=60, side=side)
+    done = run(
+        "run", "--target", "cortex-m7", "--dataset", "pictures", "--preset", "quick", "--out", "run", cwd=tmp_path
+    )
+    assert done.returncode in (0, 1), done.stderr  # so little training may cost a gate; every file is there
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    records = [
+        json.loads(line) for line in (tmp_path / "run" / "search" / "evaluations.jsonl").read_text().splitlines()
+    ]
+    assert {record["arch"]["resolution"] for record in records} <= set(mcu_space(2, side).resolutions)
+    assert max(record["arch"]["resolution"] for record in records) > 32
+    assert report["fits"]
+    assert report["robustness"]["images"] == 18
