@@ -22,11 +22,21 @@ from pipeline.results import Gate, RunReport
 LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 ARCH: dict[str, Any] = {
     "resolution": 32,
+    "stem": 16,
     "stages": [
-        [{"kernel": 3, "expand": 2}],
-        [{"kernel": 3, "expand": 4}, {"kernel": 5, "expand": 3}],
-        [{"kernel": 5, "expand": 4}, {"kernel": 3, "expand": 3}, {"kernel": 3, "expand": 4}],
+        {"channels": 16, "squeeze_excite": False, "blocks": [{"kernel": 3, "expand": 1}]},
+        {
+            "channels": 24,
+            "squeeze_excite": False,
+            "blocks": [{"kernel": 3, "expand": 4}, {"kernel": 5, "expand": 3}],
+        },
+        {
+            "channels": 40,
+            "squeeze_excite": True,
+            "blocks": [{"kernel": 5, "expand": 4}, {"kernel": 3, "expand": 3}, {"kernel": 3, "expand": 4}],
+        },
     ],
+    "head": 128,
 }
 CORRUPTIONS = [
     "gaussian_noise",
@@ -65,9 +75,7 @@ def _front() -> list[dict[str, Any]]:
         {
             "arch": ARCH if macs == 12.345678 else {**ARCH, "resolution": 20 + 2 * i},
             "clean_error": error,
-            "r": r,
-            "r_ci95": 0.004,
-            "sigma": 0.05,
+            "flatness": [{"perturbation": "gaussian-0.05", "r": r, "ci95": [r - 0.004, r + 0.004]}],
             "footprint": _footprint(int(12_000 * macs), round(macs * 1e6)),
         }
         for i, (macs, error, r) in enumerate(points_of_front)
@@ -120,7 +128,11 @@ def sample_report(**changes: Any) -> RunReport:
         "search": {
             "evaluations": 96,
             "front": _front(),
+            "alpha": 0.5,
+            "sigmas": [0.05],
             "hypervolume": [0.412, 0.467, 0.489, 0.501, 0.507, 0.508],
+            "kendall_tau": [None, 0.41, 0.52, 0.24, 0.61, 0.66],
+            "proposer": ["random", "linear", "tree ensemble", "nsga2", "linear", "linear"],
             "seconds": 1843.2,
         },
         "accuracy": {"float": 0.9012, "onnx": 0.8968, "tflite_int8": 0.8964},
@@ -331,7 +343,7 @@ def test_the_page_tells_every_measurement(page: _Page) -> None:
         "mean error, fast kernels 32.20 %",
         "mean error, tflm 32.40 %",
         "classified differently 1.30 %",
-        "input 32 × 32 × 3 stage 0 3×3 · 2 stage 1 3×3 · 4 5×5 · 3",
+        "input 32 × 32 × 3 stem 16 channels stage 0, 16 3×3 · 1 stage 1, 24 3×3 · 4 5×5 · 3",
         "Seed 7.",
         "finetune 1 h 05 min",
         "audit/audit.json " + "c3" * 32,
@@ -367,7 +379,7 @@ def test_the_plots_say_in_words_what_they_show(page: _Page) -> None:
     spoken = " ".join(page.alternatives)
     for words in (
         "The chosen subnet has 12.35 M MACs and a clean error of 10.4 %",
-        "Hypervolume over 6 generations, from 0.412 to 0.508",
+        "Hypervolume over 6 iterations, from 0.412 to 0.508",
         "95 % interval +0.31 to +0.83",
         "the SRAM limit is 81.92 kB. The peak is stage0.0/depthwise (DEPTHWISE_CONV_2D) with 51.71 kB.",
     ):
@@ -530,7 +542,7 @@ def test_the_summary_fits_a_terminal_and_a_log() -> None:
     assert len(lines) <= 22
     assert max(map(len, lines)) <= 100
     facts = [
-        "r32 k3e2 k3e4-k5e3 k5e4-k3e3-k3e4",
+        "r32 16 16:k3e1 24:k3e4-k5e3 40se:k5e4-k3e3-k3e4 128",
         "███████████████░░░░░  75 %  61.44 kB of 81.92 kB",
         "61.2 to 112 ms",
         "90.12 %    89.68 %      89.64 %",
@@ -586,8 +598,9 @@ def test_the_audit_table_of_one_model_has_no_baseline() -> None:
 
 
 def test_a_run_with_little_to_show_still_has_a_page_and_a_card() -> None:
-    one = {"evaluations": 1, "front": _front()[3:4], "hypervolume": [0.4], "seconds": 1.0}
-    none: dict[str, Any] = {"evaluations": 0, "front": [], "hypervolume": [], "seconds": 0.0}
+    searched = sample_report().search.model_dump()
+    one = searched | {"evaluations": 1, "front": _front()[3:4], "hypervolume": [0.4], "seconds": 1.0}
+    none: dict[str, Any] = searched | {"evaluations": 0, "front": [], "hypervolume": [], "seconds": 0.0}
     bare = sample_report().robustness.model_dump() | {
         "per_corruption": {},
         "corruptions": [],
