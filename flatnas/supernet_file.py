@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -12,15 +13,17 @@ from flatnas.errors import SupernetError
 from flatnas.spaces import space_named
 from flatnas.supernet import Supernet
 
+_SPACE = "space"  # the key of the metadata
+
 
 def serialize_supernet(supernet: Supernet) -> bytes:
     """The weights as float16 safetensors, with the space's name, resolution and number of classes."""
     from safetensors.torch import save
 
     space = supernet.space
-    metadata = {"space": space.name, "num_classes": str(space.num_classes), "resolution": str(space.resolutions[-1])}
+    described = {"name": space.name, "num_classes": space.num_classes, "resolution": space.resolutions[-1]}
     tensors = {name: value.cpu().to(torch.float16).contiguous() for name, value in supernet.state_dict().items()}
-    content: bytes = save(tensors, metadata)
+    content: bytes = save(tensors, {_SPACE: json.dumps(described)})  # one key: safetensors writes several in any order
     return content
 
 
@@ -37,11 +40,11 @@ def read_space(path: Path) -> SearchSpace:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise SupernetError(f"{path} can't be read as safetensors: {error}") from error
-    if not metadata.keys() >= {"space", "num_classes", "resolution"}:
+    if _SPACE not in metadata:
         raise SupernetError(f"{path} is no supernet: it names neither its space nor its classes and resolution")
     try:
-        return space_named(metadata["space"], int(metadata["num_classes"]), int(metadata["resolution"]))
-    except ValueError as error:
+        return space_named(**json.loads(metadata[_SPACE]))
+    except (TypeError, ValueError) as error:
         raise SupernetError(f"{path}: {error}") from error
 
 

@@ -85,6 +85,8 @@ def test_a_damaged_or_foreign_supernet_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SupernetError, match="names neither its space"):
         load_supernet(foreign)
     other = tmp_path / "other.safetensors"
-    save_file({"x": torch.zeros(1)}, other, metadata={"space": "mobile", "num_classes": "10", "resolution": "32"})
+    save_file(
+        {"x": torch.zeros(1)}, other, metadata={"space": '{"name": "mobile", "num_classes": 10, "resolution": 32}'}
+    )
     with pytest.raises(SupernetError, match="unknown search space 'mobile'"):
         load_supernet(other)

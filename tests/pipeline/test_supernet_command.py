@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+pytest.importorskip("torch")
+
+from pipeline.cli import pipeline
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root, rng = tmp_path_factory.mktemp("pictures"), np.random.default_rng(0)
+    for label, level in (("dark", 60), ("light", 190)):
+        (root / label).mkdir()
+        for i in range(20):
+            pixels = np.clip(rng.normal(level, 40, (16, 16, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{i}.png")
+    return root
+
+
+def train(pictures: Path, out: Path, *more: str) -> None:
+    command = ["supernet", "train", "--dataset", str(pictures), "--epochs", "2", "--out", str(out), *more]
+    result = CliRunner().invoke(pipeline, command, standalone_mode=False)
+    assert result.exception is None
+
+
+def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net"
+    train(pictures, out)
+    weights = (out / "supernet.safetensors").read_bytes()
+    card = json.loads((out / "card.json").read_text())
+    curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
+    assert (card["space"], card["resolution"], card["classes"]) == ("mcu", 16, ["dark", "light"])
+    assert card["recipe"]["rho"] > 0
+    assert [row["epoch"] for row in curve] == [1, 2]
+    assert set(curve[-1]["errors"]) == {"smallest", "largest", "random 1", "random 2"}
+    train(pictures, out)  # done already: the checkpoint says so, and nothing changes
+    assert (out / "supernet.safetensors").read_bytes() == weights
+    train(pictures, tmp_path / "other", "--seed", "1")
+    assert (tmp_path / "other" / "supernet.safetensors").read_bytes() != weights
+
+
+def test_the_published_protocol_takes_no_sigma() -> None:
+    command = ["run", "--target", "cortex-m7", "--protocol", "paper", "--sigma", "0.1"]
+    result = CliRunner().invoke(pipeline, command, standalone_mode=False)
+    assert "leave out --sigma" in str(result.exception)
+
+
+@pytest.mark.parametrize("sigma", ["0", "two", "0.05,3", ""])
+def test_a_sigma_out_of_range_is_one_line(sigma: str) -> None:
+    result = CliRunner().invoke(pipeline, ["run", "--target", "cortex-m7", "--sigma", sigma], standalone_mode=False)
+    assert "write numbers greater than 0 and at most 1" in str(result.exception)
