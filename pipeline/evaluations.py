@@ -25,10 +25,10 @@ class EvaluationStore:
 
     Args:
         identity: JSON values of all that a measurement depends on.
-        directory: of the files; the user's cache by default.
+        fallback: directory to store in where the user's cache can't be written, as in many a container.
     """
 
-    def __init__(self, identity: Mapping[str, Any], directory: Path | None = None) -> None:
+    def __init__(self, identity: Mapping[str, Any], *, fallback: Path) -> None:
         import torch
 
         whole = {
@@ -38,7 +38,7 @@ class EvaluationStore:
             "machine": platform.machine(),
         }
         name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
-        self._path = (directory or user_cache() / "evaluations") / f"{name}.jsonl"
+        self._path = _writable(user_cache() / "evaluations", fallback) / f"{name}.jsonl"
         self._known: dict[Arch, Measured] = {}
         for line in self._path.read_text().splitlines() if self._path.exists() else ():
             try:
@@ -54,7 +54,6 @@ class EvaluationStore:
     def add(self, measured: Measured) -> Measured:
         """Store a measurement, and hand it back as it will be read."""
         line = json.dumps(measured_record(measured).model_dump())
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(descriptor, f"\n{line}\n".encode())  # one write: runs side by side don't mix their lines
@@ -62,3 +61,14 @@ class EvaluationStore:
             os.close(descriptor)
         self._known[measured.arch] = measured
         return measured
+
+
+def _writable(directory: Path, fallback: Path) -> Path:
+    for candidate in (directory, fallback):
+        try:
+            candidate.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(candidate, os.W_OK):
+            return candidate
+    return fallback

@@ -12,11 +12,11 @@ from pipeline.stages import audit, finetune, parity, quantize, report, search, s
 
 STAGES = (
     supernet.STAGE,  # shared weights of every subnet: shipped for CIFAR-10, adapted to other data
-    search.STAGE,  # NSGA-II over (F_AR, MACs) inside the target's budgets
+    search.STAGE,  # NSGA-II with surrogates over (F_AR, MACs) inside the target's budgets
     select.STAGE,  # one feasible subnet
-    finetune.STAGE,  # SAM
+    finetune.STAGE,  # SAM, the largest subnet as a teacher in long trainings
     to_onnx.STAGE,  # batch norm folded, float ONNX
-    quantize.STAGE,  # int8 as QDQ ONNX
+    quantize.STAGE,  # int8 as QDQ ONNX, by the cheapest method that keeps the accuracy
     to_tflite.STAGE,  # the same scales as TFLite: the bytes that ship
     parity.STAGE,  # every runtime computes the same
     audit.STAGE,  # float and int8 on clean and corrupted test images

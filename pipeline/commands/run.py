@@ -118,6 +118,8 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
+    if protocol == "paper" and (noise != (0.05,) or augment != "none"):
+        raise PipelineError("--protocol paper has its own sigma and augmentation: leave out --sigma and --augment")
     options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flatnas.arch import Arch
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes
 from pipeline.config import RunConfig
+from pipeline.protocol import run_protocol
 from pipeline.runner import Stage, StageContext
-
-if TYPE_CHECKING:
-    from flatnas.train import Recipe
 
 _SUPERNET = "search/supernet.safetensors"
 _LABEL_SMOOTHING = 0.05
@@ -28,7 +26,7 @@ def _run(context: StageContext) -> None:
     supernet, counts, data = load_supernet(context.path(_SUPERNET)), context.counts, context.data
     net = supernet.extract(arch)
     images = data.train.subset(counts.finetune_images)
-    recipe = _recipe(context)
+    recipe = run_protocol(context.config).recipe(data)
     if counts.distillation:
         largest = supernet.space.largest
         teacher = supernet.extract(largest)
@@ -48,24 +46,6 @@ def _run(context: StageContext) -> None:
     recalibrate(net, images.subset(5 * context.counts.recalibration_images).pixels_nhwc, arch.resolution)
     write_bytes(
         context.path("model/weights.safetensors"), save({n: t.contiguous() for n, t in net.state_dict().items()})
-    )
-
-
-def _recipe(context: StageContext) -> Recipe:
-    from flatnas import paper
-    from flatnas.train import Recipe
-
-    config, counts, data = context.config, context.counts, context.data
-    if config.protocol == "paper":
-        return paper.recipe(data, config.seed)
-    return Recipe(
-        epochs=counts.finetune_epochs,
-        learning_rate=0.02,
-        seed=config.seed,
-        rho=0.05,
-        mirror=data.mirrors,
-        shift=data.shift,
-        augmix=config.augment == "augmix",
     )
 
 

@@ -9,7 +9,7 @@ from flatnas.search import select_from
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_json
 from pipeline.config import RunConfig
-from pipeline.objective import run_objective
+from pipeline.protocol import run_protocol
 from pipeline.records import read_evaluation
 from pipeline.runner import Stage, StageContext
 
@@ -18,7 +18,7 @@ _EVALUATIONS = "search/evaluations.jsonl"
 
 def _run(context: StageContext) -> None:
     evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
-    chosen = select_from(evaluations, run_objective(context.config), context.config.select)
+    chosen = select_from(evaluations, run_protocol(context.config).objective, context.config.select)
     write_json(context.path("model/arch.json"), chosen.arch.to_json())
 
 

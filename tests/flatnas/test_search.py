@@ -195,18 +195,7 @@ def test_a_search_that_finds_nothing_better_stops_between_its_limits() -> None:
         return Measured(arch, 0.3, (Flatness("gaussian-0.05", 0.1, 0.1, 0.1),))
 
     plan = Plan(initial=8, batch=4, evaluations=12, most=60, population=8, generations=2)
-    last = list(
-        search(
-            SPACE,
-            lambda arch: footprint(lower(SPACE, arch), profile),
-            lambda cost: tuple(excess(cost, profile.budget).values()),
-            equal,
-            plan=plan,
-            objective=OBJECTIVE,
-            macs_budget=profile.budget.macs,
-            seed=0,
-        )
-    )[-1]
+    last = run(profile, 12, seed=0, evaluate=equal, plan=plan)[-1]
     assert 12 <= len(last.evaluations) < 60
 
 

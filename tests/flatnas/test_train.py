@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,17 @@ torch = pytest.importorskip("torch")
 from flatnas.datasets import Images  # noqa: E402
 from flatnas.errors import TrainingDivergedError  # noqa: E402
 from flatnas.sam import sam_backward  # noqa: E402
-from flatnas.train import Recipe, classification_error, cross_entropy, predict, recalibrate, to_input, train  # noqa: E402
+from flatnas.train import (  # noqa: E402
+    Recipe,
+    augment,
+    classification_error,
+    cross_entropy,
+    distilled,
+    predict,
+    recalibrate,
+    to_input,
+    train,
+)
 
 
 class Weights(torch.nn.Module):
@@ -130,3 +141,71 @@ def test_divergence_stops_the_training_and_names_the_step() -> None:
 def test_the_input_is_pixel_minus_128_over_128() -> None:
     pixels = np.array([[[[0, 128, 255]]]], np.uint8)
     assert to_input(pixels, 1, torch.device("cpu")).flatten().tolist() == [-1, 0, 127 / 128]
+
+
+def test_averaged_weights_lag_behind_and_are_what_a_killed_training_ends_with(tmp_path: Path) -> None:
+    images, ends = two_colours(64), []
+    for ema in (0.0, 0.9):
+        net = small_net()
+        train(net, images, cross_entropy(net, 8, 0.0), replace(RECIPE, ema=ema))
+        ends.append(net[5].weight.detach().clone())
+    start = small_net()[5].weight.detach()
+    assert 0 < float((ends[1] - start).norm()) < float((ends[0] - start).norm())
+
+    class KilledError(Exception):
+        pass
+
+    def kill(step: int, steps: int, loss: float) -> None:
+        if step == 6:
+            raise KilledError
+
+    path, recipe = tmp_path / "training.safetensors", replace(RECIPE, ema=0.9, epochs=20)
+    whole, cut = small_net(), small_net()
+    train(whole, images, cross_entropy(whole, 8, 0.0), recipe)
+    with pytest.raises(KilledError):
+        train(
+            cut,
+            images,
+            cross_entropy(cut, 8, 0.0),
+            recipe,
+            checkpoint=path,
+            progress=lambda s, n, v: kill(s - 50, n, v),
+        )
+    resumed = small_net()
+    train(resumed, images, cross_entropy(resumed, 8, 0.0), recipe, checkpoint=path)
+    assert torch.equal(resumed[5].weight, whole[5].weight)
+
+
+def test_after_each_epoch_the_averaged_weights_are_shown_and_the_trained_ones_go_on() -> None:
+    images, seen = two_colours(64), []
+    recipe = replace(RECIPE, ema=0.9)
+    watched, plain = small_net(), small_net()
+    loss = cross_entropy(watched, 8, 0.0)
+    train(watched, images, loss, recipe, after_epoch=lambda e: seen.append(watched[5].weight.detach().clone()))
+    train(plain, images, cross_entropy(plain, 8, 0.0), recipe)
+    assert len(seen) == recipe.epochs
+    assert torch.equal(seen[-1], plain[5].weight)
+
+
+def test_cutout_blanks_a_square_around_any_pixel() -> None:
+    pixels = np.full((200, 8, 8, 3), 200, np.uint8)
+    recipe = replace(RECIPE, shift=0, mirror=False, cutout=4)
+    blank = (augment(pixels, recipe, np.random.default_rng(0)) == 128).all(3)
+    areas = blank.sum((1, 2))
+    assert areas.max() == 16
+    assert areas.min() < 16  # squares reach over the edge
+    assert blank.any(0).all()
+
+
+def test_a_student_follows_its_teacher_by_its_share() -> None:
+    images = two_colours(64)
+    labels = torch.from_numpy(images.labels)
+    student, teacher = small_net().eval(), small_net().eval()
+    with torch.no_grad():
+        teacher[5].bias.copy_(torch.tensor([20.0, -20.0]))  # sure of class 0, whatever the picture
+    losses = [distilled(student, 8, teacher, 8, share)(images.pixels_nhwc, labels, 0).item() for share in (0, 0.5, 1)]
+    logits = student(to_input(images.pixels_nhwc, 8, torch.device("cpu"))).detach()
+    expected = [torch.nn.functional.cross_entropy(logits, target) for target in (labels, torch.zeros_like(labels))]
+    assert losses[0] == pytest.approx(float(expected[0]), rel=1e-5)
+    assert losses[2] == pytest.approx(float(expected[1]), rel=1e-5)
+    assert losses[1] == pytest.approx(float(sum(expected)) / 2, rel=1e-5)

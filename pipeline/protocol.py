@@ -1,0 +1,98 @@
+"""How a run searches and fine-tunes: our way, or the way FlatNAS was published; the one place that tells them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from flatnas import paper
+from flatnas.evaluation import Effort, InheritedEvaluator
+from flatnas.search import Evaluate, Objective, Plan
+from pipeline.config import RunConfig
+
+if TYPE_CHECKING:
+    from flatnas.datasets import Dataset
+    from flatnas.supernet import Supernet
+    from flatnas.train import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """What differs between the two.
+
+    Attributes:
+        plan: how many subnets are measured, and when.
+        objective: what the search minimises and the selection weighs.
+        measurement: JSON values of all that a measurement depends on, beside the supernet and the data.
+        evaluator: makes the function that measures a subnet.
+        recipe: of the fine-tuning.
+    """
+
+    plan: Plan
+    objective: Objective
+    measurement: Mapping[str, Any]
+    evaluator: Callable[[Supernet, Dataset], Evaluate]
+    recipe: Callable[[Dataset], Recipe]
+
+
+def run_protocol(config: RunConfig) -> Protocol:
+    """The protocol that a run follows."""
+    return _published(config) if config.protocol == "paper" else _fast(config)
+
+
+def _published(config: RunConfig) -> Protocol:
+    def evaluator(supernet: Supernet, data: Dataset) -> Evaluate:
+        from export.fold import fold_batch_norm
+
+        return paper.TrainedEvaluator(supernet, data, seed=config.seed, fold=fold_batch_norm)
+
+    return Protocol(
+        paper.PLAN,
+        paper.objective(config.alpha),
+        {"protocol": "paper", "seed": config.seed},
+        evaluator,
+        partial(paper.recipe, seed=config.seed),
+    )
+
+
+def _fast(config: RunConfig) -> Protocol:
+    counts = config.counts
+    effort = Effort(counts.error_images, counts.r_images, counts.r_draws, counts.recalibration_images)
+
+    def evaluator(supernet: Supernet, data: Dataset) -> Evaluate:
+        from export.fold import fold_batch_norm
+        from pipeline.rounding import rounding
+
+        return InheritedEvaluator(
+            supernet,
+            data,
+            effort,
+            sigmas=config.sigmas,
+            seed=config.seed,
+            fold=fold_batch_norm,
+            roundings={f"int{bits}": partial(rounding, bits=bits) for bits in (8, 4)} if counts.roundings else {},
+        )
+
+    def recipe(data: Dataset) -> Recipe:
+        from flatnas.train import Recipe
+
+        return Recipe(
+            epochs=counts.finetune_epochs,
+            learning_rate=0.02,
+            seed=config.seed,
+            rho=0.05,
+            mirror=data.mirrors,
+            shift=data.shift,
+            augmix=config.augment == "augmix",
+        )
+
+    measurement = {
+        "effort": [effort.error_images, effort.r_images, effort.draws, effort.recalibration_images],
+        "sigmas": list(config.sigmas),
+        "roundings": counts.roundings,
+        "seed": config.seed,
+    }
+    plan = Plan(counts.initial, counts.batch, counts.evaluations, counts.most)
+    return Protocol(plan, Objective(config.alpha, config.sigmas), measurement, evaluator, recipe)

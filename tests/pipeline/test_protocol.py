@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from flatnas.datasets import Dataset, Images
+from flatnas.evaluation import Effort
+from pipeline.config import PRESETS, RunConfig
+from pipeline.protocol import run_protocol
+
+NOTHING = Images(np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, np.int64))
+DATA = Dataset("none", ("a",), NOTHING, NOTHING, NOTHING, "0")
+
+
+def config(**changes: object) -> RunConfig:
+    return RunConfig.model_validate({"target": "cortex-m7", "dataset": "cifar10", **changes})
+
+
+def test_the_published_protocol_has_the_published_numbers() -> None:
+    protocol = run_protocol(config(protocol="paper", alpha=0.9))
+    recipe = protocol.recipe(DATA)
+    assert (protocol.plan.initial, protocol.plan.batch, protocol.plan.most) == (100, 8, 340)
+    assert (protocol.objective.alpha, protocol.objective.sigmas, protocol.objective.cost) == (0.9, (0.05,), "params")
+    assert (recipe.epochs, recipe.rho, recipe.adaptive, recipe.learning_rate) == (6, 2.0, True, 0.1)
+
+
+def test_ours_follows_the_options() -> None:
+    protocol = run_protocol(config(sigmas=(0.02, 0.1), augment="augmix", preset="quick"))
+    assert protocol.objective.sigmas == (0.02, 0.1)
+    assert protocol.recipe(DATA).augmix
+    assert protocol.measurement["sigmas"] == [0.02, 0.1]
+    assert not run_protocol(config()).recipe(DATA).augmix
+
+
+def test_the_largest_preset_measures_90_subnets_within_two_million_image_passes() -> None:
+    full = PRESETS["full"]
+    effort = Effort(full.error_images, full.r_images, full.r_draws, full.recalibration_images)
+    assert full.evaluations >= 90
+    assert full.most * effort.passes(1) <= 2_000_000
