@@ -39,7 +39,9 @@ def read_space(path: Path) -> SearchSpace:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise SupernetError(f"{path} can't be read as safetensors: {error}") from error
+        raise SupernetError(
+            f"{path} can't be read as safetensors: {error}; 'pipeline supernet' writes such files"
+        ) from error
     if _SPACE not in metadata:
         raise SupernetError(f"{path} is no supernet: it names neither its space nor its classes and resolution")
     try:

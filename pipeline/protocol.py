@@ -80,7 +80,7 @@ def _fast(config: RunConfig) -> Protocol:
 
         return Recipe(
             epochs=counts.finetune_epochs,
-            learning_rate=0.02,
+            learning_rate=0.05,
             seed=config.seed,
             rho=0.05,
             mirror=data.mirrors,
