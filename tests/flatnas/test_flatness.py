@@ -97,11 +97,22 @@ def data(supernet: Supernet) -> Dataset:
     return Dataset("noise", tuple("abcd"), images, images, images, "0")
 
 
+def evaluator(supernet: Supernet, data: Dataset, seed: int = 7) -> InheritedEvaluator:
+    effort = Effort(64, 64, 4, 64)
+    return InheritedEvaluator(supernet, data, effort, sigmas=(0.02, 0.5), seed=seed, fold=fold_batch_norm)
+
+
 def evaluate(supernet: Supernet, data: Dataset, seed: int = 7) -> Measured:
-    evaluator = InheritedEvaluator(
-        supernet, data, Effort(64, 64, 4, 64), sigmas=(0.02, 0.5), seed=seed, fold=fold_batch_norm
-    )
-    return evaluator(SPACE.smallest)
+    return evaluator(supernet, data, seed)(SPACE.smallest)
+
+
+def test_another_process_measures_the_same(supernet: Supernet, data: Dataset) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        (elsewhere,) = pool.map(evaluator(supernet, data), [SPACE.smallest])
+    assert elsewhere == evaluate(supernet, data)
 
 
 def test_a_subnet_measured_twice_with_one_seed_measures_the_same(supernet: Supernet, data: Dataset) -> None:
