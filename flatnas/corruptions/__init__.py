@@ -15,7 +15,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.corruptions import blur, digital, noise, weather
+from flatnas.corruptions import blur, digital, elastic, noise, spatter, weather
 from flatnas.corruptions.corruption import STANDARD_15, Corruption, Generators, Pixels
 
 __all__ = ["CORRUPTIONS", "SEVERITIES", "STANDARD_15", "Corruption", "corrupt"]
@@ -31,13 +31,21 @@ CORRUPTIONS: dict[str, Corruption] = {
         Corruption("shot_noise", "noise", noise.shot_noise, seeded=True),
         Corruption("impulse_noise", "noise", noise.impulse_noise, seeded=True),
         Corruption("defocus_blur", "blur", blur.defocus_blur),
+        Corruption("glass_blur", "blur", blur.glass_blur, seeded=True),
+        Corruption("motion_blur", "blur", blur.motion_blur, seeded=True),
         Corruption("zoom_blur", "blur", blur.zoom_blur),
+        Corruption("snow", "weather", weather.snow, seeded=True),
+        Corruption("frost", "weather", weather.frost, seeded=True),
+        Corruption("fog", "weather", weather.fog, seeded=True),
         Corruption("brightness", "weather", weather.brightness),
         Corruption("contrast", "digital", digital.contrast),
+        Corruption("elastic_transform", "digital", elastic.elastic_transform, seeded=True),
         Corruption("pixelate", "digital", digital.pixelate),
+        Corruption("jpeg_compression", "digital", digital.jpeg_compression),
         # Extras, not part of mCE.
         Corruption("speckle_noise", "noise", noise.speckle_noise, seeded=True),
         Corruption("gaussian_blur", "blur", blur.gaussian_blur),
+        Corruption("spatter", "weather", spatter.spatter, seeded=True),
         Corruption("saturate", "digital", digital.saturate),
     )
 }

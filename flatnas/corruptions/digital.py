@@ -1,4 +1,4 @@
-"""Digital: contrast, pixelate and saturate, equal to the published CIFAR-10-C files in every byte.
+"""Digital: contrast, pixelate, JPEG and saturate, equal to the published CIFAR-10-C files in every byte.
 
 Parameters as in `make_cifar_c.py` of https://github.com/hendrycks/robustness (arXiv 1903.12261).
 """
@@ -11,6 +11,7 @@ import numpy as np
 
 from flatnas.corruptions.corruption import Generators, Pixels, Values
 from flatnas.corruptions.hsv import hsv_to_rgb, rgb_to_hsv
+from flatnas.corruptions.jpeg import jpeg_round_trip
 
 CONTRAST_KEPT = (0.75, 0.5, 0.4, 0.3, 0.15)
 
@@ -35,6 +36,14 @@ def pixelate(images: Pixels, severity: int, _: Generators) -> Values:
     small_wh = (int(width * scale), int(height * scale))
     pictures = (Image.fromarray(image).resize(small_wh, Image.Resampling.BOX) for image in images)
     return np.stack([np.asarray(picture.resize((width, height), Image.Resampling.BOX)) for picture in pictures])
+
+
+JPEG_QUALITY = (80, 65, 58, 50, 40)
+
+
+def jpeg_compression(images: Pixels, severity: int, _: Generators) -> Values:
+    """Compress as JPEG and decompress again."""
+    return jpeg_round_trip(images, JPEG_QUALITY[severity - 1])
 
 
 SATURATE_TIMES_AND_PLUS = ((0.3, 0.0), (0.1, 0.0), (1.5, 0.0), (2.0, 0.1), (2.5, 0.2))

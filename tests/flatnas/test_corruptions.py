@@ -33,6 +33,7 @@ PUBLISHED_MD5 = {
     "saturate": "1cfae0964219c5102abbb883e538cc56",
     "brightness": "0a81ef75e0b523c3383219c330a85d48",
     "zoom_blur": "6ea8e63f1c5cdee1517533840641641b",
+    "jpeg_compression": "2b9cc4c864e0193bb64db8d7728f8187",
 }
 """MD5s of the files of Zenodo record 2535967 (CIFAR-10-C)."""
 
@@ -203,7 +204,7 @@ def test_height_and_width_are_not_confused(name: str) -> None:
     tall = corrupt(image, name, 4, [0])
     wide = corrupt(np.ascontiguousarray(image.transpose(0, 2, 1, 3)), name, 4, [0]).transpose(0, 2, 1, 3)
     assert tall.shape == (1, 32, 19, 3)
-    if not CORRUPTIONS[name].seeded:
+    if not CORRUPTIONS[name].seeded and name != "jpeg_compression":  # its transform rounds rows, then columns
         # The order of summation changes with the axes, so that truncation may fall one lower or higher.
         assert np.abs(tall.astype(int) - wide).max() <= 1
 
