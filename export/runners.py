@@ -3,27 +3,31 @@ or on the integer interpreter.
 
 What a pixel is to a model: an int8 model's input quantization spans its 256 steps, so the quantized value of pixel p is
 p - 128 whatever its scale. A float model takes raw pixels 0 to 255, unless its metadata names the normalisation, as
-ours does, or the caller gives `input_range`.
+ours does. The caller's `input_range` overrides either.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from export.graph import ExportError
 
+Layout = Literal["nhwc", "nchw"]
+Level = float | tuple[float, float, float]  # for all channels, or for red, green and blue
+InputRange = tuple[Level, Level]
 Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm", "interpreter"]
-KINDS: tuple[str, ...] = get_args(Kind)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Array = npt.NDArray[Any]
 
 
@@ -45,7 +49,8 @@ class Runner:
         resolution: side of its square input in pixels.
         channels_first: NCHW input instead of NHWC.
         input_dtype: `int8`, `uint8` or `float32`.
-        input_range: real values of pixels 0 and 255, for float input.
+        input_range: real values of pixels 0 and 255; None for integers that are the pixel itself, or pixel - 128.
+        input_qparams: (scale, zero point) of an integer input whose `input_range` was given, else None.
         output_qparams: (scale, zero point) of an integer output, or None.
         run: raw inputs (N, H, W, C) or (N, C, H, W) to raw outputs (N, classes), in the model's own types.
     """
@@ -54,7 +59,8 @@ class Runner:
     resolution: int
     channels_first: bool
     input_dtype: str
-    input_range: tuple[float, float]
+    input_range: InputRange | None
+    input_qparams: tuple[float, int] | None
     output_qparams: tuple[float, int] | None
     run: Callable[[Array], Array]
 
@@ -68,27 +74,42 @@ class Runner:
 
     def encode(self, pixels_nhwc: npt.NDArray[np.uint8]) -> Array:
         """Pixels as the model takes them."""
-        x: Array = pixels_nhwc.transpose(0, 3, 1, 2) if self.channels_first else pixels_nhwc
-        if self.input_dtype == "uint8":
-            return np.ascontiguousarray(x)
-        if self.input_dtype == "int8":
-            return (x.astype(np.int16) - 128).astype(np.int8)
-        low, high = self.input_range
-        return (x * np.float32((high - low) / 255) + np.float32(low)).astype(np.float32)
+        x: Array = pixels_nhwc
+        if self.input_range is not None:
+            low, high = (np.asarray(level, np.float64) for level in self.input_range)
+            x = x * ((high - low) / 255).astype(np.float32) + low.astype(np.float32)
+            if self.input_qparams is not None:
+                scale, zero_point = self.input_qparams
+                limits = np.iinfo(self.input_dtype)
+                x = np.clip(np.rint(x / np.float32(scale)) + zero_point, limits.min, limits.max)
+        elif self.input_dtype == "int8":
+            x = x.astype(np.int16) - 128
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.channels_first else x, self.input_dtype)
+
+
+class _MissingOperatorError(ExportError):
+    """The runtime has no kernel for an operator."""
 
 
 def load_runner(
-    path: Path, kind: Kind | None = None, *, threads: int | None = None, input_range: tuple[float, float] | None = None
+    path: Path,
+    kind: Kind | None = None,
+    *,
+    threads: int | None = None,
+    input_range: InputRange | None = None,
+    layout: Layout | None = None,
 ) -> Runner:
     """Load a model file.
 
     Args:
         kind: of the runtime; by default onnxruntime for .onnx and LiteRT with XNNPACK for .tflite.
         threads: all cores for onnxruntime by default, one for LiteRT, where a small net is slower on two than on one.
-        input_range: overrides what pixels 0 and 255 are to a float model.
+        input_range: overrides what pixels 0 and 255 are to the model.
+        layout: overrides the input's layout, which is read from where its 3 channels are.
 
     Raises:
-        ExportError: an unreadable file, a kind that can't run it, or a model that is no image classifier.
+        ExportError: an unreadable file, a kind that can't run it, an operator that the runtime lacks (says which kind
+            has it), or a model that is no image classifier.
     """
     suffix = path.suffix.lower()
     if suffix not in (".onnx", ".tflite"):
@@ -99,13 +120,22 @@ def load_runner(
     if (suffix == ".onnx") != (kind == "onnxruntime"):
         suited = "onnxruntime" if suffix == ".onnx" else "litert, litert-reference, tflm or interpreter"
         raise ExportError(f"{kind} can't run {path.name}; choose {suited}")
+    try:
+        return _load(path, kind, threads, input_range, layout)
+    except _MissingOperatorError as error:
+        others = [other for other in KINDS if other not in (kind, "onnxruntime") and _loads(path, other)]
+        instead = f"--runner {' or '.join(others)} has it" if others else "no other runner here has it"
+        raise ExportError(f"{error}; {instead}") from error
+
+
+def _load(path: Path, kind: Kind, threads: int | None, input_range: InputRange | None, layout: Layout | None) -> Runner:
     if kind == "onnxruntime":
-        return _onnxruntime(path, threads or os.cpu_count() or 1, input_range)
+        return _onnxruntime(path, threads or os.cpu_count() or 1, input_range, layout)
     if kind == "tflm":
-        return _tflm(path, input_range)
+        return _tflm(path, input_range, layout)
     if kind == "interpreter":
-        return _interpreter(path)
-    return _litert(path, kind, threads or 1, input_range)
+        return _interpreter(path, input_range)
+    return _litert(path, kind, threads or 1, input_range, layout)
 
 
 def load_tracer(content: bytes, kind: Kind) -> Callable[[Array], list[Array]]:
@@ -141,7 +171,15 @@ def _graph_outputs(content: bytes) -> tuple[str, ...]:
     return read_tflite(content).outputs
 
 
-def _onnxruntime(path: Path, threads: int, input_range: tuple[float, float] | None) -> Runner:
+def _loads(path: Path, kind: Kind) -> bool:
+    try:
+        _load(path, kind, 1, None, None)
+    except ExportError:
+        return False
+    return True
+
+
+def _onnxruntime(path: Path, threads: int, input_range: InputRange | None, layout: Layout | None) -> Runner:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -151,8 +189,10 @@ def _onnxruntime(path: Path, threads: int, input_range: tuple[float, float] | No
     except Exception as error:  # onnxruntime's exceptions share no public base
         raise ExportError(f"onnxruntime can't load {path.name}: {str(error).splitlines()[0]}") from error
     spec, output = session.get_inputs()[0], session.get_outputs()[0]
+    if len(spec.shape) == 4 and not all(isinstance(side, int) for side in spec.shape[1:]):
+        raise ExportError(f"{path.name} takes pictures of any size {spec.shape}; fix its input shape first")
     shape = tuple(side if isinstance(side, int) else 1 for side in spec.shape)
-    channels_first = len(shape) == 4 and shape[1] in (1, 3)
+    channels_first = layout == "nchw" if layout else len(shape) == 4 and shape[1] in (1, 3)
     resolution = _resolution(path, shape, channels_first, len(output.shape))
     step = _BATCH if not isinstance(spec.shape[0], int) else spec.shape[0]
 
@@ -162,12 +202,15 @@ def _onnxruntime(path: Path, threads: int, input_range: tuple[float, float] | No
         )
 
     dtype = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}.get(spec.type, spec.type)
-    metadata = session.get_modelmeta().custom_metadata_map
-    real = input_range or _range_from(metadata) or (0.0, 255.0)
-    return Runner("onnxruntime", resolution, channels_first, _known(path, dtype), real, None, run)
+    if _known(path, dtype) == "float32":
+        real = input_range or _range_from(session.get_modelmeta().custom_metadata_map) or (0.0, 255.0)
+        return Runner("onnxruntime", resolution, channels_first, dtype, real, None, None, run)
+    if input_range is not None:
+        raise ExportError(f"{path.name} takes {dtype} input of unknown scale: an input range can't be applied to it")
+    return Runner("onnxruntime", resolution, channels_first, dtype, None, None, None, run)
 
 
-def _range_from(metadata: dict[str, str]) -> tuple[float, float] | None:
+def _range_from(metadata: dict[str, str]) -> InputRange | None:
     """Real values of pixels 0 and 255 under the normalisation that our own files name: scale * (pixel - 128 - zero)."""
     if "input_scale" not in metadata:
         return None
@@ -175,7 +218,7 @@ def _range_from(metadata: dict[str, str]) -> tuple[float, float] | None:
     return scale * (-128 - zero_point), scale * (127 - zero_point)
 
 
-def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, float] | None) -> Runner:
+def _litert(path: Path, kind: Kind, threads: int, input_range: InputRange | None, layout: Layout | None) -> Runner:
     content, metadata = _tflite_content(path)
     interpreter = _litert_interpreter(content, kind, threads, path.name)
     spec, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -188,25 +231,20 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: tuple[float, floa
             rows[i] = interpreter.get_tensor(output["index"])[0]
         return rows
 
-    return _tflite_runner(path, kind, spec, output, input_range or _range_from(metadata), run)
+    return _tflite_runner(path, kind, spec, output, input_range, metadata, layout, run)
 
 
 def _litert_interpreter(content: bytes, kind: Kind, threads: int, name: str) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = OpResolverType.BUILTIN_REF if kind == "litert-reference" else OpResolverType.AUTO
-    try:
-        with _quiet_stderr():
-            interpreter = Interpreter(
-                model_content=content, num_threads=threads, experimental_op_resolver_type=resolver
-            )
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise ExportError(f"LiteRT can't load {name}: {str(error).splitlines()[0]}") from error
+    with _loading(name, "LiteRT"):
+        interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
+        interpreter.allocate_tensors()
     return interpreter
 
 
-def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
+def _tflm(path: Path, input_range: InputRange | None, layout: Layout | None) -> Runner:
     content, metadata = _tflite_content(path)
     interpreter = _tflm_interpreter(content, path.name)
     spec, output = interpreter.get_input_details(0), interpreter.get_output_details(0)
@@ -219,7 +257,7 @@ def _tflm(path: Path, input_range: tuple[float, float] | None) -> Runner:
             rows[i] = interpreter.get_output(0)[0]
         return rows
 
-    return _tflite_runner(path, "tflm", spec, output, input_range or _range_from(metadata), run)
+    return _tflite_runner(path, "tflm", spec, output, input_range, metadata, layout, run)
 
 
 def _tflm_interpreter(content: bytes, name: str) -> Any:
@@ -229,11 +267,8 @@ def _tflm_interpreter(content: bytes, name: str) -> Any:
         )
     from tflite_micro import runtime
 
-    try:
-        with _quiet_stderr():
-            return runtime.Interpreter.from_bytes(content, arena_size=_tflm_arena_bytes(content))
-    except (ValueError, RuntimeError) as error:
-        raise ExportError(f"TFLite Micro can't load {name}: {str(error).splitlines()[0]}") from error
+    with _loading(name, "TFLite Micro"):
+        return runtime.Interpreter.from_bytes(content, arena_size=_tflm_arena_bytes(content))
 
 
 def _tflm_arena_bytes(content: bytes) -> int:
@@ -248,7 +283,7 @@ def _tflm_arena_bytes(content: bytes) -> int:
     return activations + 10 * len(content) + (1 << 16)
 
 
-def _interpreter(path: Path) -> Runner:
+def _interpreter(path: Path, input_range: InputRange | None) -> Runner:
     from export.interpreter import Interpreter
     from export.read_tflite import read_tflite
 
@@ -257,8 +292,10 @@ def _interpreter(path: Path) -> Runner:
     image, output = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     resolution = _resolution(path, image.shape, channels_first=False, output_rank=len(output.shape))
     assert output.qparams is not None  # or the interpreter would have refused
-    qparams = float(output.qparams.scale[0]), int(output.qparams.zero_point[0])
-    return Runner("interpreter", resolution, False, "int8", (0.0, 255.0), qparams, interpreter.run)
+    assert image.qparams is not None
+    given, told = ((float(q.scale[0]), int(q.zero_point[0])) for q in (image.qparams, output.qparams))
+    input_qparams = None if input_range is None else given
+    return Runner("interpreter", resolution, False, "int8", input_range, input_qparams, told, interpreter.run)
 
 
 def _tflite_runner(
@@ -266,17 +303,25 @@ def _tflite_runner(
     name: str,
     spec: Any,
     output: Any,
-    input_range: tuple[float, float] | None,
+    input_range: InputRange | None,
+    metadata: dict[str, str],
+    layout: Layout | None,
     run: Callable[[Array], Array],
 ) -> Runner:
     shape = tuple(int(side) for side in spec["shape"])
-    resolution = _resolution(path, shape, channels_first=False, output_rank=len(output["shape"]))
+    channels_first = layout == "nchw" if layout else len(shape) == 4 and shape[1] == 3 != shape[3]
+    resolution = _resolution(path, shape, channels_first, output_rank=len(output["shape"]))
     dtype = _known(path, np.dtype(spec["dtype"]).name)
-    qparams = None
-    if np.dtype(output["dtype"]).name != "float32":
-        q = output["quantization_parameters"]
-        qparams = (float(q["scales"][0]), int(q["zero_points"][0]))
-    return Runner(name, resolution, False, dtype, input_range or (0.0, 255.0), qparams, run)
+    is_float = dtype == "float32"
+    real = input_range or ((_range_from(metadata) or (0.0, 255.0)) if is_float else None)
+    input_qparams = None if is_float or real is None else _qparams(spec)
+    output_qparams = None if np.dtype(output["dtype"]).name == "float32" else _qparams(output)
+    return Runner(name, resolution, channels_first, dtype, real, input_qparams, output_qparams, run)
+
+
+def _qparams(tensor: Any) -> tuple[float, int]:
+    q = tensor["quantization_parameters"]
+    return float(q["scales"][0]), int(q["zero_points"][0])
 
 
 def _tflite_content(path: Path) -> tuple[bytes, dict[str, str]]:
@@ -305,13 +350,30 @@ def _known(path: Path, dtype: str) -> str:
 
 
 @contextmanager
-def _quiet_stderr() -> Iterator[None]:
+def _loading(name: str, runtime: str) -> Iterator[None]:
+    """Tell a TFLite runtime's failure to load a model, with the operator it lacks where its log names one."""
+    with tempfile.TemporaryFile() as log:
+        try:
+            with _stderr_to(log):
+                yield
+        except (ValueError, RuntimeError) as error:
+            log.seek(0)
+            told = f"{error}\n{log.read().decode(errors='replace')}"
+            lacking = re.search(r"unresolved custom op: (\w+)|find op for builtin opcode '(\w+)'", told)
+            if lacking:
+                op = lacking[1] or lacking[2]
+                raise _MissingOperatorError(f"{runtime} lacks the operator {op} of {name}") from error
+            reason = next((line for line in told.splitlines() if line.strip()), type(error).__name__)
+            raise ExportError(f"{runtime} can't load {name}: {reason}") from error
+
+
+@contextmanager
+def _stderr_to(sink: IO[bytes]) -> Iterator[None]:
     """Keep the runtimes' C++ log lines from the user's terminal while a model loads."""
     saved = os.dup(2)
     try:
-        with tempfile.TemporaryFile() as sink:
-            os.dup2(sink.fileno(), 2)
-            yield
+        os.dup2(sink.fileno(), 2)
+        yield
     finally:
         os.dup2(saved, 2)
         os.close(saved)

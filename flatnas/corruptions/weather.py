@@ -90,7 +90,8 @@ def fog(images: Pixels, severity: int, generators: Generators) -> Values:
     x = images / 255.0
     lightest = x.reshape(n, height * width * 3).max(axis=1)[:, None, None, None]
     x += strength * plasma(side, decay, generators)[:, :height, :width, None]
-    return np.clip(x * lightest / (lightest + strength), 0, 1) * 255
+    values: Values = np.clip(x * lightest / (lightest + strength), 0, 1) * 255
+    return values
 
 
 BRIGHTNESS_ADDED = (0.05, 0.1, 0.15, 0.2, 0.3)

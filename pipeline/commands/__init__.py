@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.commands.audit import audit
+from pipeline.commands.compare import compare
 from pipeline.commands.data import data
 from pipeline.commands.fit import fit
 from pipeline.commands.parity import parity
@@ -12,4 +13,4 @@ from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.verify import verify
 
-COMMANDS = (run, audit, fit, parity, supernet, targets, data, verify, report)
+COMMANDS = (run, audit, compare, fit, parity, supernet, targets, data, verify, report)

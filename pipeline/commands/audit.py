@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -11,10 +12,14 @@ from pipeline.commands import options
 from pipeline.config import PipelineError, nearest
 
 if TYPE_CHECKING:
-    from export.runners import Kind, Runner
-    from pipeline.results import Delta, Gate
+    from export.runners import InputRange, Kind, Layout
+    from pipeline.audit import Audit
+    from pipeline.audit.result import AuditResult
+    from pipeline.audit.run import Source
+    from pipeline.progress import Reporter
 
 _SHARE = click.FloatRange(0, 1)
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -23,15 +28,42 @@ _SHARE = click.FloatRange(0, 1)
 @options.dataset
 @options.data_dir
 @click.option("--limit", type=click.IntRange(min=1), help="Audit a stratified subset of so many test images.")
+@click.option("--corruptions", metavar="NAME[,NAME…]", help="Only these; mCE needs all 15 standard ones.")
+@click.option(
+    "--source",
+    type=click.Choice(["auto", "official", "generated"]),
+    default="auto",
+    show_default=True,
+    help="Of the corrupted images; auto takes the official files where they are on this machine.",
+)
 @click.option(
     "--runner", type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm"]), help="Runtime of MODEL."
 )
 @click.option(
-    "--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What pixels 0 and 255 are to a float MODEL."
+    "--layout", type=click.Choice(["nhwc", "nchw"]), help="Layout of MODEL's input, else read from its shape."
 )
+@click.option("--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What pixels 0 and 255 are to MODEL.")
+@click.option("--mean", metavar="R,G,B", help="With --std: MODEL takes (pixel / 255 - mean) / std.")
+@click.option("--std", metavar="R,G,B")
 @click.option("--baseline-input-range", nargs=2, type=float, metavar="LOW HIGH", help="Likewise for the baseline.")
+@click.option(
+    "--floor", type=_SHARE, default=0.5, show_default=True, help="Tell the severity at which accuracy falls below this."
+)
+@click.option("--layers", is_flag=True, help="Look into the int8 model: noise and saturation of every activation.")
+@click.option(
+    "--calibration",
+    "calibration_sizes",
+    metavar="N[,N…]",
+    help="Quantize the float model anew from so many calibration images, and show how the error moves.",
+)
 @options.seed
+@click.option(
+    "--cache-limit", default="4GB", show_default=True, help="Of corrupted images kept on disk; 0B keeps none."
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to a file; - for stdout.")
+@click.option("--junit", "junit_file", type=_FILE, help="Write the gates as JUnit XML.")
+@click.option("--html", "html_file", type=_FILE, help="Write a page with heat maps and flipped images.")
+@click.option("--predictions", "predictions_file", type=_FILE, help="Write every answer, for 'pipeline compare'.")
 @click.option("--max-mce", type=_SHARE, help="Gate: fail above this mCE.")
 @click.option(
     "--max-delta", type=float, help="Gate: fail where the interval of the delta to the baseline ends above this."
@@ -46,49 +78,100 @@ def audit(
     dataset: str,
     data_dir: Path | None,
     limit: int | None,
+    corruptions: str | None,
+    source: str,
     runner: str | None,
+    layout: str | None,
     input_range: tuple[float, float] | None,
+    mean: str | None,
+    std: str | None,
     baseline_input_range: tuple[float, float] | None,
+    floor: float,
+    layers: bool,
+    calibration_sizes: str | None,
     seed: int,
+    cache_limit: str,
     json_file: Path | None,
+    junit_file: Path | None,
+    html_file: Path | None,
+    predictions_file: Path | None,
     max_mce: float | None,
     max_delta: float | None,
     min_accuracy: float | None,
     max_error: tuple[str, ...],
 ) -> int:
-    """Measure MODEL (TFLite or ONNX, float or int8) on clean and corrupted test images."""
-    from export.runners import load_runner
-    from flatnas.corruptions import CORRUPTIONS, STANDARD_15
-    from pipeline.gates import audit_gates
+    """Measure MODEL (TFLite or ONNX, float or int8) on clean and corrupted test images.
 
-    corruptions = list(CORRUPTIONS)
-    limits = _error_limits(max_error, corruptions)
-    if max_mce is not None and not set(STANDARD_15) <= set(corruptions):
-        lacking = ", ".join(name for name in STANDARD_15 if name not in corruptions)
-        raise PipelineError(
-            f"--max-mce needs all 15 corruptions, and these are not built yet: {lacking}; use --max-error NAME=X"
-        )
+    MODEL may be a run directory: its int8 TFLite file is audited beside its float ONNX.
+    """
+    from flatnas.corruptions import CORRUPTIONS, STANDARD_15
+    from hardware_profiles.units import parse_bytes
+    from pipeline.audit import Subject
+    from pipeline.audit import audit as run_audit
+    from pipeline.audit.run import in_run_directory
+    from pipeline.gates import audit_gates
+    from pipeline.progress import Reporter
+
+    names = _corruptions(corruptions, list(CORRUPTIONS))
+    limits = _error_limits(max_error, names)
+    if max_mce is not None and not set(STANDARD_15) <= set(names):
+        raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
+    sizes = _counts(calibration_sizes)
+    if model.is_dir():
+        model, float_onnx = in_run_directory(model)
+        baseline = baseline or float_onnx
     if max_delta is not None and baseline is None:
         raise PipelineError("--max-delta compares with a baseline: name one with --baseline MODEL")
-    runners = {"model": load_runner(model, cast("Kind | None", runner), input_range=input_range)}
-    if baseline is not None:
-        runners["baseline"] = load_runner(baseline, input_range=baseline_input_range)
-    result, delta = _measure(runners, corruptions, dataset, data_dir, limit, seed)
-    tables = result["robustness"]["per_corruption"]
+    try:
+        cache_limit_bytes = parse_bytes(cache_limit)
+    except ValueError as error:
+        raise PipelineError(f"--cache-limit: {error}") from error
+    levels = _input_range(input_range, mean, std)
+    subject = Subject(model, cast("Kind | None", runner), levels, cast("Layout | None", layout))
+    reporter = Reporter()
+    found = run_audit(
+        subject,
+        None if baseline is None else Subject(baseline, input_range=baseline_input_range),
+        dataset=dataset,
+        data_dir=data_dir,
+        limit=limit,
+        corruptions=names,
+        source=cast("Source", source),
+        seed=seed,
+        floor=floor,
+        layers=layers,
+        calibration_sizes=sizes,
+        cache_limit_bytes=cache_limit_bytes,
+        track=reporter.track,
+    )
+    result = found.result
     gates = audit_gates(
-        result["accuracy"]["model"],
-        result["robustness"]["mce"]["model"],
-        delta,
-        {name: row["model"] for name, row in tables.items()},
+        result.accuracy["model"],
+        result.robustness.mce["model"],
+        result.robustness.delta,
+        {name: row["model"] for name, row in result.robustness.per_corruption.items()},
         min_accuracy=min_accuracy,
         max_mce=max_mce,
         max_delta=max_delta,
         max_error=limits,
     )
-    result["gates"] = [gate.model_dump() for gate in gates]
-    _show(result, gates, model, baseline, delta)
-    _write(result, json_file)
+    found = found.with_gates(gates)
+    print_result(found.result, reporter)
+    write_json_result(found.result, json_file)
+    _write_reports(found, junit_file, html_file, predictions_file)
     return 0 if all(gate.passed for gate in gates) else 1
+
+
+def _corruptions(names: str | None, known: list[str]) -> list[str]:
+    if names is None:
+        return known
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if name not in known:
+            raise PipelineError(f"--corruptions: no corruption '{name}'{nearest(name, known)}")
+    if not wanted:
+        raise PipelineError(f"--corruptions names none; choose from {', '.join(known)}")
+    return [name for name in known if name in wanted]
 
 
 def _error_limits(pairs: tuple[str, ...], corruptions: list[str]) -> dict[str, float]:
@@ -98,101 +181,87 @@ def _error_limits(pairs: tuple[str, ...], corruptions: list[str]) -> dict[str, f
             raise PipelineError(f"--max-error: no corruption '{name}'{nearest(name, corruptions)}")
         try:
             limits[name] = float(value)
-        except ValueError as error:
-            raise PipelineError(f"--max-error {name}={value}: the limit must be a number between 0 and 1") from error
+        except ValueError:
+            limits[name] = -1.0
+        if not 0 <= limits[name] <= 1:
+            raise PipelineError(f"--max-error {name}={value}: the limit must be a number between 0 and 1")
     return limits
 
 
-def _measure(
-    runners: dict[str, Runner],
-    corruptions: list[str],
-    dataset: str,
-    data_dir: Path | None,
-    limit: int | None,
-    seed: int,
-) -> tuple[dict[str, Any], Delta | None]:
-    """(the contract's JSON without gates, the paired difference when there is a baseline)."""
-    from flatnas.datasets import choose_images, load_dataset
-    from flatnas.resize import resize
-    from pipeline.audit import (
-        Model,
-        by_corruption,
-        error_rates,
-        mce,
-        mean_error,
-        paired_delta,
-        predict_all,
-    )
-    from pipeline.progress import Reporter
-
-    data = load_dataset(dataset, data_dir)
-    models = {name: Model(r.classify, r.resolution) for name, r in runners.items()}
-    for name, m in models.items():
-        classes = m.classify(resize(data.test.pixels_nhwc[:1], m.resolution)).shape[1]
-        if classes != len(data.class_names):
-            raise PipelineError(
-                f"the {name} has {classes} classes, and {dataset} has {len(data.class_names)}; "
-                "audit it on the data it was made for"
-            )
-    indices = choose_images(data.test.labels, limit, seed)
-    labels = data.test.labels[indices]
-    with Reporter().track("auditing") as advance:
-        predictions = predict_all(models, data.test, indices, corruptions, advance, seed)
-    rates = {name: error_rates(p, labels) for name, p in predictions.items()}
-    tables = {name: by_corruption(r, corruptions) for name, r in rates.items()}
-    delta = (
-        paired_delta(predictions["model"], predictions["baseline"], labels, seed=seed)
-        if "baseline" in predictions
-        else None
-    )
-    robustness: dict[str, Any] = {
-        "source": "generated",
-        "images": len(indices),
-        "corruptions": corruptions,
-        "mce": {name: mce(r, corruptions) for name, r in rates.items()},
-        "mean_error": {name: mean_error(r) for name, r in rates.items()},
-        "per_corruption": {c: {name: table[c] for name, table in tables.items()} for c in corruptions},
-    }
-    if delta is not None:
-        robustness["delta"] = delta.model_dump()
-    return {"accuracy": {name: 1 - float(r[0]) for name, r in rates.items()}, "robustness": robustness}, delta
+def _counts(text: str | None) -> list[int]:
+    if text is None:
+        return []
+    try:
+        counts = [int(part) for part in text.split(",")]
+    except ValueError:
+        counts = [0]
+    if min(counts) < 1:
+        raise PipelineError(f"--calibration '{text}': write numbers of images, such as 16,64,256")
+    return counts
 
 
-def _show(result: dict[str, Any], gates: list[Gate], model: Path, baseline: Path | None, delta: Delta | None) -> None:
-    from rich.console import Console
+def _input_range(input_range: tuple[float, float] | None, mean: str | None, std: str | None) -> InputRange | None:
+    if mean is None and std is None:
+        return input_range
+    if mean is None or std is None or input_range is not None:
+        raise PipelineError("--mean and --std go together, and not with --input-range")
+    from pipeline.audit.subject import normalised_range
 
-    from pipeline.report.tables import audit_table
-
-    robustness = result["robustness"]
-    console = Console(stderr=True, highlight=False)
-    console.print(
-        audit_table(
-            model.name,
-            baseline.name if baseline else None,
-            result["accuracy"],
-            robustness["mean_error"],
-            robustness["mce"],
-            robustness["per_corruption"],
-            (delta.mean, delta.ci95) if delta else None,
-        )
-    )
-    for gate in gates:
-        console.print(
-            f"{'[green]✓' if gate.passed else '[red]✗'}[/] {gate.name}: {gate.value:.4f}, limit {gate.limit:g}"
-        )
+    means, deviations = _per_channel(mean, "--mean"), _per_channel(std, "--std")
+    if min(deviations) <= 0:
+        raise PipelineError(f"--std '{std}': a standard deviation must be positive")
+    return normalised_range(means, deviations)
 
 
-def _write(result: dict[str, Any], json_file: Path | None) -> None:
+def _per_channel(text: str, option: str) -> tuple[float, float, float]:
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise PipelineError(f"{option} '{text}': write three numbers, such as 0.485,0.456,0.406") from error
+    return red, green, blue
+
+
+def print_result(result: AuditResult, reporter: Reporter) -> None:
+    """Print an audit's tables and gates for people."""
+    from pipeline.report.audit_terminal import audit_screen
+
+    reporter.console.print(audit_screen(result))
+
+
+def write_json_result(result: AuditResult, file: Path | None) -> None:
+    """Write an audit's numbers to a file, or to stdout for `-`.
+
+    Raises:
+        PipelineError: the file can't be written.
+    """
     import json
 
     from pipeline.artifacts import write_json
 
-    if json_file is None:
-        return
-    if str(json_file) == "-":
-        click.echo(json.dumps(result, indent=1))
-        return
+    if str(file) == "-":
+        click.echo(json.dumps(result.to_json(), indent=1))
+    elif file is not None:
+        _written(file, lambda: write_json(file, result.to_json()))
+
+
+def _write_reports(found: Audit, junit: Path | None, html: Path | None, predictions: Path | None) -> None:
+    from pipeline.artifacts import write_bytes
+
+    if junit is not None:
+        from pipeline.report.junit import gates_as_junit
+
+        _written(junit, lambda: write_bytes(junit, gates_as_junit(found.result)))
+    if html is not None:
+        from pipeline.report.audit_page import render_audit_page
+
+        page = render_audit_page(found)
+        _written(html, lambda: write_bytes(html, page.encode()))
+    if predictions is not None:
+        _written(predictions, lambda: found.predictions.write(predictions))
+
+
+def _written(path: Path, write: Callable[[], None]) -> None:
     try:
-        write_json(json_file, result)
+        write()
     except OSError as error:
-        raise PipelineError(f"can't write {json_file}: {error.strerror}") from error
+        raise PipelineError(f"can't write {path}: {error.strerror}") from error

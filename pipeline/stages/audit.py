@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +10,14 @@ import numpy as np
 from flatnas.corruptions import CORRUPTIONS
 from flatnas.datasets import choose_images
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_bytes, write_json
-from pipeline.audit import (
-    Model,
-    by_corruption,
-    device_arithmetic,
-    error_rates,
-    mce,
-    mean_error,
-    paired_delta,
-    predict_all,
-)
+from pipeline.artifacts import write_json
+from pipeline.audit.cache import Cache
+from pipeline.audit.device import device_arithmetic, device_kernels
+from pipeline.audit.images import CLEAN, AuditImages
+from pipeline.audit.predictions import PredictionsFile, Request, predict, predict_all
+from pipeline.audit.run import CACHE_LIMIT_BYTES, PREDICTIONS_LIMIT_BYTES, cache_folder, official_source
+from pipeline.audit.statistics import by_corruption, error_rates, mce, mean_error, paired_delta
+from pipeline.audit.subject import Subject
 from pipeline.config import RunConfig
 from pipeline.results import Accuracy, Pair, Robustness, Severities
 from pipeline.runner import Stage, StageContext
@@ -30,51 +26,45 @@ _INT8, _FLOAT, _QDQ = "model/model.int8.tflite", "model/model.float.onnx", "mode
 
 
 def _run(context: StageContext) -> None:
-    from export.runners import Kind, Runner, load_runner, tflm_installed
-    from flatnas.resize import resize
-
-    def model(runner: Runner) -> Model:
-        return Model(runner.classify, runner.resolution)
-
     counts, corruptions, test = context.counts, list(CORRUPTIONS), context.data.test
     indices = choose_images(test.labels, counts.audit_images, context.config.seed)
     labels = test.labels[indices]
-    models = {"float": model(load_runner(context.path(_FLOAT))), "int8": model(load_runner(context.path(_INT8)))}
+    official = official_source(context.data.name, None, "auto", corruptions)
+    images = AuditImages(test.pixels_nhwc, 0, official, Cache(cache_folder() / "pixels", CACHE_LIMIT_BYTES))
+    store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES)
+    subjects = {"float": Subject(context.path(_FLOAT)), "int8": Subject(context.path(_INT8))}
     with context.report.track("auditing") as advance:
-        predictions = predict_all(models, test, indices, corruptions, advance)
-    onnx_runner = load_runner(context.path(_QDQ))
-    onnx_classes = onnx_runner.classify(resize(test.pixels_nhwc[indices], onnx_runner.resolution)).argmax(1)
+        predictions = predict_all(subjects, images, indices, corruptions, store, lambda *_: None, advance)
+    qdq = {"onnx": Subject(context.path(_QDQ))}
+    onnx = predict(qdq, images, [Request("onnx", CLEAN, indices)], store, lambda *_: None, lambda *_: None)[0]
     device = None
     if context.profile.kind == "mcu":
-        kernels: Kind = "tflm" if tflm_installed() else "litert-reference"
-        reference = model(load_runner(context.path(_INT8), kernels))
+        reference = Subject(context.path(_INT8), device_kernels())
+        seen, wanted = predictions["int8"], counts.device_images
         with context.report.track("the device's arithmetic") as advance:
-            device = device_arithmetic(
-                reference, kernels, predictions["int8"], test, indices, corruptions, counts.device_images, advance
-            )
+            device = device_arithmetic(reference, seen, images, indices, labels, corruptions, wanted, store, advance)
     rates = {name: error_rates(p, labels) for name, p in predictions.items()}
     tables = {name: by_corruption(r, corruptions) for name, r in rates.items()}
     robustness = Robustness(
-        source="generated",
+        source=images.source,
         images=len(indices),
         corruptions=corruptions,
         mce=Pair(float=mce(rates["float"], corruptions), int8=mce(rates["int8"], corruptions)),
         mean_error=Pair(float=mean_error(rates["float"]), int8=mean_error(rates["int8"])),
         per_corruption={c: Severities(float=tables["float"][c], int8=tables["int8"][c]) for c in corruptions},
-        delta=paired_delta(predictions["int8"], predictions["float"], labels),
+        delta=paired_delta(predictions["int8"], predictions["float"], labels, corruptions),
         device=device,
     )
     accuracy = Accuracy(
         float=1 - float(rates["float"][0]),
-        onnx=float(np.mean(onnx_classes == labels)),
+        onnx=float(np.mean(onnx["label"] == labels)),
         tflite_int8=1 - float(rates["int8"][0]),
     )
-    arrays: dict[str, Any] = {"indices": indices, "labels": labels, "corruptions": np.array(corruptions)}
-    for name, p in predictions.items():
-        arrays |= {f"{name}_classes": p.classes.astype(np.int16), f"{name}_confidence": p.confidence.astype(np.float16)}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_bytes(context.path("audit/predictions.npz"), buffer.getvalue())
+    files = {name: subject.path.name for name, subject in subjects.items()}
+    answers = PredictionsFile(
+        indices, labels, tuple(corruptions), images.digest, context.data.name, images.source, files, predictions
+    )
+    answers.write(context.path("audit/predictions.npz"))
     write_json(
         context.path("audit/audit.json"), {"accuracy": accuracy.model_dump(), "robustness": robustness.model_dump()}
     )
@@ -95,4 +85,5 @@ STAGE = Stage(
     gives=("audit/audit.json", "audit/predictions.npz"),
     settings=_settings,
     run=_run,
+    version=2,
 )

@@ -1,0 +1,93 @@
+"""How much an int8 model depends on its calibration pictures: the float model quantized anew from several sets of them.
+
+Sets differ in size, seed and mixture. `corrupted` calibrates on half corrupted pictures, which no claim may do: it
+shows what clipped ranges cost, and is named for what it is.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from export.quantize import calibrate, quantize
+from flatnas.corruptions import STANDARD_15, corrupt
+from flatnas.datasets import Images
+from flatnas.resize import resize
+from pipeline.audit.cache import Cache
+from pipeline.audit.images import AuditImages, Ints, Pixels
+from pipeline.audit.predictions import Progress, predict_all
+from pipeline.audit.result import CalibrationTrial
+from pipeline.audit.statistics import counted_rows, error_rates
+from pipeline.audit.subject import Subject
+
+_SEEDS = (0, 1, 2)
+_MIXTURES = ("stratified", "one class", "half corrupted")
+
+
+def requantized(float_model: Subject, pictures: Pixels) -> bytes:
+    """QDQ ONNX of a float ONNX, with activation ranges from these pictures.
+
+    Raises:
+        ExportError: an operator that can't be quantized.
+    """
+    runner = float_model.load()
+    content = float_model.path.read_bytes()
+    x = runner.encode(resize(pictures, runner.resolution))
+    return quantize(content, calibrate(content, x), input_scale=None)
+
+
+def calibration_trials(
+    float_model: Subject,
+    train: Images,
+    sizes: Sequence[int],
+    images: AuditImages,
+    indices: Ints,
+    labels: Ints,
+    corruptions: Sequence[str],
+    store: Cache,
+    progress: Progress,
+) -> list[CalibrationTrial]:
+    """Quantize anew for each size, seed and mixture, and measure each on the pictures at `indices`.
+
+    Args:
+        train: calibration pictures are drawn from it; the test set is never calibrated on.
+        indices: of the test pictures, with their labels.
+    """
+    plans = [(size, seed, _MIXTURES[0]) for size in sizes for seed in _SEEDS]
+    plans += [(max(sizes), 0, mixture) for mixture in _MIXTURES[1:]]
+    with tempfile.TemporaryDirectory(prefix="pipeline-calibration-") as folder:
+        subjects = {}
+        for number, (size, seed, mixture) in enumerate(plans):
+            path = Path(folder, f"{number}.onnx")
+            path.write_bytes(requantized(float_model, _drawn(train, size, seed, mixture)))
+            subjects[str(number)] = replace(float_model, path=path)
+        answers = predict_all(subjects, images, indices, corruptions, store, lambda *_: None, progress)
+    counted = counted_rows(corruptions)
+    measured = [error_rates(p, labels) for p in answers.values()]
+    return [
+        CalibrationTrial(
+            images=size,
+            seed=seed,
+            mixture=mixture,
+            accuracy=1 - float(rates[0]),
+            mean_error=float(rates[counted].mean()),
+        )
+        for (size, seed, mixture), rates in zip(plans, measured, strict=True)
+    ]
+
+
+def _drawn(train: Images, size: int, seed: int, mixture: str) -> Pixels:
+    if mixture == "one class":
+        members = np.flatnonzero(train.labels == train.labels[seed])
+        return train.pixels_nhwc[members[:size]]
+    pixels = train.subset(size, seed).pixels_nhwc
+    if mixture == "half corrupted":
+        pixels = pixels.copy()
+        for place in range(0, len(pixels), 2):
+            name = STANDARD_15[place // 2 % len(STANDARD_15)]
+            pixels[place] = corrupt(pixels[place : place + 1], name, 3, [place], seed)[0]
+    return pixels

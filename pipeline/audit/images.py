@@ -1,0 +1,110 @@
+"""The pictures of an audit: clean test images, and each of them under every corruption and severity.
+
+Corrupted pictures are read from the official archive where one is given, else generated: the random numbers of a
+picture depend on seed, corruption, severity and its index alone, so that any subset equals the same rows of the whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from flatnas.corruptions import SEVERITIES, corrupt
+from pipeline.audit.cache import Cache
+
+Pixels = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Variant = tuple[str, int]
+"""A corruption's name and its severity."""
+CLEAN: Variant = ("clean", 0)
+_GENERATOR = 1  # raised when a corruption's bytes change, so that older entries of the cache are not used
+_LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "pillow")  # whose arithmetic decides the last bit
+
+
+def variants(corruptions: tuple[str, ...] | list[str]) -> list[Variant]:
+    """Clean first, then the five severities of each corruption in turn."""
+    return [CLEAN, *((name, severity) for name in corruptions for severity in SEVERITIES)]
+
+
+@dataclass(frozen=True, eq=False)
+class AuditImages:
+    """Clean pictures and where their corrupted forms come from.
+
+    Attributes:
+        clean: the whole test set, shape (N, H, W, 3).
+        official: folder or .tar of CIFAR-10-C's layout; None to generate.
+        cache: of generated pictures.
+    """
+
+    clean: Pixels
+    seed: int
+    official: Path | None
+    cache: Cache
+
+    @property
+    def source(self) -> Literal["official", "generated"]:
+        """`official` or `generated`, as reports say it."""
+        return "generated" if self.official is None else "official"
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of the clean pictures and of what else decides the corrupted ones' bytes."""
+        found = hashlib.sha256(repr((self.clean.shape, self.source)).encode())
+        found.update(np.ascontiguousarray(self.clean).data)
+        if self.official is None:
+            found.update(repr((_GENERATOR, self.seed, [version(name) for name in _LIBRARIES])).encode())
+        else:
+            found.update(repr((str(self.official.resolve()), self.official.stat().st_mtime_ns)).encode())
+        return found.hexdigest()
+
+    def key(self, variant: Variant, indices: Ints) -> str:
+        """A name for these pictures."""
+        whole = len(indices) == len(self.clean)
+        which = "all" if whole else hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()[:16]
+        return f"{variant[0]}-{variant[1]}-{self.digest[:32]}-{which}"
+
+    def pictures(self, variant: Variant, indices: Ints) -> Pixels:
+        """The pictures at `indices` (ascending) under a corruption, shape (n, H, W, 3)."""
+        name, severity = variant
+        if variant == CLEAN:
+            return np.ascontiguousarray(self.clean[indices])
+        if self.official is not None:
+            from flatnas.cifar_c import read_corrupted
+
+            return read_corrupted(self.official, name, severity, indices, len(self.clean))
+        whole = self.cache.load(self.key(variant, np.arange(len(self.clean))))
+        if whole is not None:
+            taken: Pixels = whole[indices]
+            return taken
+        part = self.cache.load(self.key(variant, indices))
+        if part is None:
+            part = corrupt(self.clean[indices], name, severity, indices, self.seed)
+            self.cache.save(self.key(variant, indices), part)
+        return part
+
+    def to_json(self, clean_file: Path) -> dict[str, Any]:
+        """For the worker process, which finds the clean pictures in `clean_file` (.npy)."""
+        return {
+            "clean": str(clean_file),
+            "digest": self.digest,
+            "seed": self.seed,
+            "official": None if self.official is None else str(self.official),
+            "cache": [str(self.cache.root), self.cache.limit_bytes],
+        }
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> AuditImages:
+        """The reverse of `to_json`; the clean pictures are mapped, not loaded."""
+        root, limit_bytes = value["cache"]
+        official = None if value["official"] is None else Path(value["official"])
+        clean = np.load(value["clean"], mmap_mode="r")
+        images = AuditImages(clean, value["seed"], official, Cache(Path(root), limit_bytes))
+        images.__dict__["digest"] = value["digest"]  # what the parent has hashed already
+        return images

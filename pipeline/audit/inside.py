@@ -1,0 +1,100 @@
+"""What an audit can tell about the causes, given which files it has: int8 TFLite, QDQ ONNX, float ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flatnas.datasets import Images, choose_images
+from pipeline.audit.cache import Cache
+from pipeline.audit.images import CLEAN, AuditImages, Ints
+from pipeline.audit.predictions import Progress
+from pipeline.audit.result import CalibrationTrial, LayerRecord
+from pipeline.audit.subject import Subject
+from pipeline.config import PipelineError
+
+_LAYER_IMAGES = 64  # per corruption
+_LAYER_SEVERITY = 5  # ranges are clipped most where the corruption is strongest
+_CALIBRATION_IMAGES = 256  # behind a float ONNX that is quantized to be looked into
+_TRIAL_IMAGES = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """The files and pictures of an audit.
+
+    Attributes:
+        indices: of the test pictures audited, with their labels.
+        train: calibration pictures are drawn from it.
+    """
+
+    subjects: Mapping[str, Subject]
+    images: AuditImages
+    indices: Ints
+    labels: Ints
+    corruptions: Sequence[str]
+    train: Images
+    store: Cache
+
+    def layers(self, progress: Progress) -> list[LayerRecord]:
+        """Noise and saturation of each activation of the int8 model.
+
+        Raises:
+            PipelineError: there is no int8 model to look into.
+        """
+        from pipeline.audit.layers import layers_of_onnx, layers_of_tflite
+
+        chosen = self.indices[choose_images(self.labels, _LAYER_IMAGES, 0)]
+        pictures = {"clean": self.images.pictures(CLEAN, chosen)}
+        for done, name in enumerate(self.corruptions):
+            progress(done, len(self.corruptions), name)
+            pictures[name] = self.images.pictures((name, _LAYER_SEVERITY), chosen)
+        floats, qdq = self._float_onnx(), self._qdq_onnx()
+        if floats is not None:
+            return layers_of_onnx(floats, qdq or self._quantized(floats), pictures)
+        if self.subjects["model"].path.suffix.lower() == ".tflite":
+            return layers_of_tflite(self.subjects["model"], pictures)
+        raise PipelineError("--layers needs an int8 TFLite file, or a float ONNX as MODEL or --baseline")
+
+    def trials(self, sizes: Sequence[int], progress: Progress) -> list[CalibrationTrial]:
+        """The float ONNX quantized anew from sets of calibration pictures.
+
+        Raises:
+            PipelineError: there is no float ONNX; an int8 file no longer knows what was lost.
+        """
+        from pipeline.audit.calibration import calibration_trials
+
+        floats = self._float_onnx()
+        if floats is None:
+            raise PipelineError(
+                "--calibration quantizes the float model anew, and an int8 file can't be: "
+                "give a float ONNX as MODEL or --baseline, or a run directory"
+            )
+        some = choose_images(self.labels, _TRIAL_IMAGES, 0)
+        seen = self.indices[some], self.labels[some]
+        return calibration_trials(floats, self.train, sizes, self.images, *seen, self.corruptions, self.store, progress)
+
+    def _float_onnx(self) -> Subject | None:
+        return next((s for s in self._onnx() if not _is_quantized(s)), None)
+
+    def _qdq_onnx(self) -> bytes | None:
+        """A QDQ ONNX among the files, or the one beside a run's TFLite file."""
+        found = next((s.path for s in self._onnx() if _is_quantized(s)), None)
+        beside = self.subjects["model"].path.with_suffix(".onnx")
+        if found is None and self.subjects["model"].path.suffix == ".tflite" and beside.is_file():
+            found = beside
+        return None if found is None else found.read_bytes()
+
+    def _onnx(self) -> list[Subject]:
+        return [s for s in self.subjects.values() if s.path.suffix.lower() == ".onnx"]
+
+    def _quantized(self, floats: Subject) -> bytes:
+        from pipeline.audit.calibration import requantized
+
+        return requantized(floats, self.train.subset(_CALIBRATION_IMAGES).pixels_nhwc)
+
+
+def _is_quantized(subject: Subject) -> bool:
+    from export.activations import quantized_tensors
+
+    return bool(quantized_tensors(subject.path.read_bytes()))

@@ -1,0 +1,45 @@
+"""`pipeline compare`: two audits side by side, without running anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.commands import options
+from pipeline.commands.audit import print_result, write_json_result
+
+_AUDIT = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("audit", type=_AUDIT)
+@click.argument("baseline", type=_AUDIT)
+@options.seed
+@click.option("--json", "json_file", type=_AUDIT, help="Write the numbers to a file; - for stdout.")
+@click.option("--max-delta", type=float, help="Gate: fail where the interval of the delta ends above this.")
+def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_delta: float | None) -> int:
+    """Compare AUDIT with BASELINE on the pictures that both saw.
+
+    Each is a run directory, or a file that 'pipeline audit --predictions' wrote.
+    """
+    from pipeline.audit.compare import compare as compare_audits
+    from pipeline.gates import audit_gates
+    from pipeline.progress import Reporter
+
+    result = compare_audits(audit, baseline, seed=seed)
+    r = result.robustness
+    gates = audit_gates(
+        result.accuracy["model"],
+        r.mce["model"],
+        r.delta,
+        {},
+        min_accuracy=None,
+        max_mce=None,
+        max_delta=max_delta,
+        max_error={},
+    )
+    result = result.model_copy(update={"gates": gates})
+    print_result(result, Reporter())
+    write_json_result(result, json_file)
+    return 0 if all(gate.passed for gate in gates) else 1

@@ -1,0 +1,97 @@
+"""What the terminal shows of an audit: the table of errors, then a line for each thing worth knowing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from pipeline.audit.result import AuditResult
+from pipeline.report.budget import requirement
+from pipeline.report.quantities import percent, plain, points
+from pipeline.report.tables import audit_table
+
+_SIGNIFICANT = 0.05
+_NOISIEST = 3  # layers named
+
+
+def audit_screen(result: AuditResult) -> Group:
+    """An audit in one screen."""
+    r = result.robustness
+    models = result.models
+    parts: list[RenderableType] = [Text(f"warning: {warning}", "yellow") for warning in result.warnings]
+    parts.append(
+        audit_table(
+            models["model"].file,
+            models["baseline"].file if "baseline" in models else None,
+            result.accuracy,
+            r.mean_error,
+            r.mce,
+            r.per_corruption,
+            (r.delta.mean, r.delta.ci95) if r.delta else None,
+        )
+    )
+    parts += [Text.assemble((f"{what}  ", "dim"), told) for what, told in _lines(result)]
+    for gate in result.gates:
+        mark, colour = ("✓", "green") if gate.passed else ("✗", "bold red")
+        parts.append(
+            Text.assemble(
+                (mark, colour), f" {gate.name} ", (f"{plain(gate.value)}, must be {requirement(gate)}", "dim")
+            )
+        )
+    return Group(*parts)
+
+
+def _lines(result: AuditResult) -> Iterator[tuple[str, str]]:
+    r = result.robustness
+    low, high = r.ci95["model"]
+    what = "mCE" if r.mce["model"] is not None else "mean error"
+    yield (
+        "pictures",
+        f"{r.images:,} of {result.dataset}, {r.source}; 95 % interval of {what} {percent(low)} to {percent(high)}",
+    )
+    c = result.calibration["model"]
+    yield "calibration (ECE)", f"{percent(c.clean)} clean, {percent(c.corrupted)} corrupted"
+    fallen = [f"{name} {s['model']}" for name, s in r.falls_below.severity.items() if s["model"] is not None]
+    yield f"accuracy under {percent(r.falls_below.accuracy, 0)} at severity", ", ".join(fallen) or "none"
+    if result.comparison is not None:
+        found = result.comparison
+        tests = [test for row in found.mcnemar.values() for test in row]
+        worse = sum(test.p_holm < _SIGNIFICANT and test.lost > test.gained for test in tests)
+        better = sum(test.p_holm < _SIGNIFICANT and test.lost < test.gained for test in tests)
+        yield "McNemar, Holm", f"worse in {worse}, better in {better} of {len(tests)} (corruption, severity) pairs"
+        yield "answers changed", f"{found.flipped_images:,} of {r.images:,} pictures in at least one form"
+        if found.normalised_mce is not None:
+            relative = "–" if found.relative_mce is None else percent(found.relative_mce)
+            yield "of the baseline's", f"mCE {percent(found.normalised_mce)}, relative mCE {relative}"
+    if result.device is not None:
+        d = result.device
+        effect = points(d.mean_error_device - d.mean_error_fast, 2)
+        yield (
+            f"device ({d.runner})",
+            f"other class on {percent(d.disagreement)} of {d.images:,} pictures, error {effect} points",
+        )
+    if result.layers:
+        yield from _layer_lines(result)
+    for trial in result.calibration_trials or ():
+        yield (
+            f"calibrated on {trial.images} ({trial.mixture}, seed {trial.seed})",
+            f"error {percent(trial.mean_error, 2)}, clean top-1 {percent(trial.accuracy, 2)}",
+        )
+
+
+def _layer_lines(result: AuditResult) -> Iterator[tuple[str, str]]:
+    layers = result.layers or []
+    noisy = [(min(layer.sqnr_db.values()), layer) for layer in layers if layer.sqnr_db is not None]
+    for worst, layer in sorted(noisy, key=lambda pair: pair[0])[:_NOISIEST]:
+        assert layer.sqnr_db is not None
+        under = min(layer.sqnr_db, key=layer.sqnr_db.__getitem__)
+        yield f"noisiest: {layer.name}", f"{worst:.1f} dB under {under}, {layer.sqnr_db['clean']:.1f} dB clean"
+    saturated = sorted(layers, key=lambda layer: -max(layer.saturated.values()))
+    for layer in saturated[:_NOISIEST]:
+        under = max(layer.saturated, key=layer.saturated.__getitem__)
+        yield (
+            f"saturated: {layer.name}",
+            f"{percent(layer.saturated[under])} under {under}, {percent(layer.saturated['clean'])} clean",
+        )
