@@ -117,14 +117,10 @@ def tflite_activations(path: Path) -> tuple[list[QuantizedTensor], Activations]:
     found = []
     for node in graph.nodes:
         tensor = graph.tensor(node.outputs[0])
-        if (
-            node.op != "SOFTMAX"
-            and tensor.dtype == "int8"
-            and tensor.qparams is not None
-            and len(tensor.qparams.scale) == 1
-        ):
-            scale, zero_point = float(tensor.qparams.scale[0]), int(tensor.qparams.zero_point[0])
-            found.append(QuantizedTensor(node.name, tensor.name, scale, zero_point))
+        q = tensor.qparams
+        if node.op == "SOFTMAX" or tensor.dtype != "int8" or q is None or len(q.scale) != 1:
+            continue
+        found.append(QuantizedTensor(node.name, tensor.name, float(q.scale[0]), int(q.zero_point[0])))
     if not found:
         raise ExportError(f"{path.name} has no int8 activations to look into")
     order = {name: index for index, name in enumerate(graph.tensors)}
