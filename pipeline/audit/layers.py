@@ -27,6 +27,7 @@ from pipeline.audit.subject import Subject
 
 Pixels = npt.NDArray[np.uint8]
 _BATCH = 32
+_EXACT_DB = 200.0  # told of a tensor without any noise, such as the input
 
 
 def layers_of_onnx(float_model: Subject, qdq_onnx: bytes, pictures: Mapping[str, Pixels]) -> list[LayerRecord]:
@@ -93,5 +94,5 @@ def _measure(
                 dequantized = tensor.scale * (q.astype(np.float64) - tensor.zero_point)
                 signal[i] += np.square(true, dtype=np.float64).sum()
                 noise[i] += np.square(true - dequantized).sum()
-    tiny = np.finfo(np.float64).tiny
-    return at_end / values, 10 * np.log10(np.maximum(signal, tiny) / np.maximum(noise, tiny))
+    signal = np.maximum(signal, np.finfo(np.float32).tiny)
+    return at_end / values, 10 * np.log10(signal / np.maximum(noise, signal * 10 ** (-_EXACT_DB / 10)))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +28,20 @@ from pipeline.audit.workers import Facts, Task, run_tasks
 from pipeline.config import PipelineError
 
 Progress = Callable[[int, int, str], None]
+_DAMAGED = (  # what numpy and zipfile raise on files that are none of ours, or no longer
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    BadZipFile,
+    zlib.error,
+    struct.error,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -190,7 +206,7 @@ class PredictionsFile:
             PipelineError: it is no such file, or a damaged one.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 models = json.loads(str(file["models"]))
                 predictions = {
                     name: Predictions(file[f"{name}_classes"].astype(np.int64), file[f"{name}_confidence"])
@@ -207,7 +223,7 @@ class PredictionsFile:
                     models,
                     predictions,
                 )
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as error:
+        except _DAMAGED as error:
             reason = (isinstance(error, OSError) and error.strerror) or "another format, or damaged"
             raise PipelineError(f"{path} holds no predictions of an audit: {reason}") from error
 

@@ -33,6 +33,7 @@ Track = Callable[[str], AbstractContextManager[Progress]]
 CACHE_LIMIT_BYTES = 4_000_000_000  # CIFAR-10's test set under 15 corruptions has 2.3 GB
 PREDICTIONS_LIMIT_BYTES = 500_000_000
 _PROBED_IMAGES = 200
+_TIED = 0.05  # of two input ranges that are about as good, the simpler is named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,7 +239,7 @@ def _near_chance(
     except PipelineError:
         return [f"{told}; it may expect another input (--input-range, --mean and --std, --layout) or other data"]
     scores = {option: float(np.mean(a["label"] == labels[some])) for option, a in zip(trials, answers, strict=True)}
-    best = max(scores, key=lambda option: scores[option])
+    best = next(option for option, score in scores.items() if score >= max(scores.values()) - _TIED)
     if scores[best] > max(2 * chance, 2 * accuracy):
         return [f"{told}; it probably expects {best}, which gives {scores[best]:.1%} on {len(some)} pictures"]
     return [f"{told}, and no usual input range helps: is this the data it was made for? (--layout, --dataset)"]

@@ -1,0 +1,271 @@
+"""Whole audits of small models, through the worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from flatnas.corruptions import corrupt
+from flatnas.datasets import choose_images
+from flatnas.digits import load_digits
+from pipeline.audit import Subject, audit
+from pipeline.audit.cache import Cache
+from pipeline.audit.images import CLEAN, AuditImages, variants
+from pipeline.audit.predictions import Request, predict, predict_all
+from pipeline.audit.subject import normalised_range
+from pipeline.audit.worker import UnusableAnswerError, answers
+from pipeline.audit.workers import Task, run_tasks
+from pipeline.config import PipelineError
+
+FEW = ("contrast", "fog")
+
+
+def quiet(*_: object) -> None:
+    """Progress that nobody watches."""
+
+
+def own_answers(model: Path, variant: tuple[str, int], indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The classes as onnxruntime gives them, called directly."""
+    import onnxruntime as ort
+
+    pixels = load_digits().test.pixels_nhwc[indices]
+    if variant != CLEAN:
+        pixels = corrupt(pixels, *variant, indices)
+    x = ((pixels.astype(np.float32) - 128) / 128).transpose(0, 3, 1, 2)
+    session = ort.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"])
+    classes: npt.NDArray[np.int64] = session.run(None, {session.get_inputs()[0].name: x})[0].argmax(1)
+    return classes
+
+
+def test_an_audit_tells_the_errors_that_the_runtime_called_directly_makes(digit_models: Any) -> None:
+    test = load_digits().test
+    indices = choose_images(test.labels, 60, 0)
+    found = audit(digit_models.float_onnx, dataset="digits", limit=60, corruptions=FEW)
+    assert found.predictions.indices.tolist() == indices.tolist()
+    for row, variant in enumerate(variants(FEW)):
+        expected = own_answers(digit_models.float_onnx, variant, indices)
+        assert found.predictions.predictions["model"].classes[row].tolist() == expected.tolist()
+    result = found.result
+    errors = (own_answers(digit_models.float_onnx, ("fog", 4), indices) != test.labels[indices]).mean()
+    assert result.robustness.per_corruption["fog"]["model"][3] == errors
+    assert result.accuracy["model"] > 0.8
+    assert result.warnings == []
+    assert result.robustness.mce == {"model": None}
+    assert "delta" not in result.to_json()["robustness"]
+
+
+def test_int8_beside_float_is_paired_and_the_devices_arithmetic_is_told(digit_models: Any) -> None:
+    found = audit(
+        digit_models.int8_tflite,
+        digit_models.float_onnx,
+        dataset="digits",
+        limit=60,
+        corruptions=FEW,
+        device_images=100,
+        layers=True,
+        calibration_sizes=[4, 32],
+    )
+    result = found.result
+    assert result.robustness.delta is not None
+    assert abs(result.robustness.delta.mean) < 0.05
+    assert result.comparison is not None
+    assert set(result.comparison.mcnemar) == set(FEW)
+    assert result.device is not None
+    assert result.device.images == 100
+    assert result.device.disagreement < 0.1
+    assert result.layers is not None
+    by_name = {layer.name: layer for layer in result.layers}
+    scores = by_name["scores"]
+    assert scores.sqnr_db is not None
+    assert scores.sqnr_db["clean"] > 20  # some 8 bits are kept
+    assert set(scores.saturated) == {"clean", *FEW}
+    trials = result.calibration_trials
+    assert trials is not None
+    assert [(t.images, t.seed, t.mixture) for t in trials[:4]] == [
+        (4, 0, "stratified"),
+        (4, 1, "stratified"),
+        (4, 2, "stratified"),
+        (32, 0, "stratified"),
+    ]
+    assert {t.mixture for t in trials} == {"stratified", "one class", "half corrupted"}
+    assert max(t.accuracy for t in trials) > 0.8
+
+
+def test_a_second_audit_runs_no_model_and_a_subset_is_taken_from_the_whole(digit_models: Any, tmp_path: Path) -> None:
+    model = tmp_path / "float.onnx"
+    model.write_bytes(digit_models.float_onnx.read_bytes())
+    first = audit(model, dataset="digits", corruptions=FEW)
+    again, part = (
+        _without_workers(lambda limit=limit: audit(model, dataset="digits", corruptions=FEW, limit=limit))
+        for limit in (None, 40)
+    )
+    assert again.result == first.result
+    columns = np.searchsorted(first.predictions.indices, part.predictions.indices)
+    whole = first.predictions.predictions["model"].classes[:, columns]
+    assert (part.predictions.predictions["model"].classes == whole).all()
+
+
+def _without_workers(call: Any) -> Any:
+    """Call it where no Python can be started."""
+    real, sys.executable = sys.executable, "/nowhere/python"
+    try:
+        return call()
+    finally:
+        sys.executable = real
+
+
+def test_changed_bytes_or_another_runtime_are_other_predictions(digit_models: Any) -> None:
+    base = Subject(digit_models.int8_tflite)
+    keys = {
+        base.key("a" * 64),
+        base.key("b" * 64),
+        replace(base, runner="litert-reference").key("a" * 64),
+        replace(base, input_range=(0.0, 1.0)).key("a" * 64),
+        replace(base, layout="nchw").key("a" * 64),
+    }
+    assert len(keys) == 5
+
+
+def test_pictures_of_a_subset_are_those_of_the_whole_and_come_from_the_cache(tmp_path: Path) -> None:
+    clean = load_digits().test.pixels_nhwc[:50]
+    images = AuditImages(clean, 0, None, Cache(tmp_path, 10**8))
+    some = np.array([3, 7, 30])
+    expected = corrupt(clean[some], "frost", 2, some)
+    np.testing.assert_array_equal(images.pictures(("frost", 2), some), expected)
+    whole = images.pictures(("frost", 2), np.arange(50))
+    np.testing.assert_array_equal(whole[some], expected)
+    assert len(list(tmp_path.glob("frost-2-*"))) == 2
+    marked = whole.copy()
+    marked[7] = 9
+    images.cache.save(images.key(("frost", 2), np.arange(50)), marked)
+    assert (images.pictures(("frost", 2), some)[1] == 9).all()  # read, not made again
+    other = AuditImages(clean, 1, None, Cache(tmp_path, 10**8))
+    assert (other.pictures(("frost", 2), some) != expected).any()
+
+
+def test_a_model_near_chance_is_told_what_it_expects(digit_models: Any) -> None:
+    found = audit(digit_models.undeclared_onnx, dataset="digits", limit=60, corruptions=["contrast"])
+    (warning,) = found.result.warnings
+    assert "near chance" in warning
+    assert "probably expects --input-range -1 1" in warning
+    told = audit(
+        Subject(digit_models.undeclared_onnx, input_range=(-1.0, 1.0)),
+        dataset="digits",
+        limit=60,
+        corruptions=["contrast"],
+    )
+    assert told.result.accuracy["model"] > 0.8
+    assert told.result.warnings == []
+
+
+def test_mean_and_std_are_the_range_per_channel_and_reach_an_int8_input(digit_models: Any) -> None:
+    low, high = normalised_range((0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
+    assert low == (-1.0, -1.0, 0.0)
+    assert high == (1.0, 3.0, 0.5)
+    pixels = np.array([0, 128, 255], np.uint8).repeat(3).reshape(1, 1, 3, 3)
+    floats = Subject(digit_models.float_onnx, input_range=(low, high)).load().encode(pixels)
+    np.testing.assert_allclose(floats[0, :, 0, 0], [-1, -1, 0])
+    np.testing.assert_allclose(floats[0, :, 0, 2], [1, 3, 0.5])
+    # Scale 1/128: -1 is -128, 0.5 is 64, and 3 is beyond the end.
+    integers = Subject(digit_models.int8_tflite, input_range=(low, high)).load().encode(pixels)
+    assert integers.dtype == np.int8
+    assert integers[0, 0, 0].tolist() == [-128, -128, 0]
+    assert integers[0, 0, 2].tolist() == [127, 127, 64]
+
+
+def test_logits_and_probabilities_give_the_same_confidence(digit_models: Any, tmp_path: Path) -> None:
+    images = AuditImages(load_digits().test.pixels_nhwc, 0, None, Cache(tmp_path / "p", 0))
+    subjects = {"a": Subject(digit_models.float_onnx), "b": Subject(digit_models.probabilities_onnx)}
+    found = predict_all(subjects, images, np.arange(30), [], Cache(tmp_path / "s", 0), quiet, quiet)
+    np.testing.assert_allclose(found["a"].confidence, found["b"].confidence, atol=1e-6)
+    assert (found["a"].classes == found["b"].classes).all()
+
+
+def test_scores_that_are_no_numbers_are_refused() -> None:
+    with pytest.raises(UnusableAnswerError, match="2 of 3 answers hold NaN or infinity"):
+        answers(np.array([[1, 2], [np.nan, 0], [np.inf, 0]], np.float32))
+
+
+def test_nan_outputs_name_the_model_and_the_pictures(digit_models: Any, tmp_path: Path) -> None:
+    import onnx
+
+    model = onnx.load(digit_models.float_onnx)
+    weights = next(i for i in model.graph.initializer if i.name == "w")
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values[:] = 3e38  # overflows to infinity
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, "w"))
+    onnx.save(model, tmp_path / "nan.onnx")
+    with pytest.raises(PipelineError, match=r"the model gives no usable scores on the clean pictures: .* NaN"):
+        audit(tmp_path / "nan.onnx", dataset="digits", limit=20, corruptions=["contrast"])
+
+
+def _children() -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+
+
+def _answers_of(models: Mapping[str, Subject], silence_seconds: float = 60, told: Any = quiet) -> None:
+    images = AuditImages(load_digits().test.pixels_nhwc, 0, None, Cache(Path("/nowhere"), 0))
+    tasks = [Task(CLEAN, np.arange(20), tuple(models))]
+    list(run_tasks(models, images, tasks, told, quiet, silence_seconds))
+
+
+def test_a_runtime_that_crashes_is_one_line_with_model_and_signal(digit_models: Any) -> None:
+    def crash(*_: object) -> None:
+        os.kill(_children()[-1], signal.SIGSEGV)
+        time.sleep(0.2)
+
+    with pytest.raises(PipelineError, match=r"the runtime \(onnxruntime\) crashed while .*Segmentation fault"):
+        _answers_of({"model": Subject(digit_models.float_onnx)}, told=crash)
+
+
+def test_a_runtime_that_hangs_is_stopped(digit_models: Any) -> None:
+    before = _children()
+
+    def stop(*_: object) -> None:
+        os.kill(next(pid for pid in _children() if pid not in before), signal.SIGSTOP)
+
+    with pytest.raises(PipelineError, match=r"no sign of life for 2 s from .*it was stopped"):
+        _answers_of({"model": Subject(digit_models.float_onnx)}, silence_seconds=2, told=stop)
+    assert [pid for pid in _children() if pid not in before] == []
+
+
+def test_a_model_with_other_classes_is_refused_before_anything_is_run(digit_models: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    for name in "ab":
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for number in range(8):
+            noise = np.random.default_rng([ord(name), number]).integers(0, 256, (16, 16, 3), np.uint8)
+            Image.fromarray(noise).save(tmp_path / "pictures" / name / f"{number}.png")
+    with pytest.raises(PipelineError, match=r"the model has 10 classes, and .* has 2; audit it on the data"):
+        audit(digit_models.float_onnx, dataset=str(tmp_path / "pictures"), corruptions=["contrast"])
+
+
+def test_answers_computed_before_a_failure_are_kept(digit_models: Any, tmp_path: Path) -> None:
+    images = AuditImages(load_digits().test.pixels_nhwc, 0, None, Cache(tmp_path / "p", 10**8))
+    store = Cache(tmp_path / "s", 10**8)
+    subjects = {"model": Subject(digit_models.float_onnx)}
+    request = Request("model", ("contrast", 1), np.arange(10))
+    first = predict(subjects, images, [request], store, quiet, quiet)
+    again = _without_workers(lambda: predict(subjects, images, [request], store, quiet, quiet))
+    assert (first[0] == again[0]).all()
+
+
+def test_importing_and_running_an_audit_does_not_import_torch(digit_models: Any) -> None:
+    program = (
+        "import sys; from pipeline.audit import audit\n"
+        f"audit({str(digit_models.float_onnx)!r}, dataset='digits', limit=10, corruptions=['contrast'])\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
