@@ -1,8 +1,8 @@
-"""CIFAR-10 from the official binary files: no pickle, every file checked against its published MD5.
+"""CIFAR-10 and CIFAR-100 from the official binary files: no pickle, every file checked against its published MD5.
 
-A record is a label byte, then 1024 red, 1024 green and 1024 blue bytes of a 32x32 image (Krizhevsky 2009,
-https://www.cs.toronto.edu/~kriz/cifar.html). An archive is read as a stream: nothing is extracted to disk, and only
-members with the expected names are looked at.
+A record is a label byte (CIFAR-100: a coarse and a fine one), then 1024 red, 1024 green and 1024 blue bytes of a 32x32
+image (Krizhevsky 2009, https://www.cs.toronto.edu/~kriz/cifar.html). An archive is read as a stream: nothing is
+extracted to disk, and only members with the expected names are looked at.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from lzma import LZMAError
 from pathlib import Path
 
@@ -37,8 +38,37 @@ MD5: Mapping[str, str] = {  # five training files, then the test file
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 VAL_SHARE = 0.1
 VAL_INDICES_SHA256 = "7957d060fcc34aefa5a43c70e31433927db55526494f67a9f7da553059be6767"  # as little-endian int64
-RECORD_BYTES = 1 + 3 * 32 * 32
-_LARGEST_MEMBER_BYTES = 64 << 20  # a .bin has 31 MB; more is no CIFAR-10
+_PIXEL_BYTES = 3 * 32 * 32
+_LARGEST_MEMBER_BYTES = 256 << 20  # CIFAR-100's train.bin has 154 MB; more is neither data set
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A data set as its site publishes it.
+
+    Attributes:
+        name: as `--dataset` knows it.
+        title: for people.
+        folder: of the .bin files.
+        archives: names that the archive may have.
+        md5: of the .bin files, the training files in order, then the test file, which holds a sixth of all images.
+        label_bytes: of a record; the last one counts.
+    """
+
+    name: str
+    title: str
+    folder: str
+    archives: tuple[str, ...]
+    md5: Mapping[str, str]
+    class_names: tuple[str, ...]
+    label_bytes: int
+
+    def mend(self, to_delete: Path) -> str:
+        """What to do about damaged files."""
+        return f"delete {to_delete} and run 'pipeline data fetch {self.name}'"
+
+
+CIFAR10 = Release("cifar10", "CIFAR-10", FOLDER, ARCHIVES, MD5, CLASS_NAMES, label_bytes=1)
 
 
 def user_cache() -> Path:
@@ -62,10 +92,18 @@ def load_cifar10(
         MissingDataError: none of the directories holds it.
         DataError: a file is damaged.
     """
-    cache_dir = cache_dir or user_cache()
-    source = find_cifar10(data_dir, cache_dir)
-    everything = decode(read_folder(source, md5)) if source.is_dir() else _from_archive(source, md5, cache_dir)
-    test_images = len(everything) // len(md5)
+    return load_release(replace(CIFAR10, md5=md5), data_dir, cache_dir)
+
+
+def load_release(release: Release, data_dir: Path | None = None, cache_dir: Path | None = None) -> Dataset:
+    """A data set of the CIFAR family; arguments and errors as of `load_cifar10`."""
+    cache_dir, md5 = cache_dir or user_cache(), release.md5
+    source = find_release(release, data_dir, cache_dir)
+    if source.is_dir():
+        everything = decode(read_folder(source, md5, release), release.label_bytes)
+    else:
+        everything = _from_archive(source, release, cache_dir)
+    test_images = len(everything) // 6
     test = everything.take(slice(len(everything) - test_images, None))
     training_labels = everything.labels[:-test_images]
     rest, picked = split_indices(training_labels, VAL_SHARE)
@@ -76,10 +114,15 @@ def load_cifar10(
             "supernets; install numpy 2.4 and report this"
         )
     digest = hashlib.sha256("".join(md5.values()).encode()).hexdigest()  # the content, since each file was verified
-    return Dataset("cifar10", CLASS_NAMES, everything.take(rest), everything.take(picked), test, digest)
+    return Dataset(release.name, release.class_names, everything.take(rest), everything.take(picked), test, digest)
 
 
 def find_cifar10(data_dir: Path | None = None, cache_dir: Path | None = None) -> Path:
+    """The folder of CIFAR-10's .bin files or the archive of them; see `find_release`."""
+    return find_release(CIFAR10, data_dir, cache_dir)
+
+
+def find_release(release: Release, data_dir: Path | None = None, cache_dir: Path | None = None) -> Path:
     """The folder of .bin files or the archive of them, in the first directory that holds either.
 
     Raises:
@@ -88,20 +131,21 @@ def find_cifar10(data_dir: Path | None = None, cache_dir: Path | None = None) ->
     named = os.environ.get("PIPELINE_DATA")
     directories = [*([data_dir] if data_dir else []), *([Path(named)] if named else []), cache_dir or user_cache()]
     for directory in directories:
-        if any((directory / name).is_file() for name in MD5):
+        if any((directory / name).is_file() for name in release.md5):
             return directory
-        if (directory / FOLDER).is_dir():
-            return directory / FOLDER
-        for name in ARCHIVES:
+        if (directory / release.folder).is_dir():
+            return directory / release.folder
+        for name in release.archives:
             if (directory / name).is_file():
                 return directory / name
     raise MissingDataError(
-        f"CIFAR-10 was not found in {', '.join(map(str, directories))}: run 'pipeline data fetch cifar10', "
-        f"or name with --data-dir a directory that holds {FOLDER}/ or {ARCHIVES[0]}"
+        f"{release.title} was not found in {', '.join(map(str, directories))}: "
+        f"run 'pipeline data fetch {release.name}', "
+        f"or name with --data-dir a directory that holds {release.folder}/ or {release.archives[0]}"
     )
 
 
-def read_folder(folder: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes]:
+def read_folder(folder: Path, md5: Mapping[str, str] = MD5, release: Release = CIFAR10) -> dict[str, bytes]:
     """The verified content of each file of `md5`.
 
     Raises:
@@ -112,18 +156,21 @@ def read_folder(folder: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes]:
         try:
             contents[name] = (folder / name).read_bytes()
         except OSError as error:
-            raise DataError(f"{folder / name} can't be read ({error.strerror}); {_mend(folder / '*.bin')}") from error
-        _verify(contents[name], digest, folder / name, folder / "*.bin")
+            raise DataError(
+                f"{folder / name} can't be read ({error.strerror}); {release.mend(folder / '*.bin')}"
+            ) from error
+        _verify(contents[name], digest, folder / name, release.mend(folder / "*.bin"))
     return contents
 
 
-def read_archive(archive: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes]:
-    """The verified content of each file of `md5`, from the archive's top level or from `cifar-10-batches-bin/`.
+def read_archive(archive: Path, release: Release = CIFAR10) -> dict[str, bytes]:
+    """The verified content of each file of the release, from the archive's top level or from the release's folder.
 
     Raises:
         DataError: the archive is cut off or damaged, lacks a file, or holds a damaged one.
     """
-    expected = {prefix + name: name for name in md5 for prefix in ("", "./", f"{FOLDER}/", f"./{FOLDER}/")}
+    md5, prefixes = release.md5, ("", "./", f"{release.folder}/", f"./{release.folder}/")
+    expected = {prefix + name: name for name in md5 for prefix in prefixes}
     contents: dict[str, bytes] = {}
     try:
         with tarfile.open(archive) as tar:
@@ -133,55 +180,50 @@ def read_archive(archive: Path, md5: Mapping[str, str] = MD5) -> dict[str, bytes
                     continue
                 stream = tar.extractfile(member)
                 contents[name] = stream.read() if stream else b""
-                _verify(contents[name], md5[name], Path(f"{archive}:{member.name}"), archive)
+                _verify(contents[name], md5[name], Path(f"{archive}:{member.name}"), release.mend(archive))
                 if len(contents) == len(md5):
                     return {name: contents[name] for name in md5}
     except (tarfile.TarError, EOFError, LZMAError, zlib.error, OSError) as error:
         size = f"{archive.stat().st_size:,} bytes" if archive.exists() else "gone"
         reason = " ".join(str(error).split())  # tarfile's has a line per compression it tried
-        raise DataError(f"{archive} ({size}) is cut off or damaged: {reason}; {_mend(archive)}") from error
+        raise DataError(f"{archive} ({size}) is cut off or damaged: {reason}; {release.mend(archive)}") from error
     missing = [name for name in md5 if name not in contents]
-    raise DataError(f"{archive} lacks {', '.join(missing)}; {_mend(archive)}")
+    raise DataError(f"{archive} lacks {', '.join(missing)}; {release.mend(archive)}")
 
 
-def decode(contents: Mapping[str, bytes]) -> Images:
+def decode(contents: Mapping[str, bytes], label_bytes: int = 1) -> Images:
     """All images of these files of records, in the files' order."""
-    total = sum(len(content) for content in contents.values()) // RECORD_BYTES
+    record_bytes = label_bytes + _PIXEL_BYTES
+    total = sum(len(content) for content in contents.values()) // record_bytes
     pixels, labels = np.empty((total, 32, 32, 3), np.uint8), np.empty(total, np.int64)
     start = 0
     for content in contents.values():
-        records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
+        records = np.frombuffer(content, np.uint8).reshape(-1, record_bytes)
         end = start + len(records)
-        labels[start:end] = records[:, 0]
-        pixels[start:end] = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        labels[start:end] = records[:, label_bytes - 1]
+        pixels[start:end] = records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
         start = end
     return Images(pixels, labels)
 
 
-def _verify(content: bytes, md5: str, path: Path, to_delete: Path) -> None:
+def _verify(content: bytes, md5: str, path: Path, mend: str) -> None:
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
-        raise DataError(
-            f"{path} is damaged: {len(content):,} bytes with MD5 {found}, expected {md5}; {_mend(to_delete)}"
-        )
+        raise DataError(f"{path} is damaged: {len(content):,} bytes with MD5 {found}, expected {md5}; {mend}")
 
 
-def _from_archive(archive: Path, md5: Mapping[str, str], cache_dir: Path) -> Images:
+def _from_archive(archive: Path, release: Release, cache_dir: Path) -> Images:
     """Decoded images; kept by the archive's own digest, as decompressing takes seconds."""
     try:
         with archive.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise DataError(f"{archive} can't be read ({error.strerror})") from error
-    digest.update("".join(md5.values()).encode())
+    digest.update("".join(release.md5.values()).encode())
     entry = cache_dir / "decoded" / digest.hexdigest()[:16]
     images = decoded_cache.load(entry)
     if images is None:
         log.info("reading %s; this takes some seconds, once", archive)
-        images = decode(read_archive(archive, md5))
+        images = decode(read_archive(archive, release), release.label_bytes)
         decoded_cache.store(entry, images)
     return images
-
-
-def _mend(to_delete: Path) -> str:
-    return f"delete {to_delete} and run 'pipeline data fetch cifar10'"

@@ -111,6 +111,22 @@ def check_corrupted(
             _header(file, where, source)
 
 
+def check_labels(source: Path, labels: npt.NDArray[np.int64]) -> None:
+    """Verify that the pictures are in the order of this test set, as `labels.npy` tells.
+
+    Raises:
+        DataError: they are not, or the file is missing or damaged.
+    """
+    with _opened(source, "labels") as (file, size_bytes, where):
+        try:
+            _shape, _order, dtype = _array_header(file)
+            found = np.frombuffer(file.read(where.start + size_bytes - file.tell()), dtype)
+        except (ValueError, EOFError, OSError) as error:
+            raise DataError(f"{where.name} is no .npy file or cut off; {_mend(source)}") from error
+        if not np.array_equal(found, np.tile(labels, SEVERITIES)):
+            raise DataError(f"{where.name} does not hold the labels of the test set, five times; {_mend(source)}")
+
+
 def read_corrupted(
     source: Path, name: str, severity: int, indices: npt.NDArray[np.int64], count: int
 ) -> npt.NDArray[np.uint8]:
@@ -186,15 +202,20 @@ def _member(archive: Path, name: str) -> tuple[int, int]:
 def _header(file: IO[bytes], where: _Place, source: Path) -> tuple[tuple[int, ...], int]:
     """(shape, offset of the first pixel) of an .npy file of pictures."""
     try:
-        version = np.lib.format.read_magic(file)
-        read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read(file)
+        shape, fortran, dtype = _array_header(file)
     except (ValueError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{where.name} is no .npy file or cut off ({reason}); {_mend(source)}") from error
     if dtype != np.uint8 or fortran or len(shape) != 4 or shape[3] != 3:
         raise DataError(f"{where.name} holds {dtype} {shape}; uint8 (N, H, W, 3) was expected")
     return shape, file.tell()
+
+
+def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    return shape, fortran, dtype
 
 
 def _verify(file: IO[bytes], size_bytes: int, expected: str, where: _Place, source: Path) -> None:

@@ -18,7 +18,7 @@ from flatnas.errors import MissingDataError as MissingDataError
 from flatnas.spaces import MCU_RESOLUTIONS
 
 SPLIT_SEED = 0  # never change it: shipped supernets were trained without the images that it picks
-NAMES = ("cifar10", "digits")
+NAMES = ("cifar10", "cifar100", "digits")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,11 +81,11 @@ def load_dataset(
     resolution: int | None = None,
     allowed: range = MCU_RESOLUTIONS,
 ) -> Dataset:
-    """`cifar10`, `digits`, or a folder of images.
+    """`cifar10`, `cifar100`, `digits`, or a folder of images.
 
     Args:
         name_or_path: one of `NAMES`, or the path of a folder; a name wins over a folder so called (write `./digits`).
-        data_dir: where CIFAR-10 is looked for first; then `PIPELINE_DATA` and the user's cache directory.
+        data_dir: where CIFAR is looked for first; then `PIPELINE_DATA` and the user's cache directory.
         resolution: side in pixels that a folder's pictures are resized to; by default their own, as far as allowed.
         allowed: the sides that the search space takes.
 
@@ -119,6 +119,10 @@ def _load_named(name: str, data_dir: Path | None) -> Dataset:
         from flatnas.digits import load_digits
 
         return load_digits()
+    if name == "cifar100":
+        from flatnas.cifar100 import load_cifar100
+
+        return load_cifar100(data_dir)
     from flatnas.cifar import load_cifar10
 
     return load_cifar10(data_dir)

@@ -28,13 +28,20 @@ class Source:
     fetch: Callable[[Path, Progress], Path]
 
 
-def fetch_archive(target_dir: Path, progress: Progress, *, url: str = OFFICIAL_URL, md5: str = OFFICIAL_MD5) -> Path:
-    """Download the archive; what an interrupted call left in `….part` is continued.
+def fetch_archive(
+    target_dir: Path,
+    progress: Progress,
+    *,
+    url: str = OFFICIAL_URL,
+    md5: str = OFFICIAL_MD5,
+    name: str = ARCHIVES[0],
+) -> Path:
+    """Download the archive `name`; what an interrupted call left in `….part` is continued.
 
     Raises:
         DataError: the download failed (the `.part` is kept) or has another MD5 (it is deleted).
     """
-    target = target_dir / ARCHIVES[0]
+    target = target_dir / name
     part = target.with_name(target.name + ".part")
     try:
         if target.is_file() and _md5(target) == md5:

@@ -96,7 +96,7 @@ def audit(
     labels = data.test.labels[indices]
     names = tuple(CORRUPTIONS if corruptions is None else corruptions)
     caches = cache_folder()
-    official = official_source(data.name, data_dir, source, names)
+    official = official_source(data.name, data_dir, source, names, data.test.labels)
     images = AuditImages(data.test.pixels_nhwc, seed, official, Cache(caches / "pixels", cache_limit_bytes))
     store = Cache(caches / "predictions", PREDICTIONS_LIMIT_BYTES if cache_limit_bytes else 0)
 
@@ -171,8 +171,13 @@ def _subject(model: str | Path | Subject) -> Subject:
     return model if isinstance(model, Subject) else Subject(Path(model))
 
 
-def official_source(dataset: str, data_dir: Path | None, source: Source, names: Sequence[str]) -> Path | None:
+def official_source(
+    dataset: str, data_dir: Path | None, source: Source, names: Sequence[str], labels: Ints
+) -> Path | None:
     """The verified official files of a data set's corrupted form; None where they are not wanted or not here.
+
+    Args:
+        labels: of the whole test set, whose order the files must have.
 
     Raises:
         DataError: they are damaged.
@@ -180,15 +185,16 @@ def official_source(dataset: str, data_dir: Path | None, source: Source, names: 
     """
     if source == "generated":
         return None
-    from flatnas.cifar_c import check_corrupted, find_corrupted
+    from flatnas.cifar_c import check_corrupted, check_labels, find_corrupted
 
     found = find_corrupted(dataset, data_dir)
     if found is not None:
         check_corrupted(found, dataset, names)
+        check_labels(found, labels)
     elif source == "official":
         raise PipelineError(
-            f"the official corrupted files of {dataset} are not on this machine; 'pipeline data fetch cifar10c' gets "
-            "those of cifar10, and --source generated makes them"
+            f"the official corrupted files of {dataset} are not on this machine: 'pipeline data fetch cifar10c' (or "
+            "cifar100c) gets them, and --source generated makes them"
         )
     return found
 

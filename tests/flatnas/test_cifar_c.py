@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flatnas.cifar_c import CIFAR10_C_MD5, check_corrupted, find_corrupted, read_corrupted
+from flatnas.cifar_c import CIFAR10_C_MD5, check_corrupted, check_labels, find_corrupted, read_corrupted
 from flatnas.corruptions import CORRUPTIONS
 from flatnas.errors import DataError
 
@@ -86,6 +86,17 @@ def test_a_digest_is_checked_and_the_file_named(archive: Path) -> None:
         check_corrupted(archive, "cifar10", ["fog"], {"fog": "0" * 32})
     with pytest.raises(DataError, match="is damaged"):
         check_corrupted(archive, "cifar10", ["snow"])  # not the published one
+
+
+def test_labels_must_be_those_of_the_test_set_five_times(tmp_path: Path) -> None:
+    labels = np.arange(COUNT) % 10
+    path = tmp_path / "CIFAR-10-C.tar"
+    with tarfile.open(path, "w") as tar:
+        add(tar, "CIFAR-10-C/labels.npy", npy(np.tile(labels, 5).astype(np.uint8)))
+        add(tar, "CIFAR-10-C/fog.npy", npy(blocks("fog")))
+    check_labels(path, labels)
+    with pytest.raises(DataError, match="does not hold the labels of the test set"):
+        check_labels(path, labels[::-1])
 
 
 def test_what_is_missing_is_named(archive: Path, folder: Path) -> None:

@@ -483,7 +483,9 @@ def test_train_without_test_is_not_taken_for_a_class(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["cifar11", "no/such/folder"])
 def test_an_unknown_data_set_is_answered_with_the_choices(name: str) -> None:
-    with pytest.raises(DataError, match=rf"no data set '{name}'; choose one of cifar10, digits, or name an existing"):
+    with pytest.raises(
+        DataError, match=rf"no data set '{name}'; choose one of cifar10, cifar100, digits, or name an existing"
+    ):
         load_dataset(name)
 
 
