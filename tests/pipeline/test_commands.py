@@ -48,7 +48,7 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
         (["run", "--target", "cortex-m7", "--preset", "slow"], "'slow' is not one of"),
         (
             ["run", "--target", "cortex-m7", "--dataset", "imagenet"],
-            "no data set 'imagenet'; choose one of cifar10, digits",
+            "no data set 'imagenet'; choose one of cifar10, cifar100, digits",
         ),
         (["run", "--target", "cortex-m7", "--offline"], "CIFAR-10 was not found"),
         (
@@ -168,9 +168,9 @@ def test_audit_of_resnet8_gives_the_contracts_json_and_gates_decide_the_exit_cod
     passed = run(*arguments, "--json", "a.json", "--min-accuracy", "0", cwd=tmp_path)
     assert passed.returncode == 0, passed.stderr
     result = json.loads((tmp_path / "a.json").read_text())
-    assert set(result) == {"accuracy", "robustness", "gates"}
+    assert {"accuracy", "robustness", "gates"} <= set(result)
     assert 0 <= result["accuracy"]["model"] < 0.5
-    assert result["robustness"]["mce"] == {"model": None, "baseline": None}
+    assert 0 < result["robustness"]["mce"]["model"] < 1
     assert set(result["robustness"]["per_corruption"]["contrast"]) == {"model", "baseline"}
     assert result["robustness"]["images"] == 20
     low, high = result["robustness"]["delta"]["ci95"]
