@@ -328,8 +328,7 @@ def _tflite_content(path: Path) -> tuple[bytes, dict[str, str]]:
     """The file's bytes and metadata; refused when damaged, as the runtimes may crash on some of those."""
     from export.read_tflite import read_tflite
 
-    content = path.read_bytes()
-    return content, dict(read_tflite(content).metadata)
+    return path.read_bytes(), dict(read_tflite(path).metadata)
 
 
 def _resolution(path: Path, shape: tuple[int, ...], channels_first: bool, output_rank: int) -> int:

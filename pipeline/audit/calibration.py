@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from export.quantize import calibrate, quantize
+from export.calibrate import calibrate
+from export.quantize import quantize
 from flatnas.corruptions import STANDARD_15, corrupt
 from flatnas.datasets import Images
 from flatnas.resize import resize

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from export.runners import InputRange, Kind, Layout, Runner
 
-_DISTRIBUTIONS: dict[str, str] = {
+_DISTRIBUTIONS: dict[str, str] = {  # whose version decides an answer
     "onnxruntime": "onnxruntime",
     "litert": "ai-edge-litert",
     "litert-reference": "ai-edge-litert",
     "tflm": "tflite-micro",
+    "interpreter": "flatnas-deploy",
 }
 
 

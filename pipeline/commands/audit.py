@@ -37,7 +37,9 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Of the corrupted images; auto takes the official files where they are on this machine.",
 )
 @click.option(
-    "--runner", type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm"]), help="Runtime of MODEL."
+    "--runner",
+    type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm", "interpreter"]),
+    help="Runtime of MODEL.",
 )
 @click.option(
     "--layout", type=click.Choice(["nhwc", "nchw"]), help="Layout of MODEL's input, else read from its shape."

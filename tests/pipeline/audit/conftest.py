@@ -37,7 +37,8 @@ def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def digit_models(tmp_path_factory: pytest.TempPathFactory) -> DigitModels:
-    from export.quantize import calibrate, quantize
+    from export.calibrate import calibrate
+    from export.quantize import quantize
     from export.read_onnx import read_onnx
     from export.to_tflite import to_tflite
     from flatnas.digits import load_digits
