@@ -150,21 +150,20 @@ def test_hundreds_of_mutated_models_give_answers_or_one_line(digit_models: Any, 
     path: Path = getattr(digit_models, kind)
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
-    refusals = set()
+    refusals = []
     for number in range(200):
-        damaged = bytearray(whole)
-        if number % 4 == 0:
-            damaged = damaged[: rng.integers(1, len(whole))]
-        ends = (0, min(2000, len(damaged)), len(damaged))
-        low = ends[number % 2] if len(damaged) > 4000 else 0  # headers and tables matter more than weights
-        for place in rng.integers(low if number % 2 else 0, ends[1 + number % 2], rng.integers(1, 8)):
+        damaged = bytearray(whole[: rng.integers(1, len(whole))] if number % 4 == 0 else whole)
+        # Tables are at the ends of a file, weights in between: the tables matter more.
+        end = min(2000, len(damaged))
+        start = 0 if number % 2 else len(damaged) - end
+        for place in rng.integers(start, start + end, rng.integers(1, 8)):
             damaged[place] = rng.integers(256)
         model = tmp_path / f"m{path.suffix}"
         model.write_bytes(damaged)
         try:
             audit(model, dataset="digits", limit=10, corruptions=["contrast"], device_images=0, cache_limit_bytes=0)
         except PipelineError as error:
-            refusals.add(str(error)[:40])
-    assert len(refusals) > 3
+            refusals.append(str(error))
+    assert len(refusals) > 50
     assert all("\n" not in text for text in refusals)
     assert [p.name for p in tmp_path.iterdir()] == [model.name]
