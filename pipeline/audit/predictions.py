@@ -158,8 +158,7 @@ def _sha256(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:
-        missing = f"there is no file {path}" if isinstance(error, FileNotFoundError) else None
-        raise PipelineError(missing or f"can't read {path}: {error.strerror}") from error
+        raise PipelineError(f"can't read {path}: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,8 +90,11 @@ def audit(
         PipelineError: a model that can't be audited on this data.
         FlatnasError: data that is missing or damaged.
     """
-    data = load_dataset(dataset, data_dir)
     subjects = {"model": _subject(model)} | ({} if baseline is None else {"baseline": _subject(baseline)})
+    for subject in subjects.values():
+        if not subject.path.is_file():
+            raise PipelineError(f"there is no file {subject.path}")
+    data = load_dataset(dataset, data_dir)
     indices = choose_images(data.test.labels, limit, seed)
     labels = data.test.labels[indices]
     names = tuple(CORRUPTIONS if corruptions is None else corruptions)
