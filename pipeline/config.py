@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PresetName = Literal["quick", "standard", "full"]
+PresetName = Literal["quick", "standard", "full", "release"]
 SelectName = Literal["knee", "accuracy", "robust", "smallest"]
 ProtocolName = Literal["fast", "paper"]
 AugmentName = Literal["none", "augmix"]
@@ -39,7 +39,9 @@ class Preset:
         r_draws: noise draws behind R (M of the paper).
         recalibration_images: training images behind the batch-norm statistics.
         roundings: whether R under int8 and int4 rounding is recorded, too.
-        finetune_epochs: epochs of SAM on the selected subnet.
+        finetune_epochs: epochs of fine-tuning the selected subnet.
+        finetune_rate: learning rate at the top of their schedule.
+        plain_share: share of the fine-tuning, from its start, that is plain SGD; the rest is SAM, at twice the cost.
         finetune_images: training images of such an epoch, at most.
         distillation: share of the fine-tuning loss that follows the largest subnet instead of the labels.
         calibration_images: training images behind the activation ranges.
@@ -59,6 +61,8 @@ class Preset:
     recalibration_images: int
     roundings: bool
     finetune_epochs: int
+    finetune_rate: float
+    plain_share: float
     finetune_images: int
     distillation: float
     calibration_images: int
@@ -80,6 +84,8 @@ PRESETS: dict[PresetName, Preset] = {
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=1,
+        finetune_rate=0.05,
+        plain_share=0.0,
         finetune_images=20_000,
         distillation=0.0,
         calibration_images=256,
@@ -99,6 +105,8 @@ PRESETS: dict[PresetName, Preset] = {
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=5,
+        finetune_rate=0.05,
+        plain_share=0.0,
         finetune_images=50_000,
         distillation=0.0,
         calibration_images=512,
@@ -118,8 +126,31 @@ PRESETS: dict[PresetName, Preset] = {
         recalibration_images=1000,
         roundings=True,
         finetune_epochs=20,
+        finetune_rate=0.05,
+        plain_share=0.0,
         finetune_images=50_000,
         distillation=0.5,
+        calibration_images=1024,
+        parity_images=1000,
+        audit_images=10_000,
+        device_images=2000,
+    ),
+    "release": Preset(
+        adapt_epochs=20,
+        initial=40,
+        batch=8,
+        evaluations=96,
+        most=104,
+        error_images=2000,
+        r_images=500,
+        r_draws=10,
+        recalibration_images=1000,
+        roundings=False,
+        finetune_epochs=40,
+        finetune_rate=0.1,
+        plain_share=2 / 3,
+        finetune_images=50_000,
+        distillation=0.0,
         calibration_images=1024,
         parity_images=1000,
         audit_images=10_000,
@@ -135,6 +166,7 @@ class RunConfig(BaseModel):
         resolution: side in pixels that a folder's images are resized to, where it was asked for.
         supernet: path of the supernet to search, instead of the shipped one.
         overrides: `--set` values by key, as written.
+        finetune_epochs: instead of the preset's.
         protocol: our search, or the one that FlatNAS was published with.
         augment: what fine-tuning does to images beyond crops and flips.
         alpha: weight of the clean error in F_AR; 1 is plain NAS.
@@ -152,6 +184,7 @@ class RunConfig(BaseModel):
     quantize: QuantizeName = "auto"
     supernet: str | None = None
     overrides: dict[str, str] = {}
+    finetune_epochs: int | None = Field(default=None, ge=1)
     protocol: ProtocolName = "fast"
     augment: AugmentName = "none"
     alpha: float = Field(default=0.5, gt=0, le=1)
@@ -159,8 +192,9 @@ class RunConfig(BaseModel):
 
     @property
     def counts(self) -> Preset:
-        """The preset's counts."""
-        return PRESETS[self.preset]
+        """The preset's counts, with what was asked for instead."""
+        preset = PRESETS[self.preset]
+        return replace(preset, finetune_epochs=self.finetune_epochs) if self.finetune_epochs else preset
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

@@ -80,9 +80,10 @@ def _fast(config: RunConfig) -> Protocol:
 
         return Recipe(
             epochs=counts.finetune_epochs,
-            learning_rate=0.05,
+            learning_rate=counts.finetune_rate,
             seed=config.seed,
             rho=0.05,
+            sam_after=counts.plain_share,
             mirror=data.mirrors,
             shift=data.shift,
             augmix=config.augment == "augmix",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @options.offline
 @click.option(
     "--preset",
-    type=click.Choice(["quick", "standard", "full"]),
+    type=click.Choice(get_args(PresetName)),
     default="standard",
     show_default=True,
     help="How much work; see the README's table.",
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     default="accuracy",
     show_default=True,
     help="Which of the subnets that fit to deploy.",
+)
+@click.option(
+    "--finetune-epochs", type=click.IntRange(min=1), metavar="N", help="Fine-tune for so many epochs, not the preset's."
 )
 @click.option(
     "--augment",
@@ -99,6 +102,7 @@ def run(
     out: Path | None,
     seed: int,
     select: str,
+    finetune_epochs: int | None,
     augment: str,
     protocol: str,
     alpha: float,
@@ -132,6 +136,7 @@ def run(
             resolution=resolution,
             seed=seed,
             select=cast(SelectName, select),
+            finetune_epochs=finetune_epochs,
             augment=cast(AugmentName, augment),
             protocol=cast(ProtocolName, protocol),
             alpha=alpha,

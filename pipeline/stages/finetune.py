@@ -56,6 +56,8 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
         "augment": config.augment,
         "distillation": config.counts.distillation,
         "epochs": config.counts.finetune_epochs,
+        "rate": config.counts.finetune_rate,
+        "plain share": config.counts.plain_share,
         "images": config.counts.finetune_images,
         "recalibration": config.counts.recalibration_images,
     }
