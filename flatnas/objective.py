@@ -56,15 +56,27 @@ def knee(F: Floats) -> int:
     return int(scaled.sum(1).argmin())
 
 
-def select(clean_error: Floats, macs: Floats, merit: Floats, how: Selection) -> int:
+def select(clean_error: Floats, macs: Floats, merit: Floats, how: Selection, images: int) -> int:
     """Index of the network to deploy among the points of one feasible front.
 
-    `accuracy` takes the lowest clean error, `robust` the lowest F_AR, `smallest` the fewest MACs, `knee` the
-    high-trade-off point between F_AR and MACs. Ties go to the fewer MACs.
+    `robust` takes the lowest F_AR, `smallest` the fewest MACs, `knee` the high-trade-off point between F_AR and MACs;
+    `accuracy` the lowest clean error, where those within one standard error of it, which so many images can't tell
+    apart, are ranked by F_AR. Ties go to the fewer MACs.
+
+    Args:
+        clean_error: shape (n,).
+        macs: shape (n,).
+        merit: F_AR, shape (n,).
+        images: behind each clean error.
+
+    Raises:
+        ValueError: no such way to select.
     """
     if how not in get_args(Selection):
         raise ValueError(f"unknown selection '{how}'; choose one of {', '.join(get_args(Selection))}")
     if how == "knee":
         return knee(np.stack([merit, macs], 1))
-    key = {"accuracy": clean_error, "robust": merit, "smallest": macs}[how]
+    least = clean_error.min()
+    tied = clean_error <= least + np.sqrt(least * (1 - least) / images)
+    key = {"accuracy": np.where(tied, merit, np.inf), "robust": merit, "smallest": macs}[how]
     return int(np.lexsort((macs, key))[0])

@@ -31,7 +31,6 @@ Constraints = Callable[[Footprint], Sequence[float]]  # one number per resource;
 Evaluate = Callable[[Arch], Measured]
 
 _TRUSTED_TAU = 0.3  # below it, surrogates mislead more than they help
-_THINNING = 0.85  # of an infeasible subnet's genes, the share that stays
 _PATIENCE = 3  # iterations without growth of the hypervolume that end a search
 _GROWTH = 1e-3
 
@@ -185,12 +184,16 @@ def front_of(evaluations: Sequence[Evaluation], objective: Objective) -> tuple[E
     return tuple(sorted(front, key=lambda e: (getattr(e.footprint, objective.cost), e.clean_error)))
 
 
-def select_from(evaluations: Sequence[Evaluation], objective: Objective, how: Selection) -> Evaluation:
-    """The subnet to deploy: from the front, but `accuracy` from all evaluations, where F_AR hides the least error."""
+def select_from(evaluations: Sequence[Evaluation], objective: Objective, how: Selection, images: int) -> Evaluation:
+    """The subnet to deploy: from the front, but `accuracy` from all evaluations, where F_AR hides the least error.
+
+    Args:
+        images: behind each clean error.
+    """
     merits = dict(zip((e.arch for e in evaluations), objective.merits(evaluations), strict=True))
     chosen = evaluations if how == "accuracy" else front_of(evaluations, objective)
     merit = np.array([merits[e.arch] for e in chosen])
-    return chosen[select(clean_errors(chosen), objective.costs(chosen), merit, how)]
+    return chosen[select(clean_errors(chosen), objective.costs(chosen), merit, how, images)]
 
 
 def hypervolume(evaluations: Sequence[Evaluation], objective: Objective, macs_budget: float) -> float:
@@ -231,7 +234,7 @@ class _Candidates:
     def random(self, n: int, known: Iterable[Arch]) -> list[Arch]:
         """Up to `n` random feasible subnets that are not known; the smallest one first where it isn't.
 
-        An infeasible one is thinned out, gene by gene, until it fits, so that tight budgets are filled, too.
+        An infeasible one is fitted to the budgets, so that tight ones are filled, too.
         """
         known, found = set(known), dict[Arch, None]()
         if self.space.smallest not in known and self.feasible(self.space.smallest):
@@ -240,11 +243,31 @@ class _Candidates:
             if len(found) >= n:
                 break
             arch = self.space.sample_by_size(self.rng)
-            while not self.feasible(arch) and arch != self.space.smallest:
-                arch = self.space.decode(self.rng.binomial(self.space.encode(arch), _THINNING))
+            if not self.feasible(arch):
+                arch = self._fitted(arch)
             if arch not in known and self.feasible(arch):
                 found[arch] = None
         return list(found)
+
+    def _fitted(self, arch: Arch) -> Arch:
+        """Cut random genes back, step by step, until the subnet fits; then let some grow as far as they can.
+
+        Cutting alone would end far inside the budgets: one that binds, SRAM mostly, hangs on few genes.
+        """
+        genes = self.space.encode(arch)
+        while not self.feasible(arch) and genes.any():
+            genes[self.rng.choice(np.flatnonzero(genes))] -= 1
+            arch = self.space.decode(genes)
+            genes = self.space.encode(arch)
+        for i in self.rng.permutation(len(genes))[: self.rng.integers(len(genes) + 1)]:
+            for value in range(len(self.space.genes[i]) - 1, genes[i], -1):
+                larger = genes.copy()
+                larger[i] = value
+                if self.feasible(self.space.decode(larger)):
+                    arch = self.space.decode(larger)
+                    genes = self.space.encode(arch)
+                    break
+        return arch
 
     def features(self, archs: Sequence[Arch]) -> Floats:
         """Genes in [0, 1] and logarithms of costs, shape (n, genes + 3)."""

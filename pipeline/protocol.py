@@ -26,6 +26,7 @@ class Protocol:
         plan: how many subnets are measured, and when.
         objective: what the search minimises and the selection weighs.
         measurement: JSON values of all that a measurement depends on, beside the supernet and the data.
+        error_images: validation images behind a subnet's clean error, as far as there are as many.
         evaluator: makes the function that measures a subnet.
         recipe: of the fine-tuning.
     """
@@ -33,6 +34,7 @@ class Protocol:
     plan: Plan
     objective: Objective
     measurement: Mapping[str, Any]
+    error_images: int
     evaluator: Callable[[Supernet, Dataset], Evaluate]
     recipe: Callable[[Dataset], Recipe]
 
@@ -52,6 +54,7 @@ def _published(config: RunConfig) -> Protocol:
         paper.PLAN,
         paper.objective(config.alpha),
         {"protocol": "paper", "seed": config.seed},
+        paper.ERROR_IMAGES,
         evaluator,
         partial(paper.recipe, seed=config.seed),
     )
@@ -96,4 +99,4 @@ def _fast(config: RunConfig) -> Protocol:
         "seed": config.seed,
     }
     plan = Plan(counts.initial, counts.batch, counts.evaluations, counts.most)
-    return Protocol(plan, Objective(config.alpha, config.sigmas), measurement, evaluator, recipe)
+    return Protocol(plan, Objective(config.alpha, config.sigmas), measurement, counts.error_images, evaluator, recipe)

@@ -150,19 +150,6 @@ def audit(
     return Audit(result.model_copy(update=parts), found, images, data.class_names)
 
 
-def in_run_directory(directory: Path) -> tuple[Path, Path]:
-    """The int8 TFLite file and the float ONNX of a run directory.
-
-    Raises:
-        PipelineError: it holds no finished model.
-    """
-    int8, floats = directory / "model" / "model.int8.tflite", directory / "model" / "model.float.onnx"
-    for path in (int8, floats):
-        if not path.is_file():
-            raise PipelineError(f"{directory} holds no run with a model: there is no {path}")
-    return int8, floats
-
-
 def cache_folder() -> Path:
     """Where corrupted pictures and predictions are kept."""
     from flatnas.cifar import user_cache

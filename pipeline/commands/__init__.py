@@ -6,6 +6,7 @@ from pipeline.commands.audit import audit
 from pipeline.commands.compare import compare
 from pipeline.commands.data import data
 from pipeline.commands.fit import fit
+from pipeline.commands.models import models
 from pipeline.commands.parity import parity
 from pipeline.commands.report import report
 from pipeline.commands.run import run
@@ -13,4 +14,4 @@ from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.verify import verify
 
-COMMANDS = (run, audit, compare, fit, parity, supernet, targets, data, verify, report)
+COMMANDS = (run, audit, compare, fit, parity, models, supernet, targets, data, verify, report)

@@ -110,8 +110,8 @@ def audit(
     from hardware_profiles.units import parse_bytes
     from pipeline.audit import Subject
     from pipeline.audit import audit as run_audit
-    from pipeline.audit.run import in_run_directory
     from pipeline.gates import audit_gates
+    from pipeline.models import in_run_directory
     from pipeline.progress import Reporter
 
     names = _corruptions(corruptions, list(CORRUPTIONS))

@@ -53,9 +53,9 @@ def _operators(model: Path) -> tuple[tuple[OpSpec, ...], int | None]:
     from export.graph import to_ops
     from export.read_onnx import read_onnx
     from export.read_tflite import read_tflite
+    from pipeline.models import model_file
 
-    if not model.is_file():
-        raise PipelineError(f"there is no file {model}")
+    model = model_file(model)
     readers = {".tflite": read_tflite, ".onnx": read_onnx}
     suffix = model.suffix.lower()
     if suffix not in readers:

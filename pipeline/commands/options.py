@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,8 +37,23 @@ resolution = click.option(
 )
 offline = click.option("--offline", is_flag=True, help="Never download anything.")
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-model = click.argument("model", type=click.Path(path_type=Path))
-run_directory = click.argument("directory", metavar="RUN", type=click.Path(path_type=Path))
+
+
+class ModelPath(click.Path):
+    """A file, a run directory, or the name of a released model, which becomes the path of its directory."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path to read."""
+        from pipeline.models import find_model
+
+        return find_model(Path(os.fspath(value)))
+
+
+model = click.argument("model", type=ModelPath())
+run_directory = click.argument("directory", metavar="RUN", type=ModelPath())
 
 
 def split_names(names: str) -> list[str]:

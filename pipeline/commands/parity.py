@@ -29,8 +29,10 @@ def parity(model: Path, int8_onnx: Path | None, images: int, seed: int, as_json:
 
     from export.parity import parity as compare
     from export.runners import load_runner
+    from pipeline.models import model_file
     from pipeline.progress import Reporter
 
+    model = model_file(model)
     resolution = load_runner(model, "litert-reference").resolution
     inputs = np.random.default_rng(seed).integers(-128, 128, (images, resolution, resolution, 3)).astype(np.int8)
     with Reporter().track("comparing runtimes") as advance:

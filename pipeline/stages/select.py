@@ -18,7 +18,9 @@ _EVALUATIONS = "search/evaluations.jsonl"
 
 def _run(context: StageContext) -> None:
     evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
-    chosen = select_from(evaluations, run_protocol(context.config).objective, context.config.select)
+    protocol = run_protocol(context.config)
+    images = min(protocol.error_images, len(context.data.val))
+    chosen = select_from(evaluations, protocol.objective, context.config.select, images)
     write_json(context.path("model/arch.json"), chosen.arch.to_json())
 
 
@@ -28,6 +30,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
         "alpha": config.alpha,
         "sigmas": list(config.sigmas),
         "protocol": config.protocol,
+        "images": run_protocol(config).error_images,
     }
 
 

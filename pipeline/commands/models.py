@@ -1,0 +1,77 @@
+"""`pipeline models`: the released models and what they are known to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.config import PipelineError
+
+if TYPE_CHECKING:
+    from pipeline.results import RunReport
+
+
+@click.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print each model's directory and report.json as JSON.")
+def models(name: str | None, as_json: bool) -> None:
+    """List the released models, or show the card of NAME.
+
+    audit, fit, firmware, parity and verify take their names.
+    """
+    from pipeline.commands.run import read_report
+    from pipeline.config import nearest
+    from pipeline.models import released_models
+
+    released = released_models()
+    if name is not None:
+        if name not in released:
+            raise PipelineError(f"no released model '{name}'{nearest(name, released)}")
+        released = {name: released[name]}
+    reports = {found: read_report(directory) for found, directory in released.items()}
+    if as_json:
+        answers = [
+            {"name": found, "directory": str(released[found]), "report": report.model_dump(by_alias=True)}
+            for found, report in reports.items()
+        ]
+        click.echo(json.dumps(answers, indent=1))
+    elif name is not None:
+        _show_card(released[name])
+    else:
+        _list(reports)
+
+
+def _show_card(directory: Path) -> None:
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console()
+    console.print(Markdown((directory / "MODEL_CARD.md").read_text("utf-8")))
+    console.print(f"\n{directory}", soft_wrap=True)
+
+
+def _list(reports: dict[str, RunReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.report.quantities import count, percent, points, size
+
+    table = Table("model", "data set", box=None, pad_edge=False)
+    for heading in ("int8 top-1", "int8 mCE", "int8 \u2212 float", "file", "SRAM", "MACs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, report in reports.items():
+        mce, cost = report.robustness.mce.int8, report.footprint
+        table.add_row(
+            name,
+            report.dataset,
+            percent(report.accuracy.tflite_int8, 2),
+            "not measured" if mce is None else percent(mce, 2),
+            points(report.accuracy.tflite_int8 - report.accuracy.float, 2),
+            size(cost.flash_bytes),
+            size(cost.sram_bytes),
+            count(cost.macs),
+        )
+    Console().print(table)
