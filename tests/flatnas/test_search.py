@@ -123,6 +123,15 @@ def test_only_feasible_subnets_are_evaluated_and_selected(target: str) -> None:
         assert select_from(last.evaluations, OBJECTIVE, how, images=1000) in last.evaluations
 
 
+def test_a_tight_sram_budget_does_not_hide_the_nets_that_use_the_others() -> None:
+    budget = {"macs": "12.5M", "params": "70K", "flash_bytes": "98kB", "sram_bytes": "60kB", "latency_ms": "1000ms"}
+    profile = load_profile("cortex-m7", {f"budget.{resource}": limit for resource, limit in budget.items()})
+    plan = Plan(initial=40, batch=1, evaluations=40, most=40)
+    first = run(profile, 40, seed=0, plan=plan)[0].evaluations
+    assert max(e.footprint.macs for e in first) > 5e6
+    assert {e.arch.resolution for e in first} == set(SPACE.resolutions)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
