@@ -14,6 +14,7 @@ SelectName = Literal["knee", "accuracy", "robust", "smallest"]
 ProtocolName = Literal["fast", "paper"]
 AugmentName = Literal["none", "augmix"]
 QuantizeName = Literal["auto", "ptq", "qat"]
+OptimizerName = Literal["sam", "sgd"]
 
 
 class PipelineError(Exception):
@@ -166,7 +167,8 @@ class RunConfig(BaseModel):
         resolution: side in pixels that a folder's images are resized to, where it was asked for.
         supernet: path of the supernet to search, instead of the shipped one.
         overrides: `--set` values by key, as written.
-        finetune_epochs: instead of the preset's.
+        finetune_epochs: instead of the preset's; 0 keeps the inherited weights.
+        optimizer: of the fine-tuning, in our protocol.
         protocol: our search, or the one that FlatNAS was published with.
         augment: what fine-tuning does to images beyond crops and flips.
         alpha: weight of the clean error in F_AR; 1 is plain NAS.
@@ -184,7 +186,8 @@ class RunConfig(BaseModel):
     quantize: QuantizeName = "auto"
     supernet: str | None = None
     overrides: dict[str, str] = {}
-    finetune_epochs: int | None = Field(default=None, ge=1)
+    finetune_epochs: int | None = Field(default=None, ge=0)
+    optimizer: OptimizerName = "sam"
     protocol: ProtocolName = "fast"
     augment: AugmentName = "none"
     alpha: float = Field(default=0.5, gt=0, le=1)
@@ -194,7 +197,7 @@ class RunConfig(BaseModel):
     def counts(self) -> Preset:
         """The preset's counts, with what was asked for instead."""
         preset = PRESETS[self.preset]
-        return replace(preset, finetune_epochs=self.finetune_epochs) if self.finetune_epochs else preset
+        return preset if self.finetune_epochs is None else replace(preset, finetune_epochs=self.finetune_epochs)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

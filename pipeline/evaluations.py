@@ -16,7 +16,11 @@ from typing import Any
 
 from flatnas.arch import Arch
 from flatnas.cifar import user_cache
+from flatnas.datasets import Dataset
 from flatnas.evaluation import Measured
+from flatnas.search import Evaluate
+from pipeline.artifacts import sha256_of
+from pipeline.protocol import Protocol
 from pipeline.records import measured_record, read_measured
 
 
@@ -61,6 +65,21 @@ class EvaluationStore:
             os.close(descriptor)
         self._known[measured.arch] = measured
         return measured
+
+
+def stored_evaluator(protocol: Protocol, supernet: Path, data: Dataset, *, fallback: Path) -> Evaluate:
+    """What measures a subnet as the protocol says, unless the store knows it.
+
+    Args:
+        supernet: path of its file.
+        fallback: as of `EvaluationStore`.
+    """
+    from flatnas.supernet_file import load_supernet
+
+    identity = {"supernet": sha256_of(supernet), "data": data.content_sha256, "measurement": protocol.measurement}
+    store = EvaluationStore(identity, fallback=fallback)
+    evaluate = protocol.evaluator(load_supernet(supernet), data)
+    return lambda arch: store.get(arch) or store.add(evaluate(arch))
 
 
 def _writable(directory: Path, fallback: Path) -> Path:

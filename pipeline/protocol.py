@@ -85,7 +85,7 @@ def _fast(config: RunConfig) -> Protocol:
             epochs=counts.finetune_epochs,
             learning_rate=counts.finetune_rate,
             seed=config.seed,
-            rho=0.05,
+            rho=0.05 if config.optimizer == "sam" else 0.0,
             sam_after=counts.plain_share,
             mirror=data.mirrors,
             shift=data.shift,

@@ -11,6 +11,7 @@ from pipeline.commands import options
 from pipeline.config import (
     AugmentName,
     InfeasibleBudgetError,
+    OptimizerName,
     PipelineError,
     PresetName,
     ProtocolName,
@@ -49,7 +50,17 @@ if TYPE_CHECKING:
     help="Which of the subnets that fit to deploy.",
 )
 @click.option(
-    "--finetune-epochs", type=click.IntRange(min=1), metavar="N", help="Fine-tune for so many epochs, not the preset's."
+    "--finetune-epochs",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Fine-tune for so many epochs, not the preset's; 0 keeps the supernet's weights.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(get_args(OptimizerName)),
+    default="sam",
+    show_default=True,
+    help="Of the fine-tuning: sharpness-aware minimization, or plain SGD at half its cost.",
 )
 @click.option(
     "--augment",
@@ -103,6 +114,7 @@ def run(
     seed: int,
     select: str,
     finetune_epochs: int | None,
+    optimizer: str,
     augment: str,
     protocol: str,
     alpha: float,
@@ -122,8 +134,11 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
-    if protocol == "paper" and (noise != (0.05,) or augment != "none"):
-        raise PipelineError("--protocol paper has its own sigma and augmentation: leave out --sigma and --augment")
+    if protocol == "paper" and (noise != (0.05,) or augment != "none" or optimizer != "sam"):
+        raise PipelineError(
+            "--protocol paper has its own sigma, augmentation and optimizer: "
+            "leave out --sigma, --augment and --optimizer"
+        )
     options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)
@@ -137,6 +152,7 @@ def run(
             seed=seed,
             select=cast(SelectName, select),
             finetune_epochs=finetune_epochs,
+            optimizer=cast(OptimizerName, optimizer),
             augment=cast(AugmentName, augment),
             protocol=cast(ProtocolName, protocol),
             alpha=alpha,

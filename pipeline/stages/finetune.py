@@ -1,4 +1,4 @@
-"""Fine-tune: the selected subnet, from its inherited weights, with sharpness-aware minimization."""
+"""Fine-tune: the selected subnet, from its inherited weights, by default with sharpness-aware minimization."""
 
 from __future__ import annotations
 
@@ -54,6 +54,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
         "seed": config.seed,
         "protocol": config.protocol,
         "augment": config.augment,
+        "optimizer": config.optimizer,
         "distillation": config.counts.distillation,
         "epochs": config.counts.finetune_epochs,
         "rate": config.counts.finetune_rate,

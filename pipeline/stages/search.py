@@ -12,7 +12,7 @@ from flatnas.lowering import lower
 from flatnas.search import Generation, Objective, search
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import sha256_of, write_bytes, write_json
+from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.protocol import run_protocol
 from pipeline.records import evaluation_record
@@ -23,27 +23,18 @@ _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
 
 def _run(context: StageContext) -> None:
-    from flatnas.supernet_file import load_supernet
-    from pipeline.evaluations import EvaluationStore
+    from flatnas.supernet_file import read_space
+    from pipeline.evaluations import stored_evaluator
 
-    supernet = load_supernet(context.path(_SUPERNET))
     config, profile = context.config, context.profile
-    space, protocol = supernet.space, run_protocol(config)
-    store = EvaluationStore(
-        {
-            "supernet": sha256_of(context.path(_SUPERNET)),
-            "data": context.data.content_sha256,
-            "measurement": protocol.measurement,
-        },
-        fallback=context.work,
-    )
+    space, protocol = read_space(context.path(_SUPERNET)), run_protocol(config)
     generations: list[Generation] = []
     with context.report.track("searching") as advance:
-        evaluate = protocol.evaluator(supernet, context.data)
+        evaluate = stored_evaluator(protocol, context.path(_SUPERNET), context.data, fallback=context.work)
         seen = set[Arch]()
 
-        def stored(arch: Arch) -> Measured:
-            measured = store.get(arch) or store.add(evaluate(arch))
+        def shown(arch: Arch) -> Measured:
+            measured = evaluate(arch)
             seen.add(arch)
             tau = generations[-1].kendall_tau if generations else None
             note = f"{arch}: error {measured.clean_error:.3f}" + (f", tau {tau:.2f}" if tau is not None else "")
@@ -54,7 +45,7 @@ def _run(context: StageContext) -> None:
             space,
             lambda arch: footprint(lower(space, arch), profile),
             lambda cost: tuple(excess(cost, profile.budget).values()),
-            stored,
+            shown,
             plan=protocol.plan,
             objective=protocol.objective,
             macs_budget=profile.budget.macs,
