@@ -10,8 +10,9 @@ from pipeline.commands.models import models
 from pipeline.commands.parity import parity
 from pipeline.commands.report import report
 from pipeline.commands.run import run
+from pipeline.commands.study import study
 from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.verify import verify
 
-COMMANDS = (run, audit, compare, fit, parity, models, supernet, targets, data, verify, report)
+COMMANDS = (run, audit, compare, fit, parity, models, supernet, study, targets, data, verify, report)

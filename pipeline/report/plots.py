@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pipeline.report.quantities import count, percent, points, size
 from pipeline.results import Delta, RunReport
+from pipeline.study.records import Prediction
 
 # matplotlib wants colours; these stand for the page's until the SVG is written.
 _INK, _MUTED, _LINE, _ACCENT, _PEAK = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -110,6 +111,26 @@ def delta_plot(delta: Delta) -> str:
         axes.plot((low, high), (0, 0), color=_ACCENT, linestyle="none", marker="|", markersize=14, markeredgewidth=2)
         axes.plot(100 * delta.mean, 0, color=_ACCENT, marker="o", markersize=9)
         return _svg(figure, "delta", alt)
+
+
+def correlations_plot(predictions: Sequence[Prediction]) -> str:
+    """Rank correlations with the int8 mCE: alone, and beyond clean error and MACs; an SVG file of its own."""
+    with _style():
+        figure = _figure(7.0, 0.9 + 0.34 * len(predictions))
+        axes = figure.add_subplot()
+        axes.axvline(0, color="#888888", linewidth=1)
+        for place, p in enumerate(reversed(predictions)):
+            for c, up, colour in ((p.alone, 0.12, "#1f6f8b"), (p.beyond, -0.12, "#c8553d")):
+                if c is not None:
+                    axes.plot(c.ci95, (place + up, place + up), color=colour, linewidth=2)
+                    axes.plot(c.rho, place + up, color=colour, marker="o", markersize=5)
+        axes.set(xlim=(-1.02, 1.02), xlabel="Spearman's correlation; red: beyond clean error and MACs")
+        axes.set_yticks(range(len(predictions)), [p.predictor for p in reversed(predictions)])
+        axes.grid(visible=True, axis="x", color="#cccccc")
+        text = StringIO()
+        silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(text, format="svg", facecolor="white", metadata=silent)
+        return text.getvalue()
 
 
 def memory_plot(report: RunReport) -> str:

@@ -38,7 +38,7 @@ def _run(context: StageContext) -> None:
     qdq = {"onnx": Subject(context.path(_QDQ))}
     onnx = predict(qdq, images, [Request("onnx", CLEAN, indices)], store, lambda *_: None, lambda *_: None)[0]
     device = None
-    if context.profile.kind == "mcu":
+    if context.profile.kind == "mcu" and counts.device_images:
         reference = Subject(context.path(_INT8), device_kernels())
         seen, wanted = predictions["int8"], counts.device_images
         with context.report.track("the device's arithmetic") as advance:

@@ -1,0 +1,69 @@
+"""A study for people: STUDY.md with a plot of each way of training, and a table for the terminal."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.artifacts import write_bytes
+from pipeline.report.plots import correlations_plot
+from pipeline.report.quantities import MINUS, percent, points
+from pipeline.study.records import Correlation, Study, Training
+
+
+def write_study(study: Study, directory: Path) -> None:
+    """`study.json`, `STUDY.md` and a plot of each way of training."""
+    write_bytes(directory / "study.json", (study.model_dump_json(indent=1) + "\n").encode())
+    for training, found in study.conclusions.items():
+        write_bytes(directory / f"{training}.svg", correlations_plot(found.of_mce).encode())
+    write_bytes(directory / "STUDY.md", _markdown(study).encode())
+
+
+def study_screen(study: Study) -> Group:
+    """What went with the int8 mCE, one table for each way of training."""
+    tables: list[Table | Text] = []
+    for training, found in study.conclusions.items():
+        table = Table(title=training, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table.add_column("known beforehand", no_wrap=True)
+        for heading in ("with int8 mCE", "beyond error and MACs"):
+            table.add_column(heading, justify="right")
+        for p in found.of_mce:
+            table.add_row(p.predictor, _interval(p.alone), _interval(p.beyond) if p.beyond else "")
+        tables.append(table)
+    for d in study.sam_against_sgd:
+        tables.append(
+            Text(f"SAM {MINUS} SGD, {d.what}: {points(d.mean, 2)} ({points(d.ci95[0], 2)} to {points(d.ci95[1], 2)})")
+        )
+    return Group(*tables)
+
+
+def _markdown(study: Study) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=False, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"percent": percent, "points": points, "coefficient": _coefficient}
+    template = environment.from_string(files("pipeline.report").joinpath("study.md.jinja").read_text("utf-8"))
+    return template.render(s=study, ranges={t: _ranges(study, t) for t in study.conclusions}) + "\n"
+
+
+def _ranges(study: Study, training: Training) -> dict[str, str]:
+    after = [m.after[training] for m in study.members]
+    added = [o.mce["int8"] - o.mce["float"] for o in after]
+    mce, clean = [o.mce["int8"] for o in after], [o.test_error["int8"] for o in after]
+    return {
+        "mce": f"{percent(min(mce))} to {percent(max(mce))}",
+        "clean": f"{percent(min(clean))} to {percent(max(clean))}",
+        "added": f"{points(min(added), 2)} to {points(max(added), 2)} points",
+    }
+
+
+def _interval(c: Correlation) -> str:
+    return f"{_coefficient(c.rho)} ({_coefficient(c.ci95[0])} to {_coefficient(c.ci95[1])})"
+
+
+def _coefficient(value: float) -> str:
+    return f"{value:+.2f}".replace("-", MINUS)

@@ -1,0 +1,135 @@
+"""Random subnets that fit a target, measured as the search does; then trained, made int8 files and audited.
+
+Every subnet and way of training it is a run directory of its own, with the stages of `pipeline run` but for the search:
+so what a study measures is what ships, and a study that was killed goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flatnas.arch import Arch
+from flatnas.datasets import Dataset
+from flatnas.evaluation import Measured
+from flatnas.lowering import lower
+from flatnas.search import Evaluation, Plan, search
+from hardware_profiles.footprint import excess, footprint
+from hardware_profiles.profile import HardwareProfile
+from pipeline.artifacts import read_json, write_json
+from pipeline.config import Preset, RunConfig
+from pipeline.progress import Reporter
+from pipeline.protocol import run_protocol
+from pipeline.records import evaluation_record
+from pipeline.results import Accuracy, Robustness
+from pipeline.runner import Stage, StageContext, run_stages
+from pipeline.stages import audit, finetune, quantize, supernet, to_onnx, to_tflite
+from pipeline.study.records import Member, Outcome, Training
+
+SUPERNET = "search/supernet.safetensors"
+
+
+class StudyConfig(RunConfig):
+    """A run of a study: the standard effort, every perturbation recorded, so many test images audited."""
+
+    audit_images: int
+
+    @property
+    def counts(self) -> Preset:
+        """The preset's counts, with the study's."""
+        return replace(super().counts, roundings=True, audit_images=self.audit_images, device_images=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Which subnets, and how they are trained."""
+
+    config: StudyConfig
+    profile: HardwareProfile
+    data: Dataset
+    subnets: int
+    trainings: Sequence[Training]
+
+
+def measure(population: Population, directory: Path, reporter: Reporter) -> Iterator[Member]:
+    """Each subnet in turn, once all its trainings are audited."""
+    config, profile, data = population.config, population.profile, population.data
+    run_stages([supernet.STAGE], directory, config, profile, data, reporter)
+    evaluations = _draw(population, directory, reporter)
+    trained = config.model_copy(update={"supernet": str(directory / SUPERNET)})
+    for number, evaluation in enumerate(evaluations, 1):
+        after: dict[Training, Outcome] = {}
+        for training in population.trainings:
+            place = directory / "subnets" / f"{number:03d}-{training}"
+            reporter.line(f"[bold]{number} of {population.subnets}[/], {training} · {evaluation.arch}")
+            run_stages(_stages(evaluation.arch), place, _trained_by(trained, training), profile, data, reporter)
+            after[training] = _outcome(place)
+        yield Member(before=evaluation_record(evaluation), after=after)
+
+
+def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[Evaluation, ...]:
+    """Random subnets inside the budgets, as a search would draw and measure them first."""
+    from flatnas.supernet_file import read_space
+    from pipeline.evaluations import stored_evaluator
+
+    config, profile = population.config, population.profile
+    space, protocol = read_space(directory / SUPERNET), run_protocol(config)
+    n = population.subnets
+    with reporter.track("measuring subnets") as advance:
+        evaluate = stored_evaluator(protocol, directory / SUPERNET, population.data, fallback=directory)
+        done = iter(range(1, n + 1))
+
+        def shown(arch: Arch) -> Measured:
+            measured = evaluate(arch)
+            advance(next(done), n, f"error {measured.clean_error:.3f}")
+            return measured
+
+        first = next(
+            search(
+                space,
+                lambda arch: footprint(lower(space, arch), profile),
+                lambda cost: tuple(excess(cost, profile.budget).values()),
+                shown,
+                plan=Plan(initial=n, batch=1, evaluations=n, most=n),
+                objective=protocol.objective,
+                macs_budget=profile.budget.macs,
+                seed=config.seed,
+            )
+        )
+    return first.evaluations
+
+
+def _trained_by(config: StudyConfig, training: Training) -> StudyConfig:
+    if training == "inherited":
+        return config.model_copy(update={"finetune_epochs": 0})
+    return config.model_copy(update={"optimizer": training})
+
+
+def _stages(arch: Arch) -> list[Stage]:
+    after = (finetune.STAGE, to_onnx.STAGE, quantize.STAGE, to_tflite.STAGE, audit.STAGE)
+    return [supernet.STAGE, _given(arch), *after]
+
+
+def _given(arch: Arch) -> Stage:
+    """In the place of search and selection: this subnet."""
+
+    def run(context: StageContext) -> None:
+        write_json(context.path("model/arch.json"), arch.to_json())
+
+    return Stage("given", (), ("model/arch.json",), lambda config, profile: {"arch": arch.to_json()}, run)
+
+
+def _outcome(directory: Path) -> Outcome:
+    quantization, audited = read_json(directory / "model/quantization.json"), read_json(directory / "audit/audit.json")
+    accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
+    int8_accuracy = max(attempt["accuracy"] for attempt in quantization["attempts"])
+    mce = robustness.mce
+    assert mce.float is not None  # all corruptions are audited
+    assert mce.int8 is not None
+    return Outcome(
+        validation_error={"float": 1 - quantization["float_accuracy"], "int8": 1 - int8_accuracy},
+        test_error={"float": 1 - accuracy.float, "int8": 1 - accuracy.tflite_int8},
+        mce={"float": mce.float, "int8": mce.int8},
+        per_corruption=robustness.per_corruption,
+    )

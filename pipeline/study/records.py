@@ -1,0 +1,99 @@
+"""What a study keeps of each subnet, and what it concludes: `study.json`. Rates are fractions in [0, 1]."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.results import EvaluationRecord, Severities
+
+Training = Literal["inherited", "sgd", "sam"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Outcome(_Record):
+    """What became of a subnet that was trained in one way and quantized.
+
+    Attributes:
+        validation_error: of the float and the int8 model on all validation images.
+        test_error: on the clean test images audited.
+        mce: on the same images, corrupted.
+    """
+
+    validation_error: dict[Literal["float", "int8"], float]
+    test_error: dict[Literal["float", "int8"], float]
+    mce: dict[Literal["float", "int8"], float]
+    per_corruption: dict[str, Severities]
+
+
+class Member(_Record):
+    """One subnet: what the search would know of it, and what became of it by each way of training."""
+
+    before: EvaluationRecord
+    after: dict[Training, Outcome]
+
+
+class Correlation(_Record):
+    """A rank correlation over subnets with its 95 % bootstrap interval."""
+
+    rho: float
+    ci95: tuple[float, float]
+
+
+class Prediction(_Record):
+    """How one number known beforehand goes with the int8 mCE.
+
+    Attributes:
+        alone: Spearman's correlation.
+        beyond: the partial one, given clean error and MACs: what the number tells beyond the trivial predictors.
+    """
+
+    predictor: str
+    alone: Correlation
+    beyond: Correlation | None
+
+
+class Difference(_Record):
+    """A paired difference of means over the same subnets, with its 95 % bootstrap interval."""
+
+    what: str
+    mean: float
+    ci95: tuple[float, float]
+
+
+class TrainingConclusions(_Record):
+    """What the subnets of one way of training show.
+
+    Attributes:
+        of_mce: predictors of the int8 mCE.
+        of_loss: the same predictors of what quantization adds to the mCE.
+        inherited_tau: Kendall's tau between inherited and trained validation error; absent for inherited weights.
+        hardest: mean int8 error by corruption, the hardest first.
+    """
+
+    of_mce: list[Prediction]
+    of_loss: list[Prediction]
+    inherited_tau: Correlation | None
+    hardest: dict[str, float]
+
+
+class Study(_Record):
+    """`study.json`.
+
+    Attributes:
+        sam_against_sgd: SAM minus SGD on the same subnets; negative is better for SAM.
+    """
+
+    target: str
+    dataset: str
+    seed: int
+    finetune_epochs: int
+    audit_images: int
+    supernet_sha256: str
+    members: list[Member]
+    conclusions: dict[Training, TrainingConclusions]
+    sam_against_sgd: list[Difference]
