@@ -1,0 +1,1 @@
+"""TFLite -> C firmware: lower, pack, write, build, emulate, prove."""

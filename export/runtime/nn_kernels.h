@@ -1,0 +1,40 @@
+/* The kernels. `in` and `out` lie in the arena; `scratch` is as large as the planner was told. */
+#ifndef NN_KERNELS_H
+#define NN_KERNELS_H
+
+#include "nn.h"
+
+typedef struct {
+    int16_t in_h, in_w, channels;
+    int16_t out_h, out_w;
+    uint8_t kernel_h, kernel_w;
+    uint8_t stride_h, stride_w;
+    uint8_t pad_top, pad_left;
+    int8_t out_min, out_max;
+} nn_pool;
+
+typedef struct {
+    const int32_t *exponentials; /* of 0, -1, .. -255 input steps: Q0.31, 0 where TFLite's exponential vanishes */
+    int16_t rows, columns;
+} nn_softmax;
+
+/* With `add`, which may be 0, each value is added to `residual`, which may be `out`, before it is written. */
+void nn_conv_c(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
+               void *scratch);
+void nn_conv_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
+                 void *scratch);
+void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
+                 void *scratch);
+
+/* With stride 1 and an output of the input's shape, `out` may be `in`. */
+void nn_depthwise_c(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+
+/* Element by element: `out` may be `a` or `b`. */
+void nn_add_c(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count);
+
+void nn_average_pool_c(const nn_pool *p, const int8_t *in, int8_t *out);
+void nn_softmax_c(const nn_softmax *p, const int8_t *in, int8_t *out);
+
+#endif

@@ -1,0 +1,74 @@
+"""TFLite -> C99 sources: any int8 model whose operators have kernels in export/runtime.
+
+Read on in export/firmware: `layers` (nodes to kernel calls), `kernels` (which kernel, and its packing), `source` (the
+text). What lies where in the arena is decided by hardware_profiles.firmware.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from export.firmware.layers import Layer, check_supported, lower
+from export.firmware.source import ModelFacts, model_header, model_source
+from export.graph import ExportError, Graph, to_ops
+from export.read_tflite import read_tflite
+from hardware_profiles.firmware import FirmwarePlan, InstructionSet, plan_firmware
+
+_HEADERS = ("nn.h", "nn_kernels.h")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """C sources of a model.
+
+    Attributes:
+        files: name to text; flat, headers beside sources.
+        layers: one per kernel call.
+    """
+
+    files: Mapping[str, str]
+    graph: Graph
+    plan: FirmwarePlan
+    layers: tuple[Layer, ...]
+
+
+def to_c(
+    tflite: bytes, instruction_set: InstructionSet, *, version: str, labels: tuple[str, ...] = ()
+) -> Sources:
+    """Generate the sources of a model for an instruction set.
+
+    Args:
+        tflite: the file.
+        version: of the generator, for the header.
+        labels: of the output's values, none to leave them out.
+
+    Raises:
+        ExportError: an operator, option or type that no kernel does; names the node and lists what is supported.
+    """
+    graph = read_tflite(tflite)
+    check_supported(graph)
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ExportError(
+            f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the firmware takes one of each"
+        )
+    plan = plan_firmware(to_ops(graph), instruction_set)
+    layers = lower(graph, plan, instruction_set)
+    facts = ModelFacts(hashlib.sha256(tflite).hexdigest(), version, plan.memory.peak_bytes, labels)
+    offsets = (plan.offset(graph.inputs[0]), plan.offset(graph.outputs[0]))
+    used = sorted({name for layer in layers for name in layer.kernel.files} | set(_HEADERS))
+    runtime = files("export") / "runtime"
+    text = {name: (runtime / name).read_text() for name in used}
+    text["model.h"] = model_header(graph, facts)
+    text["model.c"] = model_source(graph, layers, facts, offsets)
+    return Sources(text, graph, plan, layers)
+
+
+def write_sources(sources: Sources, directory: Path) -> None:
+    """Write the sources into a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in sources.files.items():
+        (directory / name).write_text(text)

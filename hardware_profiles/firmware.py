@@ -1,0 +1,181 @@
+"""What our C firmware makes of a network's operators: fewer steps, buffers written in place, scratch.
+
+    RESHAPE                     no step: its output is its input's buffer
+    convolution, then ADD       one step: the convolution's epilogue adds, over the other summand where that is read
+                                no more
+    ADD, MUL, activation        over an input that is read no more
+    depthwise, stride 1         over its input, as kernels copy a channel before they write it (in-place depthwise of
+                                MCUNetV2, Lin et al. 2021, arXiv 2110.15352, does it row by row)
+
+The generator obeys this plan and the footprint counts it, so that the search and the shipped firmware can't disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from hardware_profiles.memory import MemoryPlan, plan_memory, scratch_name
+from hardware_profiles.ops import OpSpec, TensorSpec
+
+InstructionSet = Literal["scalar", "dsp", "mve"]
+
+# Which kernels a core runs: SMLAD of the DSP extension, Helium's vectors, or portable C.
+INSTRUCTION_SETS: Mapping[str, InstructionSet] = {
+    "cortex-m0plus": "scalar",
+    "cortex-m3": "scalar",
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m55": "mve",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel call.
+
+    Attributes:
+        op: index of the operator it does.
+        add: index of the ADD that its epilogue does, too.
+        output: name of the tensor it leaves.
+    """
+
+    op: int
+    output: str
+    add: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirmwarePlan:
+    """Steps in execution order and where every tensor lies.
+
+    Attributes:
+        buffers: tensor to the buffer it lives in, by the name of the first tensor there.
+        memory: placement of the buffers; its operators are the steps.
+    """
+
+    steps: tuple[Step, ...]
+    buffers: Mapping[str, str]
+    memory: MemoryPlan
+
+    def offset(self, tensor: str) -> int:
+        """Byte offset of a tensor in the arena."""
+        return self.memory.offsets[self.buffers[tensor]]
+
+    def scratch_offset(self, step: int) -> int | None:
+        """Byte offset of a step's scratch, None where it has none."""
+        return self.memory.offsets.get(scratch_name(step))
+
+
+def plan_firmware(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> FirmwarePlan:
+    """Plan a network's steps and its arena.
+
+    Args:
+        ops: in execution order.
+        instruction_set: of the core, see `INSTRUCTION_SETS`.
+    """
+    readers = _readers(ops)
+    fused = _fused_adds(ops, readers)
+    buffers: dict[str, str] = {}
+    steps: list[Step] = []
+    specs: list[OpSpec] = []
+    for i, op in enumerate(ops):
+        for tensor in op.inputs:
+            buffers.setdefault(tensor.name, tensor.name)
+        if op.kind == "reshape":
+            buffers[op.output.name] = buffers[op.inputs[0].name]
+            continue
+        if i in fused.values():
+            continue
+        add = fused.get(i)
+        output = op.output if add is None else ops[add].output
+        residual = () if add is None else tuple(t for t in ops[add].inputs if t.name != op.output.name)
+        wanted = _wanted_after(i, add, readers, buffers)
+        free = [t for t in _writable(op, residual, buffers, instruction_set) if buffers[t.name] not in wanted]
+        buffers[output.name] = buffers[free[0].name] if free else output.name
+        steps.append(Step(i, output.name, add))
+        specs.append(
+            replace(
+                op,
+                inputs=tuple(replace(t, name=buffers[t.name]) for t in (*op.inputs, *residual)),
+                output=replace(output, name=buffers[output.name]),
+                scratch_bytes=scratch_bytes(op, instruction_set),
+            )
+        )
+    kept = tuple(replace(t, name=buffers[t.name]) for t in _outputs(ops, readers))
+    specs[-1] = replace(specs[-1], inputs=(*specs[-1].inputs, *kept))  # graph outputs stay alive to the end
+    return FirmwarePlan(tuple(steps), buffers, plan_memory(specs))
+
+
+def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
+    """Arena that an operator's kernel needs for itself."""
+    if op.kind not in ("conv", "depthwise_conv", "fully_connected"):
+        return 0
+    channels = op.inputs[0].shape[-1]
+    (kernel_h, kernel_w), (stride_h, stride_w) = op.kernel_hw, op.stride_hw
+    if op.kind == "depthwise_conv":
+        _, out_h, out_w, _ = op.output.shape
+        rows = (out_h - 1) * stride_h + kernel_h
+        if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE:
+            pitch = (-(-out_w // 4) * 4 * stride_w + kernel_w - 1) // 2 * 2
+            return 2 * rows * pitch * min(2, channels)
+        return rows * ((out_w - 1) * stride_w + kernel_w)
+    steps = kernel_h * kernel_w * channels if op.kind == "conv" else op.inputs[0].nbytes
+    if instruction_set == "dsp":
+        padded = -(-steps // 4) * 4
+        return 8 * padded + (padded if channels % 4 else 0)
+    pointwise = op.kernel_hw == op.stride_hw == (1, 1)
+    return 0 if pointwise else 2 * steps
+
+
+_DSP_DEPTHWISE = tuple((kernel, stride) for kernel in (3, 5, 7) for stride in (1, 2))
+
+
+def _readers(ops: Sequence[OpSpec]) -> dict[str, list[int]]:
+    """Indices of the operators that read a tensor; those of a graph output end with one after the last."""
+    readers: dict[str, list[int]] = {op.output.name: [] for op in ops}
+    for i, op in enumerate(ops):
+        for tensor in op.inputs:
+            readers.setdefault(tensor.name, []).append(i)
+    for indices in readers.values():
+        if not indices:
+            indices.append(len(ops))
+    return readers
+
+
+def _outputs(ops: Sequence[OpSpec], readers: Mapping[str, list[int]]) -> list[TensorSpec]:
+    """The graph's outputs but for the last operator's."""
+    return [op.output for op in ops[:-1] if readers[op.output.name] == [len(ops)]]
+
+
+def _fused_adds(ops: Sequence[OpSpec], readers: Mapping[str, list[int]]) -> dict[int, int]:
+    """Convolution to the ADD that its epilogue does: the one reader of its output, with the other summand at hand."""
+    written = {op.output.name: i for i, op in enumerate(ops)}
+    fused: dict[int, int] = {}
+    for i, op in enumerate(ops):
+        if op.kind != "add" or len(op.inputs) != 2 or op.inputs[0].shape != op.inputs[1].shape:
+            continue
+        other, last = sorted(op.inputs, key=lambda t: written.get(t.name, -1))
+        producer = written.get(last.name)
+        if producer is not None and ops[producer].kind == "conv" and readers[last.name] == [i] and last != other:
+            fused[producer] = i
+    return fused
+
+
+def _wanted_after(i: int, add: int | None, readers: Mapping[str, list[int]], buffers: Mapping[str, str]) -> set[str]:
+    """Buffers that a later step reads. The ADD that operator `i` does is no later step, what lies between them is."""
+    return {where for name, where in buffers.items() if any(reader > i and reader != add for reader in readers[name])}
+
+
+def _writable(
+    op: OpSpec, residual: Sequence[TensorSpec], buffers: Mapping[str, str], instruction_set: InstructionSet
+) -> Sequence[TensorSpec]:
+    """Tensors that the operator's kernel can write its output over."""
+    if residual:  # a convolution reads its input again after its first output is written
+        return [t for t in residual if buffers[t.name] not in {buffers[x.name] for x in op.inputs}]
+    depthwise = op.kind == "depthwise_conv" and op.stride_hw == (1, 1) and instruction_set != "mve"
+    if op.kind in ("add", "mul", "activation") or depthwise:
+        return [t for t in op.inputs if t.shape == op.output.shape]
+    return []
