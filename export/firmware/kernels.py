@@ -6,7 +6,7 @@ A kernel that is faster accepts less; the portable one, last in its row, takes e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,33 @@ from hardware_profiles.firmware import InstructionSet
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """What a kernel is asked whether it accepts it: geometry, folded bias, and multipliers of a weighted layer."""
+    """A layer, as a kernel is asked whether it does it.
 
-    geometry: Mapping[str, int]
-    weights: Array
-    bias: Array
-    factors: Sequence[Multiplier]
+    Attributes:
+        bias: with the input's zero point folded in.
+        factors: of the requantization, one per output channel.
+        add: factors of both summands and of the sum, where its epilogue adds.
+    """
+
+    geometry: Mapping[str, int] = field(default_factory=dict)
+    weights: Array = field(default_factory=lambda: np.zeros((0, 0), np.int8))
+    bias: Array = field(default_factory=lambda: np.zeros(0, np.int64))
+    factors: Sequence[Multiplier] = ()
+    add: Sequence[Multiplier] = ()
 
 
-def as_is(values: Array) -> Array:
-    """The order of the file."""
+def _as_is(values: Array) -> Array:
     return values
 
 
-def anything(layout: Layout) -> bool:
-    """What the portable kernels accept."""
+def _anything(layout: Layout) -> bool:
     return True
+
+
+def _plain(factor: Multiplier) -> Multiplier:
+    return factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +57,16 @@ class Kernel:
         accepts: whether it does a layer.
         pack: int8 weights (C_out, steps) to its own order.
         pad: one value per output channel to as many as it reads.
-        multipliers: mantissas to the form it wants.
+        factor: multiplier to the form it wants.
     """
 
     function: str
     files: tuple[str, ...]
     needs: InstructionSet = "scalar"
-    accepts: Callable[[Layout], bool] = anything
-    pack: Callable[[Array], Array] = as_is
-    pad: Callable[[Array], Array] = as_is
-    multipliers: Callable[[Array], Array] = as_is
+    accepts: Callable[[Layout], bool] = _anything
+    pack: Callable[[Array], Array] = _as_is
+    pad: Callable[[Array], Array] = _as_is
+    factor: Callable[[Multiplier], Multiplier] = _plain
 
 
 def pack_4x2(weights: Array) -> Array:
@@ -77,9 +86,14 @@ def pad_to_even(values: Array) -> Array:
     return np.pad(values, (0, len(values) % 2))
 
 
-def twice_less_one(mantissas: Array) -> Array:
-    """2 * m - 2^32: what SMMLAR wants, see nn_high_mul_twice."""
-    return 2 * mantissas - (1 << 32)
+def doubled(factor: Multiplier) -> Multiplier:
+    """2 * m - 2^32 and the shift: what SMMLAR wants, see nn_high_mul_twice.
+
+    A shift of 0 can't be rounded to; a half, which has it, is said as 2^31 / 2^31 / 2^1 then.
+    """
+    if factor == Multiplier(1 << 30, 0):
+        return Multiplier(0, 1)
+    return Multiplier(2 * factor.mantissa - (1 << 32), factor.shift)
 
 
 def _dsp_range(layout: Layout) -> bool:
@@ -87,11 +101,21 @@ def _dsp_range(layout: Layout) -> bool:
     shifts = np.array([f.shift for f in layout.factors])
     largest = np.abs(layout.bias) + 128 * np.abs(layout.weights.astype(np.int64)).sum(1)
     mantissas = np.array([f.mantissa for f in layout.factors])
-    return bool((mantissas > 0).all() and (shifts >= 1).all() and (largest + 2.0 ** (shifts + 8) < 2**30).all())
+    holds = (mantissas > 0) & (shifts >= 1) & (largest + 2.0 ** (shifts + 8) < 2**30)
+    return bool(holds.all()) and dsp_adds(layout.add)
+
+
+def dsp_adds(factors: Sequence[Multiplier]) -> bool:
+    """Whether SMMLAR's addition holds for the factors of an ADD: both summands stay below 2^28."""
+    return all(doubled(f).shift >= 1 and f.mantissa > 0 for f in factors) and all(f.shift <= 22 for f in factors)
 
 
 def _dsp_conv(layout: Layout) -> bool:
     return layout.geometry["dilation_h"] == layout.geometry["dilation_w"] == 1 and _dsp_range(layout)
+
+
+def _dsp_add(layout: Layout) -> bool:
+    return dsp_adds(layout.add)
 
 
 def _dsp_depthwise(layout: Layout) -> bool:
@@ -108,7 +132,7 @@ CONV_DSP = Kernel(
     accepts=_dsp_conv,
     pack=pack_4x2,
     pad=pad_to_even,
-    multipliers=twice_less_one,
+    factor=doubled,
 )
 DEPTHWISE_C = Kernel("nn_depthwise_c", ("depthwise_c.c",))
 DEPTHWISE_DSP = Kernel(
@@ -116,21 +140,23 @@ DEPTHWISE_DSP = Kernel(
     ("depthwise_dsp.c", "nn_dsp.h"),
     needs="dsp",
     accepts=_dsp_depthwise,
-    multipliers=twice_less_one,
+    factor=doubled,
 )
+ADD_C = Kernel("nn_add_c", ("add_c.c",))
+ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
 
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
 KERNELS: Mapping[str, tuple[Kernel, ...]] = {
     "CONV_2D": (CONV_DSP, CONV_C),
     "DEPTHWISE_CONV_2D": (DEPTHWISE_DSP, DEPTHWISE_C),
     "FULLY_CONNECTED": (CONV_DSP, CONV_C),
-    "ADD": (Kernel("nn_add_c", ("add_c.c",)),),
+    "ADD": (ADD_DSP, ADD_C),
     "AVERAGE_POOL_2D": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),
     "SOFTMAX": (Kernel("nn_softmax_c", ("softmax_c.c",)),),
 }
 
 
-def kernel_for(op: str, instruction_set: InstructionSet, layout: Layout | None = None) -> Kernel:
-    """The kernel of an operator on an instruction set; `layout` of a weighted layer."""
+def kernel_for(op: str, instruction_set: InstructionSet, layout: Layout) -> Kernel:
+    """The kernel of a layer on an instruction set."""
     runnable = (k for k in KERNELS[op] if k.needs in ("scalar", instruction_set))
-    return next(k for k in runnable if layout is None or k.accepts(layout))
+    return next(k for k in runnable if k.accepts(layout))

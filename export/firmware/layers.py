@@ -138,12 +138,14 @@ def _weighted(context: _Context, node: Node, op: str, geometry: dict[str, int], 
     x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
     factors = conv_multipliers(graph, node, len(weights))
     bias = folded_bias(graph, node, weights, zero_point(x))
-    kernel = kernel_for(op, context.instruction_set, Layout(geometry, weights, bias, factors))
-    mantissas = np.array([f.mantissa for f in factors], np.int64)
+    other = "" if context.add is None else next(name for name in context.add.inputs if name != node.outputs[0])
+    add = add_factors(graph, context.add, other, node.outputs[0]) if context.add else ()
+    kernel = kernel_for(op, context.instruction_set, Layout(geometry, weights, bias, factors, add))
+    factors = [kernel.factor(f) for f in factors]
     constants = [
         Constant("int8_t", "weights", kernel.pack(weights)),
         Constant("int32_t", "bias", kernel.pad(bias)),
-        Constant("int32_t", "multiplier", kernel.multipliers(mantissas)),
+        Constant("int32_t", "multiplier", np.array([f.mantissa for f in factors])),
         Constant("int8_t", "shift", np.array([f.shift for f in factors], np.int8)),
     ]
     low, high = activation_bounds(node, y)
@@ -154,8 +156,7 @@ def _weighted(context: _Context, node: Node, op: str, geometry: dict[str, int], 
     source, target = context.at(node.inputs[0]), context.at((context.add or node).outputs[0])
     added, residual = "0", target
     if context.add is not None:
-        other = next(name for name in context.add.inputs if name != node.outputs[0])
-        structs.append(_add_struct(graph, context.add, other, node.outputs[0]))
+        structs.append(_add_struct(graph, context.add, other, node.outputs[0], kernel))
         added, residual = f"&{context.name}_add", context.at(other)
     between = (source,) if op == "DEPTHWISE_CONV_2D" else (added, source, residual)
     arguments = (f"&{context.name}", *between, target, context.scratch)
@@ -190,9 +191,9 @@ def _add(context: _Context, node: Node) -> Layer:
     y = graph.tensor(node.outputs[0])
     if graph.tensor(a).shape != graph.tensor(b).shape:
         raise ExportError(f"node '{node.name}' (ADD) adds {graph.tensor(a).shape} to {graph.tensor(b).shape}")
-    struct = _add_struct(graph, node, a, b)
+    kernel = kernel_for("ADD", context.instruction_set, Layout(add=add_factors(graph, node, a, b)))
+    struct = _add_struct(graph, node, a, b, kernel)
     arguments = (f"&{context.name}_add", context.at(a), context.at(b), context.at(y.name), str(prod(y.shape)))
-    kernel = kernel_for("ADD", context.instruction_set)
     return context.layer(node, kernel, (), (struct,), arguments)
 
 
@@ -204,7 +205,7 @@ def _average_pool(context: _Context, node: Node) -> Layer:
     fields: dict[str, str | int] = {key: geometry[key] for key in keys}
     fields |= {"channels": geometry["in_c"], "out_min": low, "out_max": high}
     arguments = (f"&{context.name}", context.at(node.inputs[0]), context.at(y.name))
-    kernel = kernel_for(node.op, context.instruction_set)
+    kernel = kernel_for(node.op, context.instruction_set, Layout())
     return context.layer(node, kernel, (), (Struct("nn_pool", "", fields),), arguments)
 
 
@@ -217,7 +218,7 @@ def _softmax(context: _Context, node: Node) -> Layer:
         "columns": x.shape[-1],
     }
     arguments = (f"&{context.name}", context.at(x.name), context.at(y.name))
-    kernel = kernel_for(node.op, context.instruction_set)
+    kernel = kernel_for(node.op, context.instruction_set, Layout())
     struct = Struct("nn_softmax", "", fields)
     return context.layer(node, kernel, (table,), (struct,), arguments)
 
@@ -279,14 +280,17 @@ def folded_bias(graph: Graph, node: Node, weights: Array, zero: int) -> npt.NDAr
     return bias.astype(np.int32).astype(np.int64)
 
 
-def _add_struct(graph: Graph, node: Node, a_name: str, b_name: str) -> Struct:
-    a, b, y = graph.tensor(a_name), graph.tensor(b_name), graph.tensor(node.outputs[0])
-    twice = 2.0 * max(scale(a), scale(b))
-    factors = {
-        "a": multiplier(scale(a) / twice),
-        "b": multiplier(scale(b) / twice),
-        "out": multiplier(twice / ((1 << ADD_LEFT_SHIFT) * scale(y))),
-    }
+def add_factors(graph: Graph, node: Node, a_name: str, b_name: str) -> tuple[Multiplier, Multiplier, Multiplier]:
+    """Multipliers of both summands, left-shifted by ADD_LEFT_SHIFT, and of their sum."""
+    a, b, y = (scale(graph.tensor(name)) for name in (a_name, b_name, node.outputs[0]))
+    twice = 2.0 * max(a, b)
+    return multiplier(a / twice), multiplier(b / twice), multiplier(twice / ((1 << ADD_LEFT_SHIFT) * y))
+
+
+def _add_struct(graph: Graph, node: Node, a_name: str, b_name: str, kernel: Kernel) -> Struct:
+    a, b, y = (graph.tensor(name) for name in (a_name, b_name, node.outputs[0]))
+    plain = zip(("a", "b", "out"), add_factors(graph, node, a_name, b_name), strict=True)
+    factors = {key: kernel.factor(f) for key, f in plain}
     low, high = activation_bounds(node, y)
     fields: dict[str, str | int] = {f"multiplier_{key}": f.mantissa for key, f in factors.items()}
     fields |= {f"shift_{key}": f.shift for key, f in factors.items()}

@@ -11,7 +11,7 @@ enum { PIXELS = 4 };
 void nn_dot_4x2_dsp(const uint32_t *columns, const int8_t *weights, int32_t pairs, const int32_t *bias, int32_t *sums);
 
 /* Append `count` bytes, a multiple of four, to one of the interleaved columns. */
-static inline uint32_t *expand(uint32_t *column, const int8_t *bytes, int32_t count) {
+NN_INLINE uint32_t *expand(uint32_t *column, const int8_t *bytes, int32_t count) {
     const nn_word *source = (const nn_word *)(const void *)bytes;
     for (; count >= 16; count -= 16) {
         for (int32_t i = 0; i < 4; i++) {
@@ -55,61 +55,71 @@ static void gather_words(const nn_conv *p, const int8_t *in, int32_t y, int32_t 
     }
 }
 
+static int8_t *copy(int8_t *to, const int8_t *from, int32_t count) {
+    for (; count >= 4; count -= 4) {
+        *(nn_loose_word *)(void *)to = *(const nn_loose_word *)(const void *)from;
+        to += 4;
+        from += 4;
+    }
+    for (; count > 0; count--) {
+        *to++ = *from++;
+    }
+    return to;
+}
+
+static int8_t *fill_bytes(int8_t *to, int8_t value, int32_t count) {
+    for (; count > 0; count--) {
+        *to++ = value;
+    }
+    return to;
+}
+
 /* The same for any number of channels, through a buffer of bytes. */
 static void gather_bytes(const nn_conv *p, const int8_t *in, int32_t y, int32_t x, uint32_t *column, int8_t *bytes) {
     const int32_t first = x < 0 ? -x : 0;
     const int32_t end = x + p->kernel_w > p->in_w ? p->in_w - x : p->kernel_w;
     int8_t *to = bytes;
     for (int32_t ky = 0; ky < p->kernel_h; ky++, y++) {
-        const int32_t inside = (y < 0 || y >= p->in_h) ? 0 : (end - first) * p->in_c;
-        const int32_t before = inside ? first * p->in_c : p->kernel_w * p->in_c;
-        const int8_t *from = in + (y * p->in_w + x + first) * p->in_c;
-        for (int32_t i = 0; i < before; i++) {
-            *to++ = p->in_zero;
-        }
-        for (int32_t i = 0; i < inside; i++) {
-            *to++ = from[i];
-        }
-        for (int32_t i = before + inside; i < p->kernel_w * p->in_c; i++) {
-            *to++ = p->in_zero;
+        if (y < 0 || y >= p->in_h) {
+            to = fill_bytes(to, p->in_zero, p->kernel_w * p->in_c);
+        } else {
+            to = fill_bytes(to, p->in_zero, first * p->in_c);
+            to = copy(to, in + (y * p->in_w + x + first) * p->in_c, (end - first) * p->in_c);
+            to = fill_bytes(to, p->in_zero, (p->kernel_w - end) * p->in_c);
         }
     }
     const int32_t steps = (int32_t)(to - bytes);
     expand(column, bytes, (steps + 3) & ~3); /* what lies behind the last byte meets zero weights */
 }
 
-/* Requantize the sums of one channel for `count` pixels, add and store them. */
-static inline void store(const nn_conv *p, nn_finish finish, const nn_add *add, int32_t c, const int32_t *sums,
-                         int32_t count, int8_t *out, const int8_t *residual) {
-    const int32_t twice = p->multiplier[c];
-    const int32_t shift = p->shift[c];
-    const int32_t rounding = nn_rounding(p, shift);
+/* Requantize the sums of channel `c` for up to four pixels, add, and store them. */
+NN_INLINE void store(const nn_conv *p, nn_finish finish, const nn_add *add, int32_t c, const int32_t *sums,
+                     int32_t count, int8_t *out, const int8_t *residual) {
+    const nn_channel q = nn_channel_of(p, c);
+    const int32_t next = p->out_c;
     for (int32_t i = 0; i < count; i++) {
-        int32_t x = nn_requantize_dsp(p, finish, sums[i], twice, rounding, shift);
-        if (add != 0) {
-            x = nn_add_one(add, residual[i * p->out_c + c], x);
+        int32_t x = nn_requantize_dsp(q, finish, sums[i]);
+        if (finish == NN_SUM) {
+            x = nn_add_one_dsp(add, residual[i * next + c], x);
         }
-        out[i * p->out_c + c] = (int8_t)x;
+        out[i * next + c] = (int8_t)x;
     }
 }
 
-static inline void multiply(const nn_conv *p, nn_finish finish, const nn_add *add, const uint32_t *columns,
-                            int32_t pairs, int32_t count, int8_t *out, const int8_t *residual) {
+NN_INLINE void multiply(const nn_conv *p, nn_finish finish, const nn_add *add, const uint32_t *columns, int32_t pairs,
+                        int32_t count, int8_t *out, const int8_t *residual) {
     const int8_t *weights = p->weights;
+    const int32_t channels = p->out_c;
     int32_t sums[2 * PIXELS];
-    for (int32_t c = 0; c < p->out_c; c += 2) {
+    for (int32_t c = 0; c < channels; c += 2) {
         nn_dot_4x2_dsp(columns, weights, pairs, p->bias + c, sums);
         weights += 4 * pairs;
-        if (count == PIXELS) {
+        if (count == PIXELS && c + 1 < channels) {
             store(p, finish, add, c, sums, PIXELS, out, residual);
+            store(p, finish, add, c + 1, sums + PIXELS, PIXELS, out, residual);
         } else {
-            store(p, finish, add, c, sums, count, out, residual);
-        }
-        if (c + 1 < p->out_c) {
-            if (count == PIXELS) {
-                store(p, finish, add, c + 1, sums + PIXELS, PIXELS, out, residual);
-            } else {
-                store(p, finish, add, c + 1, sums + PIXELS, count, out, residual);
+            for (int32_t i = 0; i < 2 && c + i < channels; i++) {
+                store(p, finish, add, c + i, sums + PIXELS * i, count, out, residual);
             }
         }
     }
@@ -139,15 +149,14 @@ void nn_conv_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const in
             }
         }
         if (add != 0) {
-            multiply(p, NN_CLAMP, add, columns, pairs, count, out, residual);
-            residual += PIXELS * p->out_c;
+            const nn_add sum = *add;
+            multiply(p, NN_SUM, &sum, columns, pairs, count, out, residual);
         } else if (finish == NN_RELU) {
-            multiply(p, NN_RELU, 0, columns, pairs, count, out, 0);
-        } else if (finish == NN_SATURATE) {
-            multiply(p, NN_SATURATE, 0, columns, pairs, count, out, 0);
+            multiply(p, NN_RELU, 0, columns, pairs, count, out, residual);
         } else {
-            multiply(p, NN_CLAMP, 0, columns, pairs, count, out, 0);
+            multiply(p, NN_CLAMP, 0, columns, pairs, count, out, residual);
         }
+        residual += PIXELS * p->out_c;
         out += PIXELS * p->out_c;
     }
 }

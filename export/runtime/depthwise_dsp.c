@@ -44,7 +44,7 @@ static void copy_planes(const nn_conv *p, const int8_t *in, int32_t pitch, int32
 }
 
 /* Both forms of one channel's weights: per row kernel + 1 words, even and odd in turn. */
-static inline void spread_weights(const int8_t *weights, int32_t kernel, uint32_t *words) {
+static void spread_weights(const int8_t *weights, int32_t kernel, uint32_t *words) {
     for (int32_t y = 0; y < kernel; y++) {
         int32_t before = 0;
         for (int32_t x = 0; x < kernel; x += 2) {
@@ -57,15 +57,15 @@ static inline void spread_weights(const int8_t *weights, int32_t kernel, uint32_
     }
 }
 
-static inline void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, int32_t c, int32_t pitch,
+NN_INLINE void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, int32_t c, int32_t pitch,
                            const int16_t *plane, const uint32_t *weights, int8_t *out) {
-    const int32_t twice = p->multiplier[c], shift = p->shift[c], bias = p->bias[c];
-    const int32_t rounding = nn_rounding(p, shift);
-    const int32_t step = p->out_c;
+    const int32_t bias = p->bias[c];
+    const nn_channel q = nn_channel_of(p, c);
+    const int32_t step = p->out_c, width = p->out_w, height = p->out_h;
     const int32_t pairs = (kernel + 1) / 2;
-    for (int32_t oy = 0; oy < p->out_h; oy++) {
+    for (int32_t oy = 0; oy < height; oy++) {
         const int16_t *start = plane + oy * stride * pitch;
-        for (int32_t ox = 0; ox < p->out_w; ox += 4) {
+        for (int32_t ox = 0; ox < width; ox += 4) {
             int32_t s0 = bias, s1 = bias, s2 = bias, s3 = bias;
             const int16_t *from = start;
             const uint32_t *w = weights;
@@ -89,30 +89,30 @@ static inline void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_
                 from += pitch;
             }
             start += 4 * stride;
-            s0 = nn_requantize_dsp(p, finish, s0, twice, rounding, shift);
-            s1 = nn_requantize_dsp(p, finish, s1, twice, rounding, shift);
-            s2 = nn_requantize_dsp(p, finish, s2, twice, rounding, shift);
-            s3 = nn_requantize_dsp(p, finish, s3, twice, rounding, shift);
+            s0 = nn_requantize_dsp(q, finish, s0);
+            s1 = nn_requantize_dsp(q, finish, s1);
+            s2 = nn_requantize_dsp(q, finish, s2);
+            s3 = nn_requantize_dsp(q, finish, s3);
             out[0] = (int8_t)s0;
-            if (ox + 3 < p->out_w) {
+            if (ox + 3 < width) {
                 out[step] = (int8_t)s1;
                 out[2 * step] = (int8_t)s2;
                 out[3 * step] = (int8_t)s3;
                 out += 4 * step;
             } else {
-                if (ox + 1 < p->out_w) {
+                if (ox + 1 < width) {
                     out[step] = (int8_t)s1;
                 }
-                if (ox + 2 < p->out_w) {
+                if (ox + 2 < width) {
                     out[2 * step] = (int8_t)s2;
                 }
-                out += (p->out_w - ox) * step;
+                out += (width - ox) * step;
             }
         }
     }
 }
 
-static inline void channels(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, const int8_t *in,
+NN_INLINE void channels(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, const int8_t *in,
                             int8_t *out, int16_t *planes) {
     uint32_t weights[MAX_KERNEL * (MAX_KERNEL + 1)];
     const int32_t rows = (p->out_h - 1) * stride + kernel;

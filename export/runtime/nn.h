@@ -14,6 +14,9 @@ typedef char nn_right_shift_is_arithmetic[((-1 >> 1) == -1) ? 1 : -1];
 
 #define NN_ALIGNED __attribute__((aligned(8))) /* so that LDRD may read it */
 
+/* For functions whose constant arguments are to leave only the code that they need. */
+#define NN_INLINE static inline __attribute__((always_inline))
+
 /* A convolution, depthwise convolution or fully connected layer. */
 typedef struct {
     const int8_t *weights;     /* in the order that the layer's kernel wants */

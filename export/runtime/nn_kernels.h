@@ -33,6 +33,7 @@ void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scr
 
 /* Element by element: `out` may be `a` or `b`. */
 void nn_add_c(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count);
+void nn_add_dsp(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count);
 
 void nn_average_pool_c(const nn_pool *p, const int8_t *in, int8_t *out);
 void nn_softmax_c(const nn_softmax *p, const int8_t *in, int8_t *out);
