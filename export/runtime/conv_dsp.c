@@ -92,34 +92,39 @@ static void gather_bytes(const nn_conv *p, const int8_t *in, int32_t y, int32_t 
     expand(column, bytes, (steps + 3) & ~3); /* what lies behind the last byte meets zero weights */
 }
 
-/* Requantize the sums of channel `c` for up to four pixels, add, and store them. */
-NN_INLINE void store(const nn_conv *p, nn_finish finish, const nn_add *add, int32_t c, const int32_t *sums,
-                     int32_t count, int8_t *out, const int8_t *residual) {
-    const nn_channel q = nn_channel_of(p, c);
-    const int32_t next = p->out_c;
-    for (int32_t i = 0; i < count; i++) {
-        int32_t x = nn_requantize_dsp(q, finish, sums[i]);
-        if (finish == NN_SUM) {
-            x = nn_add_one_dsp(add, residual[i * next + c], x);
-        }
-        out[i * next + c] = (int8_t)x;
+NN_INLINE void store(nn_channel q, nn_finish finish, const nn_add *add, int32_t sum, int8_t *out,
+                     const int8_t *residual) {
+    int32_t x = nn_requantize_dsp(q, finish, sum);
+    if (finish == NN_SUM) {
+        x = nn_add_one_dsp(add, *residual, x);
     }
+    *out = (int8_t)x;
 }
 
+/* All channels of `count` pixels, at most four. */
 NN_INLINE void multiply(const nn_conv *p, nn_finish finish, const nn_add *add, const uint32_t *columns, int32_t pairs,
                         int32_t count, int8_t *out, const int8_t *residual) {
     const int8_t *weights = p->weights;
     const int32_t channels = p->out_c;
+    nn_requantization q = nn_requantization_of(p);
     int32_t sums[2 * PIXELS];
-    for (int32_t c = 0; c < channels; c += 2) {
-        nn_dot_4x2_dsp(columns, weights, pairs, p->bias + c, sums);
-        weights += 4 * pairs;
-        if (count == PIXELS && c + 1 < channels) {
-            store(p, finish, add, c, sums, PIXELS, out, residual);
-            store(p, finish, add, c + 1, sums + PIXELS, PIXELS, out, residual);
+    for (int32_t c = 0; c < channels; c++) {
+        const int32_t *sum = sums + PIXELS * (c & 1);
+        if ((c & 1) == 0) {
+            nn_dot_4x2_dsp(columns, weights, pairs, q.bias, sums);
+            weights += 4 * pairs;
+        }
+        const nn_channel channel = nn_next_channel(&q);
+        int8_t *to = out++;
+        const int8_t *from = residual++;
+        if (count == PIXELS) {
+            store(channel, finish, add, sum[0], to, from);
+            store(channel, finish, add, sum[1], to + channels, from + channels);
+            store(channel, finish, add, sum[2], to + 2 * channels, from + 2 * channels);
+            store(channel, finish, add, sum[3], to + 3 * channels, from + 3 * channels);
         } else {
-            for (int32_t i = 0; i < 2 && c + i < channels; i++) {
-                store(p, finish, add, c + i, sums + PIXELS * i, count, out, residual);
+            for (int32_t i = 0; i < count; i++) {
+                store(channel, finish, add, sum[i], to + i * channels, from + i * channels);
             }
         }
     }

@@ -57,16 +57,14 @@ static void spread_weights(const int8_t *weights, int32_t kernel, uint32_t *word
     }
 }
 
-NN_INLINE void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, int32_t c, int32_t pitch,
+NN_INLINE void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, nn_channel q, int32_t pitch,
                            const int16_t *plane, const uint32_t *weights, int8_t *out) {
-    const int32_t bias = p->bias[c];
-    const nn_channel q = nn_channel_of(p, c);
     const int32_t step = p->out_c, width = p->out_w, height = p->out_h;
     const int32_t pairs = (kernel + 1) / 2;
     for (int32_t oy = 0; oy < height; oy++) {
         const int16_t *start = plane + oy * stride * pitch;
         for (int32_t ox = 0; ox < width; ox += 4) {
-            int32_t s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+            int32_t s0 = q.bias, s1 = q.bias, s2 = q.bias, s3 = q.bias;
             const int16_t *from = start;
             const uint32_t *w = weights;
             for (int32_t ky = 0; ky < kernel; ky++) {
@@ -114,6 +112,7 @@ NN_INLINE void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_fini
 
 NN_INLINE void channels(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, const int8_t *in,
                             int8_t *out, int16_t *planes) {
+    nn_requantization q = nn_requantization_of(p);
     uint32_t weights[MAX_KERNEL * (MAX_KERNEL + 1)];
     const int32_t rows = (p->out_h - 1) * stride + kernel;
     const int32_t pitch = (((p->out_w + 3) & ~3) - 1) * stride + kernel + 1; /* four outputs read one word more */
@@ -122,7 +121,7 @@ NN_INLINE void channels(const nn_conv *p, int32_t kernel, int32_t stride, nn_fin
         copy_planes(p, in + c, pitch & ~1, rows, count, planes);
         for (int32_t i = 0; i < count; i++) {
             spread_weights(p->weights + (c + i) * kernel * kernel, kernel, weights);
-            channel(p, kernel, stride, finish, c + i, pitch & ~1, planes + i * rows * (pitch & ~1), weights, out + c + i);
+            channel(p, kernel, stride, finish, nn_next_channel(&q), pitch & ~1, planes + i * rows * (pitch & ~1), weights, out + c + i);
         }
     }
 }

@@ -39,20 +39,32 @@ static inline nn_finish nn_finish_of(const nn_conv *p) {
     return p->out_min == -128 && p->out_max == 127 && p->out_zero == -128 ? NN_RELU : NN_CLAMP;
 }
 
-/* A channel's requantization, in registers. */
-typedef struct {
-    int32_t twice, shift, rounding, low, high;
-} nn_channel;
-
 /* What rounds to `shift` bits and adds `zero`; shift is at least 1. */
 static inline int32_t nn_rounding(int32_t zero, int32_t shift) {
     return (int32_t)((uint32_t)(2 * zero + 1) << (shift - 1));
 }
 
-NN_INLINE nn_channel nn_channel_of(const nn_conv *p, int32_t c) {
-    const int32_t shift = p->shift[c];
-    const nn_channel q = {p->multiplier[c], shift, nn_rounding(p->out_zero, shift), p->out_min, p->out_max};
+/* Where a layer's requantization stands: the next channel's numbers. */
+typedef struct {
+    const int32_t *bias, *multiplier;
+    const int8_t *shift;
+    int32_t zero, low, high;
+} nn_requantization;
+
+/* A channel's requantization, in registers. */
+typedef struct {
+    int32_t bias, twice, shift, rounding, low, high;
+} nn_channel;
+
+NN_INLINE nn_requantization nn_requantization_of(const nn_conv *p) {
+    const nn_requantization q = {p->bias, p->multiplier, p->shift, p->out_zero, p->out_min, p->out_max};
     return q;
+}
+
+NN_INLINE nn_channel nn_next_channel(nn_requantization *q) {
+    const int32_t shift = *q->shift++;
+    const nn_channel channel = {*q->bias++, *q->multiplier++, shift, nn_rounding(q->zero, shift), q->low, q->high};
+    return channel;
 }
 
 NN_INLINE int32_t nn_requantize_dsp(nn_channel q, nn_finish finish, int32_t sum) {
