@@ -1,0 +1,150 @@
+"""Compile a model's sources: for an emulated core as an ELF file, or for this host as a shared library."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from export.firmware.cores import Core
+from export.graph import ExportError
+
+WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
+HOW_TO_GET_ONE = "pip install 'flatnas-deploy[firmware]', or install arm-none-eabi-gcc (apt: gcc-arm-none-eabi)"
+_SECONDS = 120  # of one compiler call
+
+
+@dataclass(frozen=True, slots=True)
+class Toolchain:
+    """A cross compiler.
+
+    Attributes:
+        name: `gcc` or `zig` (clang from the wheel `ziglang`).
+        version: as it says it.
+        command: how to call it.
+    """
+
+    name: str
+    version: str
+    command: tuple[str, ...]
+
+    def flags(self, core: Core) -> tuple[str, ...]:
+        """What chooses the core."""
+        if self.name == "zig":
+            return ("-target", "thumb-freestanding-eabihf" if "+mve" in core.zig else "thumb-freestanding-eabi", f"-mcpu={core.zig}")
+        return (*core.gcc, "-mthumb")
+
+
+def find_toolchain() -> Toolchain | None:
+    """GCC where it is installed, else the clang of the wheel `ziglang`, else None."""
+    gcc = shutil.which("arm-none-eabi-gcc")
+    if gcc:
+        return Toolchain("gcc", _run([gcc, "-dumpfullversion"], Path.cwd()).strip(), (gcc,))
+    if find_spec("ziglang"):
+        zig = (sys.executable, "-m", "ziglang")
+        return Toolchain("zig", _run([*zig, "version"], Path.cwd()).strip(), (*zig, "cc"))
+    return None
+
+
+def require_toolchain() -> Toolchain:
+    """`find_toolchain`, or an error that says how to get one."""
+    toolchain = find_toolchain()
+    if toolchain is None:
+        raise ExportError(f"no compiler for Cortex-M was found; {HOW_TO_GET_ONE}")
+    return toolchain
+
+
+def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, directory: Path) -> Path:
+    """The proof's ELF file: the model, startup code and the harness that runs it on an emulated board.
+
+    Args:
+        sources: name to text, as export.to_c makes them.
+        directory: for everything that is made; must exist.
+
+    Raises:
+        ExportError: the compiler fails; its message is shown.
+    """
+    proof = {f.name: f.read_text() for f in (files("export") / "runtime" / "proof").iterdir() if f.is_file()}
+    proof["link.ld"] = _link_script(proof["link.ld"], core)
+    for name, text in {**sources, **proof}.items():
+        (directory / name).write_text(text)
+    units = [name for name in (*sources, *proof) if name.endswith((".c", ".S"))]
+    common = [*toolchain.command, *toolchain.flags(core), "-std=c99", "-O2", "-ffreestanding", *WARNINGS]
+    common += ["-ffunction-sections", "-fdata-sections"]
+
+    def compile_unit(name: str) -> str:
+        hook = ["-include", "layer_hook.h"] if name == "model.c" else []
+        unit = f"{Path(name).stem}.o"
+        _run([*common, *hook, "-c", name, "-o", unit], directory)
+        return unit
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_unit, units))
+    libraries = ["-lgcc"] if toolchain.name == "gcc" else []
+    link = ["-nostdlib", "-Wl,-T,link.ld", "-Wl,--gc-sections"]
+    _run([*common, *link, *objects, *libraries, "-o", "proof.elf"], directory)
+    return directory / "proof.elf"
+
+
+def host_compiler() -> tuple[str, ...] | None:
+    """How to call a C compiler for this machine: cc, gcc or clang, else the clang of the wheel `ziglang`."""
+    for name in ("cc", "gcc", "clang"):
+        if path := shutil.which(name):
+            return (path,)
+    return (sys.executable, "-m", "ziglang", "cc") if find_spec("ziglang") else None
+
+
+def build_library(sources: Mapping[str, str], directory: Path, flags: Sequence[str] = ("-O3", "-march=native")) -> Path:
+    """A shared library of the model for this machine, its arena one per thread.
+
+    Raises:
+        ExportError: no compiler is found, or it fails.
+    """
+    compiler = host_compiler()
+    if compiler is None:
+        raise ExportError("no C compiler was found; install one, or pip install 'flatnas-deploy[firmware]'")
+    batch = (files("export") / "runtime" / "host" / "batch.c").read_text()
+    for name, text in {**sources, "batch.c": batch}.items():
+        (directory / name).write_text(text)
+    units = [name for name in (*sources, "batch.c") if name.endswith(".c")]
+    _run(
+        [*compiler, "-std=c99", *flags, *WARNINGS, "-DMODEL_ARENA_STORAGE=static __thread", "-shared", "-fPIC", *units]
+        + ["-o", "model.so"],
+        directory,
+    )
+    return directory / "model.so"
+
+
+def _link_script(template: str, core: Core) -> str:
+    board = core.board
+    values = {
+        "FLASH_ORIGIN": board.flash_origin,
+        "FLASH_LENGTH": board.flash_bytes,
+        "RAM_ORIGIN": board.ram_origin,
+        "RAM_LENGTH": board.ram_bytes,
+    }
+    for name, value in values.items():
+        template = template.replace(f"@{name}@", hex(value))
+    return template
+
+
+def _run(command: Sequence[str], directory: Path) -> str:
+    """What a command prints.
+
+    Raises:
+        ExportError: it fails or hangs; says what it said.
+    """
+    try:
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError(f"{Path(command[0]).name} did not end within {_SECONDS} s") from error
+    if done.returncode:
+        raise ExportError(f"{Path(command[0]).name} failed: {done.stderr.strip()[:2000]}")
+    return done.stdout

@@ -1,0 +1,233 @@
+"""The proof: what the emulated firmware computes, byte by byte, and what it costs.
+
+Every output must equal the integer interpreter's (export.interpreter) and, where its wheel is installed, TFLite
+Micro's. Costs are read from the ELF file (flash, RAM), from paint on the stack, and from the emulator's clock
+(instructions; these are not cycles).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from export.firmware.build import Toolchain, build_proof
+from export.firmware.cores import Core
+from export.firmware.emulate import Emulator
+from export.graph import Graph
+from export.to_c import Sources
+
+Int8s = npt.NDArray[np.int8]
+_CALIBRATION = 1_000_000  # instructions, see proof.c
+_NO_TRACE = 0xFFFFFFFF
+_CODE, _DATA = (".vectors", ".text"), (".rodata", ".exidx", ".data")
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """The first value that differs: of which input, after which layer, at which index of its output."""
+
+    input: int
+    layer: str
+    index: int
+    wanted: int
+    got: int
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """What a layer did and the instructions it took, to within one tick of the emulator's clock."""
+
+    name: str
+    kernel: str
+    instructions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Flash:
+    """Bytes of flash: code with startup and vectors, constants."""
+
+    code: int
+    data: int
+
+    @property
+    def total(self) -> int:
+        """Both."""
+        return self.code + self.data
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """Bytes of RAM: the arena with input and scratch, other variables, and the deepest stack below the call."""
+
+    arena: int
+    variables: int
+    stack: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.arena + self.variables + self.stack
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """One core's proof.
+
+    Attributes:
+        references: what the outputs were compared with.
+        images: inputs run.
+        mismatches: inputs with any byte that differs from a reference.
+        instructions: of one inference.
+    """
+
+    core: str
+    emulator: str
+    compiler: str
+    references: tuple[str, ...]
+    images: int
+    mismatches: int
+    first_mismatch: Mismatch | None
+    instructions: int
+    layers: tuple[LayerCost, ...]
+    flash_bytes: Flash
+    ram_bytes: Ram
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """The content of proof.bin."""
+
+    stack_bytes: int
+    instructions: tuple[int, ...]  # per layer
+    outputs: Int8s
+    trace: tuple[Int8s, ...]  # each layer's output for the one input, if any
+
+
+def prove(
+    sources: Sources,
+    core_name: str,
+    core: Core,
+    inputs: Int8s,
+    references: dict[str, Int8s],
+    toolchain: Toolchain,
+    emulator: Emulator,
+    directory: Path,
+    seconds: float = 600,
+) -> Proof:
+    """Build a model for a core, run it there on every input, and compare.
+
+    Args:
+        inputs: shape (N, ...) as the model's input.
+        references: name to the outputs that are expected, shape (N, ...).
+        directory: for the build; must exist.
+        seconds: that the emulation may take.
+
+    Raises:
+        ExportError: the build or the emulation fails.
+    """
+    elf = build_proof(sources.files, core, toolchain, directory)
+    answer = _run(sources, elf, inputs, emulator, seconds)
+    expected = [outputs.reshape(len(inputs), -1) for outputs in references.values()]
+    wrong = np.zeros(len(inputs), bool)
+    for outputs in expected:
+        wrong |= (outputs != answer.outputs).any(1)
+    mismatch = None
+    if wrong.any():
+        index = int(np.flatnonzero(wrong)[0])
+        traced = _run(sources, elf, inputs, emulator, seconds, trace=index)
+        mismatch = _first_mismatch(sources, inputs[index], index, traced, [outputs[index] for outputs in expected])
+    flash, ram = _sizes(elf, answer.stack_bytes)
+    return Proof(
+        core=core_name,
+        emulator=emulator.name,
+        compiler=f"{toolchain.name} {toolchain.version}",
+        references=tuple(references),
+        images=len(inputs),
+        mismatches=int(wrong.sum()),
+        first_mismatch=mismatch,
+        instructions=sum(answer.instructions),
+        layers=tuple(
+            LayerCost(layer.title, layer.kernel.function, count)
+            for layer, count in zip(sources.layers, answer.instructions, strict=True)
+        ),
+        flash_bytes=flash,
+        ram_bytes=ram,
+    )
+
+
+def reference_outputs(tflite: bytes, graph: Graph, inputs: Int8s) -> dict[str, Int8s]:
+    """The outputs that firmware must give, by who computed them; shape (N, ...)."""
+    from importlib.metadata import version
+
+    from export.interpreter import Interpreter
+    from export.runners import tflm_installed
+
+    outputs = {"integer interpreter": Interpreter(graph).run(inputs)}
+    if tflm_installed():
+        from tflite_micro import runtime
+
+        interpreter = runtime.Interpreter.from_bytes(tflite)
+        rows = []
+        for x in inputs:
+            interpreter.set_input(x[None], 0)
+            interpreter.invoke()
+            rows.append(np.array(interpreter.get_output(0)))
+        outputs[f"TFLite Micro {version('tflite-micro')}"] = np.concatenate(rows)
+    return outputs
+
+
+def _run(
+    sources: Sources, elf: Path, inputs: Int8s, emulator: Emulator, seconds: float, trace: int = _NO_TRACE
+) -> _Answer:
+    (elf.parent / "inputs.bin").write_bytes(struct.pack("<II", len(inputs), trace) + np.ascontiguousarray(inputs).tobytes())
+    answer = elf.parent / "proof.bin"
+    answer.unlink(missing_ok=True)
+    emulator.run(elf, seconds)
+    return _read_answer(answer.read_bytes(), sources, len(inputs), trace)
+
+
+def _read_answer(content: bytes, sources: Sources, count: int, trace: int) -> _Answer:
+    calibration, stack, layers = struct.unpack_from("<III", content)
+    ticks = np.frombuffer(content, "<u4", layers, 12)
+    values = np.frombuffer(content, np.int8, -1, 12 + 4 * layers)
+    size = prod(sources.graph.tensor(sources.graph.outputs[0]).shape)
+    lengths = [prod(layer.output.shape) for layer in sources.layers] if trace != _NO_TRACE else []
+    before = 0 if trace == _NO_TRACE else trace * size
+    traced = values[before : before + sum(lengths)]
+    outputs = np.concatenate([values[:before], values[before + sum(lengths) :]]).reshape(count, size)
+    return _Answer(
+        stack,
+        tuple(round(int(t) * _CALIBRATION / calibration) for t in ticks),
+        outputs,
+        tuple(np.split(traced, np.cumsum(lengths)[:-1])) if lengths else (),
+    )
+
+
+def _first_mismatch(sources: Sources, x: Int8s, index: int, answer: _Answer, expected: list[Int8s]) -> Mismatch:
+    """The first layer whose output differs from the interpreter's, else where the output differs from a reference."""
+    from export.interpreter import Interpreter
+
+    wanted = {node.outputs[0]: value.reshape(-1) for node, value in Interpreter(sources.graph).trace(x[None])}
+    pairs = [(layer.title, wanted[layer.output.name], got) for layer, got in zip(sources.layers, answer.trace, strict=True)]
+    pairs += [("output", outputs, answer.outputs[index]) for outputs in expected]
+    title, want, got = next((name, w, g) for name, w, g in pairs if (w != g).any())
+    where = int(np.flatnonzero(want != got)[0])
+    return Mismatch(index, title, where, int(want[where]), int(got[where]))
+
+
+def _sizes(elf: Path, stack_bytes: int) -> tuple[Flash, Ram]:
+    """What the model costs, without the harness, which has sections of its own."""
+    from elftools.elf.elffile import ELFFile
+
+    with elf.open("rb") as file:
+        sizes = {section.name: int(section["sh_size"]) for section in ELFFile(file).iter_sections()}
+
+    def total(*names: str) -> int:
+        return sum(sizes.get(name, 0) for name in names)
+
+    return Flash(total(*_CODE), total(*_DATA)), Ram(total(".arena"), total(".data", ".bss"), stack_bytes)
