@@ -119,8 +119,8 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
         _, out_h, out_w, _ = op.output.shape
         rows = (out_h - 1) * stride_h + kernel_h
         if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE:
-            pitch = (-(-out_w // 4) * 4 * stride_w + kernel_w - 1) // 2 * 2
-            return 2 * rows * pitch * min(2, channels)
+            fours = -(-out_w // 4) * 4
+            return 2 * rows * (fours * stride_w + kernel_w - 1) * min(2, channels) + 4 * fours
         return rows * ((out_w - 1) * stride_w + kernel_w)
     steps = kernel_h * kernel_w * channels if op.kind == "conv" else op.inputs[0].nbytes
     if instruction_set == "dsp":

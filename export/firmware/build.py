@@ -77,7 +77,7 @@ def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, di
         (directory / name).write_text(text)
     units = [name for name in (*sources, *proof) if name.endswith((".c", ".S"))]
     common = [*toolchain.command, *toolchain.flags(core), "-std=c99", "-O2", "-ffreestanding", *WARNINGS]
-    common += ["-ffunction-sections", "-fdata-sections"]
+    common += ["-ffunction-sections", "-fdata-sections", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"]
 
     def compile_unit(name: str) -> str:
         hook = ["-include", "layer_hook.h"] if name == "model.c" else []
@@ -87,9 +87,8 @@ def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, di
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(compile_unit, units))
-    libraries = ["-lgcc"] if toolchain.name == "gcc" else []
-    link = ["-nostdlib", "-Wl,-T,link.ld", "-Wl,--gc-sections"]
-    _run([*common, *link, *objects, *libraries, "-o", "proof.elf"], directory)
+    libraries = ["-nostdlib", "-lgcc"] if toolchain.name == "gcc" else []
+    _run([*common, "-Wl,-T,link.ld", "-Wl,--gc-sections", *objects, *libraries, "-o", "proof.elf"], directory)
     return directory / "proof.elf"
 
 

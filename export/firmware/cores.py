@@ -46,7 +46,7 @@ CORES: Mapping[str, Core] = {
     "cortex-m7": Core(("-mcpu=cortex-m7",), "cortex_m7", Board("mps2-an500"), "UC_CPU_ARM_CORTEX_M7"),
     "cortex-m33": Core(
         ("-mcpu=cortex-m33",),
-        "cortex_m33",
+        "cortex_m33+dsp",
         Board("mps2-an505", 0x1000_0000, 2 << 20, 0x3800_0000, 2 << 20),
         "UC_CPU_ARM_CORTEX_M33",
     ),

@@ -158,7 +158,8 @@ class _Semihost:
     def call(self, machine: Any, number: int, data: Any) -> None:
         r = self._registers
         operation, block = machine.reg_read(r.UC_ARM_REG_R0), machine.reg_read(r.UC_ARM_REG_R1)
-        arguments = struct.unpack("<III", machine.mem_read(block, 12))
+        count = 2 if operation == _EXIT else 3
+        arguments = struct.unpack(f"<{count}I", machine.mem_read(block, 4 * count))
         if operation == _OPEN:
             result = self._open(*arguments)
         elif operation == _WRITE:

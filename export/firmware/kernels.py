@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -118,10 +119,10 @@ def _dsp_add(layout: Layout) -> bool:
     return dsp_adds(layout.add)
 
 
-def _dsp_depthwise(layout: Layout) -> bool:
+def _dsp_depthwise(size: int, layout: Layout) -> bool:
     g = layout.geometry
-    square = g["kernel_h"] == g["kernel_w"] and g["stride_h"] == g["stride_w"] and g["in_c"] == g["out_c"]
-    return square and g["kernel_h"] in (3, 5, 7) and g["stride_h"] in (1, 2) and _dsp_conv(layout)
+    square = g["kernel_h"] == g["kernel_w"] == size and g["stride_h"] == g["stride_w"] and g["in_c"] == g["out_c"]
+    return square and g["stride_h"] in (1, 2) and _dsp_conv(layout)
 
 
 CONV_C = Kernel("nn_conv_c", ("conv_c.c",))
@@ -135,12 +136,15 @@ CONV_DSP = Kernel(
     factor=doubled,
 )
 DEPTHWISE_C = Kernel("nn_depthwise_c", ("depthwise_c.c",))
-DEPTHWISE_DSP = Kernel(
-    "nn_depthwise_dsp",
-    ("depthwise_dsp.c", "nn_dsp.h"),
-    needs="dsp",
-    accepts=_dsp_depthwise,
-    factor=doubled,
+DEPTHWISE_DSP = tuple(
+    Kernel(
+        f"nn_depthwise_{size}x{size}_dsp",
+        ("depthwise_dsp.c", "nn_dsp.h"),
+        needs="dsp",
+        accepts=partial(_dsp_depthwise, size),
+        factor=doubled,
+    )
+    for size in (3, 5, 7)
 )
 ADD_C = Kernel("nn_add_c", ("add_c.c",))
 ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
@@ -148,7 +152,7 @@ ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
 KERNELS: Mapping[str, tuple[Kernel, ...]] = {
     "CONV_2D": (CONV_DSP, CONV_C),
-    "DEPTHWISE_CONV_2D": (DEPTHWISE_DSP, DEPTHWISE_C),
+    "DEPTHWISE_CONV_2D": (*DEPTHWISE_DSP, DEPTHWISE_C),
     "FULLY_CONNECTED": (CONV_DSP, CONV_C),
     "ADD": (ADD_DSP, ADD_C),
     "AVERAGE_POOL_2D": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),

@@ -24,7 +24,7 @@ from export.to_c import Sources
 Int8s = npt.NDArray[np.int8]
 _CALIBRATION = 1_000_000  # instructions, see proof.c
 _NO_TRACE = 0xFFFFFFFF
-_CODE, _DATA = (".vectors", ".text"), (".rodata", ".exidx", ".data")
+_CODE, _DATA = (".vectors", ".text"), (".rodata", ".data")
 
 
 @dataclass(frozen=True, slots=True)

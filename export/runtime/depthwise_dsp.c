@@ -57,102 +57,93 @@ static void spread_weights(const int8_t *weights, int32_t kernel, uint32_t *word
     }
 }
 
-NN_INLINE void channel(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, nn_channel q, int32_t pitch,
-                           const int16_t *plane, const uint32_t *weights, int8_t *out) {
-    const int32_t step = p->out_c, width = p->out_w, height = p->out_h;
+/* Sums of one row of outputs, four at a time; as many as that gives, so `sums` has room for a multiple of four. */
+NN_INLINE void sum_row(int32_t kernel, int32_t stride, const int16_t *plane, int32_t pitch, const uint32_t *weights,
+                       int32_t bias, int32_t width, int32_t *sums) {
     const int32_t pairs = (kernel + 1) / 2;
-    for (int32_t oy = 0; oy < height; oy++) {
-        const int16_t *start = plane + oy * stride * pitch;
-        for (int32_t ox = 0; ox < width; ox += 4) {
-            int32_t s0 = q.bias, s1 = q.bias, s2 = q.bias, s3 = q.bias;
-            const int16_t *from = start;
-            const uint32_t *w = weights;
-            for (int32_t ky = 0; ky < kernel; ky++) {
-                const nn_word *x = (const nn_word *)(const void *)from;
+    for (; width > 0; width -= 4) {
+        int32_t s0 = bias, s1 = bias, s2 = bias, s3 = bias;
+        const int16_t *from = plane;
+        const uint32_t *w = weights;
+        for (int32_t ky = 0; ky < kernel; ky++) {
+            const nn_word *x = (const nn_word *)(const void *)from;
 #pragma GCC unroll 4
-                for (int32_t i = 0; i < pairs; i++) {
-                    if (stride == 1) {
-                        s0 = __smlad((int32_t)x[i], (int32_t)w[2 * i], s0);
-                        s1 = __smlad((int32_t)x[i], (int32_t)w[2 * i + 1], s1);
-                        s2 = __smlad((int32_t)x[i + 1], (int32_t)w[2 * i], s2);
-                        s3 = __smlad((int32_t)x[i + 1], (int32_t)w[2 * i + 1], s3);
-                    } else {
-                        s0 = __smlad((int32_t)x[i], (int32_t)w[2 * i], s0);
-                        s1 = __smlad((int32_t)x[i + 1], (int32_t)w[2 * i], s1);
-                        s2 = __smlad((int32_t)x[i + 2], (int32_t)w[2 * i], s2);
-                        s3 = __smlad((int32_t)x[i + 3], (int32_t)w[2 * i], s3);
-                    }
+            for (int32_t i = 0; i < pairs; i++) {
+                if (stride == 1) {
+                    s0 = nn_smlad(x[i], w[2 * i], s0);
+                    s1 = nn_smlad(x[i], w[2 * i + 1], s1);
+                    s2 = nn_smlad(x[i + 1], w[2 * i], s2);
+                    s3 = nn_smlad(x[i + 1], w[2 * i + 1], s3);
+                } else {
+                    s0 = nn_smlad(x[i], w[2 * i], s0);
+                    s1 = nn_smlad(x[i + 1], w[2 * i], s1);
+                    s2 = nn_smlad(x[i + 2], w[2 * i], s2);
+                    s3 = nn_smlad(x[i + 3], w[2 * i], s3);
                 }
-                w += 2 * pairs;
-                from += pitch;
             }
-            start += 4 * stride;
-            s0 = nn_requantize_dsp(q, finish, s0);
-            s1 = nn_requantize_dsp(q, finish, s1);
-            s2 = nn_requantize_dsp(q, finish, s2);
-            s3 = nn_requantize_dsp(q, finish, s3);
-            out[0] = (int8_t)s0;
-            if (ox + 3 < width) {
-                out[step] = (int8_t)s1;
-                out[2 * step] = (int8_t)s2;
-                out[3 * step] = (int8_t)s3;
-                out += 4 * step;
-            } else {
-                if (ox + 1 < width) {
-                    out[step] = (int8_t)s1;
-                }
-                if (ox + 2 < width) {
-                    out[2 * step] = (int8_t)s2;
-                }
-                out += (width - ox) * step;
-            }
+            w += 2 * pairs;
+            from += pitch;
+        }
+        plane += 4 * stride;
+        sums[0] = s0;
+        sums[1] = s1;
+        sums[2] = s2;
+        sums[3] = s3;
+        sums += 4;
+    }
+}
+
+/* Requantize and store a row of one channel. */
+static void finish_row(nn_finish finish, nn_channel q, const int32_t *sums, int32_t width, int32_t step, int8_t *out) {
+    if (finish == NN_RELU) {
+        for (; width > 0; width--) {
+            *out = (int8_t)nn_requantize_dsp(q, NN_RELU, *sums++);
+            out += step;
+        }
+    } else {
+        for (; width > 0; width--) {
+            *out = (int8_t)nn_requantize_dsp(q, NN_CLAMP, *sums++);
+            out += step;
         }
     }
 }
 
-NN_INLINE void channels(const nn_conv *p, int32_t kernel, int32_t stride, nn_finish finish, const int8_t *in,
-                            int8_t *out, int16_t *planes) {
-    nn_requantization q = nn_requantization_of(p);
+/* A layer whose kernel is known when this is compiled. */
+NN_INLINE void depthwise(int32_t kernel, const nn_conv *p, const int8_t *in, int8_t *out, int16_t *planes) {
     uint32_t weights[MAX_KERNEL * (MAX_KERNEL + 1)];
-    const int32_t rows = (p->out_h - 1) * stride + kernel;
-    const int32_t pitch = (((p->out_w + 3) & ~3) - 1) * stride + kernel + 1; /* four outputs read one word more */
-    for (int32_t c = 0; c < p->out_c; c += 2) {
-        const int32_t count = c + 1 < p->out_c ? 2 : 1;
-        copy_planes(p, in + c, pitch & ~1, rows, count, planes);
-        for (int32_t i = 0; i < count; i++) {
-            spread_weights(p->weights + (c + i) * kernel * kernel, kernel, weights);
-            channel(p, kernel, stride, finish, nn_next_channel(&q), pitch & ~1, planes + i * rows * (pitch & ~1), weights, out + c + i);
+    nn_requantization q = nn_requantization_of(p);
+    const nn_finish finish = nn_finish_of(p);
+    const int32_t stride = p->stride_h, channels = p->out_c, width = p->out_w, height = p->out_h;
+    const int32_t rows = (height - 1) * stride + kernel;
+    const int32_t pitch = ((width + 3) & ~3) * stride + kernel - 1; /* what four outputs read beyond the last one, too */
+    int32_t *const sums = (int32_t *)(void *)(planes + (channels > 1 ? 2 : 1) * rows * pitch);
+    for (int32_t c = 0; c < channels; c++) {
+        const int16_t *plane = planes + (c & 1) * rows * pitch;
+        if ((c & 1) == 0) {
+            copy_planes(p, in + c, pitch, rows, c + 1 < channels ? 2 : 1, planes);
+        }
+        spread_weights(p->weights + c * kernel * kernel, kernel, weights);
+        const nn_channel channel = nn_next_channel(&q);
+        for (int32_t y = 0; y < height; y++) {
+            if (stride == 1) {
+                sum_row(kernel, 1, plane, pitch, weights, channel.bias, width, sums);
+            } else {
+                sum_row(kernel, 2, plane, pitch, weights, channel.bias, width, sums);
+            }
+            finish_row(finish, channel, sums, width, channels, out + y * width * channels + c);
+            plane += stride * pitch;
         }
     }
 }
 
-#define FINISHED(kernel, stride)                                         \
-    if (finish == NN_RELU) {                                             \
-        channels(p, kernel, stride, NN_RELU, in, out, scratch);          \
-    } else {                                                             \
-        channels(p, kernel, stride, NN_CLAMP, in, out, scratch);         \
-    }
+void nn_depthwise_3x3_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch) {
+    depthwise(3, p, in, out, scratch);
+}
 
-void nn_depthwise_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch) {
-    const nn_finish finish = nn_finish_of(p);
-    switch (p->kernel_h * 2 + p->stride_h) {
-    case 7:
-        FINISHED(3, 1)
-        break;
-    case 8:
-        FINISHED(3, 2)
-        break;
-    case 11:
-        FINISHED(5, 1)
-        break;
-    case 12:
-        FINISHED(5, 2)
-        break;
-    case 15:
-        FINISHED(7, 1)
-        break;
-    default:
-        FINISHED(7, 2)
-        break;
-    }
+void nn_depthwise_5x5_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch) {
+    depthwise(5, p, in, out, scratch);
+}
+
+void nn_depthwise_7x7_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch) {
+    depthwise(7, p, in, out, scratch);
 }

@@ -1,4 +1,4 @@
-/* The DSP extension's instructions that compilers don't derive from C, and requantization by SMMLAR. */
+/* The DSP extension's instructions that ACLE lacks, and requantization by SMMLAR. */
 #ifndef NN_DSP_H
 #define NN_DSP_H
 
@@ -19,6 +19,11 @@ static inline uint32_t nn_odd_bytes(uint32_t x) {
     uint32_t y;
     __asm__("sxtb16 %0, %1, ror #8" : "=r"(y) : "r"(x));
     return y;
+}
+
+/* sum + the products of both halves. */
+static inline int32_t nn_smlad(uint32_t x, uint32_t y, int32_t sum) {
+    return __smlad((int32_t)x, (int32_t)y, sum);
 }
 
 /* nn_high_mul(x, m) for `twice` = 2 * m - 2^32: x + x * twice / 2^32. */

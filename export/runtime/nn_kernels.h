@@ -28,7 +28,9 @@ void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const in
 
 /* With stride 1 and an output of the input's shape, `out` may be `in`. */
 void nn_depthwise_c(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
-void nn_depthwise_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_3x3_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_5x5_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_7x7_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* Element by element: `out` may be `a` or `b`. */
