@@ -145,6 +145,7 @@ def to_ops(graph: Graph) -> tuple[OpSpec, ...]:
                 _spec(graph.tensor(node.outputs[0])),
                 kernel_hw=node.options.kernel_hw,
                 stride_hw=node.options.stride_hw,
+                dilation_hw=node.options.dilation_hw,
                 weights=prod(first.shape) if first is not None else 0,
                 weight_itemsize=_itemsize(first) if first is not None else 1,
                 biases=prod(weights[1].shape) if len(weights) > 1 else 0,

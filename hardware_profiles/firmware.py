@@ -117,11 +117,11 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
     (kernel_h, kernel_w), (stride_h, stride_w) = op.kernel_hw, op.stride_hw
     if op.kind == "depthwise_conv":
         _, out_h, out_w, _ = op.output.shape
-        rows = (out_h - 1) * stride_h + kernel_h
-        if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE:
+        rows = (out_h - 1) * stride_h + (kernel_h - 1) * op.dilation_hw[0] + 1
+        if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE and op.dilation_hw == (1, 1):
             fours = -(-out_w // 4) * 4
             return 2 * rows * (fours * stride_w + kernel_w - 1) * min(2, channels) + 4 * fours
-        return rows * ((out_w - 1) * stride_w + kernel_w)
+        return rows * ((out_w - 1) * stride_w + (kernel_w - 1) * op.dilation_hw[1] + 1)
     steps = kernel_h * kernel_w * channels if op.kind == "conv" else op.inputs[0].nbytes
     if instruction_set == "dsp":
         padded = -(-steps // 4) * 4
@@ -176,6 +176,6 @@ def _writable(
     if residual:  # a convolution reads its input again after its first output is written
         return [t for t in residual if buffers[t.name] not in {buffers[x.name] for x in op.inputs}]
     depthwise = op.kind == "depthwise_conv" and op.stride_hw == (1, 1) and instruction_set != "mve"
-    if op.kind in ("add", "mul", "activation") or depthwise:
+    if op.kind in ("add", "mul", "activation", "quantize") or depthwise:
         return [t for t in op.inputs if t.shape == op.output.shape]
     return []

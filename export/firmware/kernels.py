@@ -8,15 +8,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from export.firmware.fixed_point import Multiplier
+from export.fixed_point import quantize_multiplier
 from hardware_profiles.firmware import InstructionSet
 
 Array = npt.NDArray[Any]
+
+
+class Multiplier(NamedTuple):
+    """A real factor as mantissa / 2^31 / 2^shift; the mantissa is 0 or in [2^30, 2^31). Negative shifts go left."""
+
+    mantissa: int
+    shift: int
+
+
+def multiplier(real: float) -> Multiplier:
+    """The nearest multiplier, as export.fixed_point has it, with the shift to the right."""
+    mantissa, left = quantize_multiplier(real)
+    return Multiplier(mantissa, -left)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,14 +162,23 @@ DEPTHWISE_DSP = tuple(
 ADD_C = Kernel("nn_add_c", ("add_c.c",))
 ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
 
+# Functions of one int8 value: a table of 256, computed offline.
+UNARY = ("RELU", "RELU6", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "QUANTIZE")
+
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
 KERNELS: Mapping[str, tuple[Kernel, ...]] = {
     "CONV_2D": (CONV_DSP, CONV_C),
     "DEPTHWISE_CONV_2D": (*DEPTHWISE_DSP, DEPTHWISE_C),
     "FULLY_CONNECTED": (CONV_DSP, CONV_C),
     "ADD": (ADD_DSP, ADD_C),
+    "MUL": (Kernel("nn_mul_c", ("mul_c.c",)),),
+    "MEAN": (Kernel("nn_mean_c", ("mean_c.c",)),),
     "AVERAGE_POOL_2D": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),
+    "MAX_POOL_2D": (Kernel("nn_max_pool_c", ("max_pool_c.c",)),),
+    "PAD": (Kernel("nn_pad_c", ("pad_c.c",)),),
+    "CONCATENATION": (Kernel("nn_copy_rows_c", ("copy_rows_c.c",)),),
     "SOFTMAX": (Kernel("nn_softmax_c", ("softmax_c.c",)),),
+    **{op: (Kernel("nn_lookup_c", ("lookup_c.c",)),) for op in UNARY},
 }
 
 

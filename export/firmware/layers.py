@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from export.firmware.fixed_point import Multiplier, multiplier, softmax_exponentials
-from export.firmware.kernels import Kernel, Layout, kernel_for
+from export.firmware.kernels import UNARY, Kernel, Layout, Multiplier, kernel_for, multiplier
+from export.fixed_point import exp_of_negative, input_radius, quantize_multiplier, rescale
 from export.graph import ExportError, Graph, Node, Tensor
+from export.interpreter import Interpreter, activation_bounds
 from hardware_profiles.firmware import FirmwarePlan, InstructionSet, Step
 from hardware_profiles.ops import same_padding
 
@@ -44,7 +45,7 @@ class Layer:
 
     Attributes:
         title: for the comment above it.
-        arguments: of the kernel's call, as C text.
+        calls: of the kernel, each with its arguments as C text.
         output: the tensor it leaves, and `output_at` where, as C text.
     """
 
@@ -53,7 +54,7 @@ class Layer:
     kernel: Kernel
     constants: tuple[Constant, ...]
     structs: tuple[Struct, ...]
-    arguments: tuple[str, ...]
+    calls: tuple[tuple[str, ...], ...]
     output: Tensor
     output_at: str
 
@@ -86,13 +87,13 @@ class _Context:
         kernel: Kernel,
         constants: tuple[Constant, ...],
         structs: tuple[Struct, ...],
-        arguments: tuple[str, ...],
+        *calls: tuple[str, ...],
     ) -> Layer:
         """The layer of a node, and of the ADD behind it."""
         nodes = [node] if self.add is None else [node, self.add]
         output = self.graph.tensor(nodes[-1].outputs[0])
         title = ", then ".join(_title(self.graph, n) for n in nodes)
-        return Layer(self.name, title, kernel, constants, structs, arguments, output, self.at(output.name))
+        return Layer(self.name, title, kernel, constants, structs, calls, output, self.at(output.name))
 
 
 def lower(graph: Graph, plan: FirmwarePlan, instruction_set: InstructionSet) -> tuple[Layer, ...]:
@@ -187,17 +188,52 @@ def _fully_connected(context: _Context, node: Node) -> Layer:
 
 def _add(context: _Context, node: Node) -> Layer:
     graph = context.graph
-    a, b = node.inputs
-    y = graph.tensor(node.outputs[0])
-    if graph.tensor(a).shape != graph.tensor(b).shape:
-        raise ExportError(f"node '{node.name}' (ADD) adds {graph.tensor(a).shape} to {graph.tensor(b).shape}")
-    kernel = kernel_for("ADD", context.instruction_set, Layout(add=add_factors(graph, node, a, b)))
-    struct = _add_struct(graph, node, a, b, kernel)
-    arguments = (f"&{context.name}_add", context.at(a), context.at(b), context.at(y.name), str(prod(y.shape)))
-    return context.layer(node, kernel, (), (struct,), arguments)
+    large, small = _operands(graph, node)
+    kernel = kernel_for("ADD", context.instruction_set, Layout(add=add_factors(graph, node, large, small)))
+    struct = _add_struct(graph, node, large, small, kernel)
+    return _elementwise(context, node, kernel, struct, large, small)
 
 
-def _average_pool(context: _Context, node: Node) -> Layer:
+def _mul(context: _Context, node: Node) -> Layer:
+    graph = context.graph
+    large, small = _operands(graph, node)
+    a, b, y = (graph.tensor(name) for name in (large, small, node.outputs[0]))
+    factor = multiplier(scale(a) * scale(b) / scale(y))
+    low, high = activation_bounds(node, y)
+    fields: dict[str, str | int] = {"multiplier": factor.mantissa, "shift": factor.shift}
+    fields |= {"zero_a": zero_point(a), "zero_b": zero_point(b), "out_zero": zero_point(y)}
+    fields |= {"out_min": low, "out_max": high}
+    kernel = kernel_for("MUL", context.instruction_set, Layout())
+    return _elementwise(context, node, kernel, Struct("nn_mul", "mul", fields), large, small)
+
+
+def _elementwise(context: _Context, node: Node, kernel: Kernel, struct: Struct, large: str, small: str) -> Layer:
+    tensors = [context.graph.tensor(name) for name in (large, small)]
+    constants, sources = [], []
+    for tensor, suffix in zip(tensors, "ab", strict=True):
+        if tensor.data is None:
+            sources.append(context.at(tensor.name))
+        else:
+            constants.append(Constant("int8_t", suffix, tensor.data))
+            sources.append(f"{context.name}_{suffix}")
+    counts = [str(prod(t.shape)) for t in tensors]
+    arguments = (f"&{context.name}_{struct.suffix}", *sources, context.at(node.outputs[0]), *counts)
+    return context.layer(node, kernel, tuple(constants), (struct,), arguments)
+
+
+def _operands(graph: Graph, node: Node) -> tuple[str, str]:
+    """The operand of the output's shape, and the other, which may be repeated along leading axes."""
+    shape = graph.tensor(node.outputs[0]).shape
+    large, small = sorted(node.inputs, key=lambda name: -prod(graph.tensor(name).shape))
+    trailing = [side for side in graph.tensor(small).shape if side != 1]
+    repeated = graph.tensor(small).shape == shape or list(shape[len(shape) - len(trailing) :]) == trailing
+    if prod(graph.tensor(large).shape) != prod(shape) or not repeated:
+        shapes = " and ".join(str(graph.tensor(name).shape) for name in node.inputs)
+        raise ExportError(f"node '{node.name}' ({node.op}) combines {shapes}; only channels may be repeated over a map")
+    return large, small
+
+
+def _pool(context: _Context, node: Node) -> Layer:
     y = context.graph.tensor(node.outputs[0])
     geometry = _geometry(context.graph, node)
     low, high = activation_bounds(node, y)
@@ -209,9 +245,81 @@ def _average_pool(context: _Context, node: Node) -> Layer:
     return context.layer(node, kernel, (), (Struct("nn_pool", "", fields),), arguments)
 
 
+def _mean(context: _Context, node: Node) -> Layer:
+    x, y = context.graph.tensor(node.inputs[0]), context.graph.tensor(node.outputs[0])
+    axes = sorted(int(a) % len(x.shape) for a in np.ravel(_constant(context.graph, node, 1)))
+    if len(x.shape) != 4 or axes != [1, 2]:
+        raise ExportError(f"node '{node.name}' (MEAN) averages axes {axes} of {x.shape}; supported: height and width")
+    pixels = x.shape[1] * x.shape[2]
+    mantissa, left = quantize_multiplier(scale(x) / scale(y))
+    fold = min(pixels.bit_length() - 1, 32, 31 + left)  # 1 / pixels goes into the multiplier, as in TFLite
+    fields: dict[str, str | int] = {
+        "pixels": pixels,
+        "channels": x.shape[3],
+        "multiplier": (mantissa << fold) // pixels,
+        "shift": fold - left,
+        "in_zero": zero_point(x),
+        "out_zero": zero_point(y),
+    }
+    kernel = kernel_for(node.op, context.instruction_set, Layout())
+    arguments = (f"&{context.name}", context.at(x.name), context.at(y.name))
+    return context.layer(node, kernel, (), (Struct("nn_mean", "", fields),), arguments)
+
+
+def _pad(context: _Context, node: Node) -> Layer:
+    x, y = context.graph.tensor(node.inputs[0]), context.graph.tensor(node.outputs[0])
+    amounts = _constant(context.graph, node, 1).reshape(-1, 2)
+    if len(x.shape) != 4 or amounts[0].any():
+        raise ExportError(f"node '{node.name}' (PAD) pads {x.shape} by {amounts.tolist()}; supported: H, W, C of NHWC")
+    fields: dict[str, str | int] = {}
+    for key, shape in (("in", x.shape), ("out", y.shape)):
+        fields |= {f"{key}_{axis}": side for axis, side in zip("hwc", shape[1:], strict=True)}
+    fields |= {f"before_{axis}": int(pair[0]) for axis, pair in zip("hwc", amounts[1:], strict=True)}
+    fields["value"] = zero_point(y)
+    kernel = kernel_for(node.op, context.instruction_set, Layout())
+    arguments = (f"&{context.name}", context.at(x.name), context.at(y.name))
+    return context.layer(node, kernel, (), (Struct("nn_pad", "", fields),), arguments)
+
+
+def _concatenation(context: _Context, node: Node) -> Layer:
+    """One call per input: its rows into the output's, from where the inputs before it end."""
+    y = context.graph.tensor(node.outputs[0])
+    axis = node.options.axis % len(y.shape)
+    rows, to_row = prod(y.shape[:axis]), prod(y.shape[axis:])
+    constants, calls, done = [], [], 0
+    for i, name in enumerate(node.inputs):
+        part = context.graph.tensor(name)
+        if (scale(part), zero_point(part)) != (scale(y), zero_point(y)):
+            raise ExportError(f"node '{node.name}' (CONCATENATION): inputs and output must share one quantization")
+        source = f"{context.name}_part{i}"
+        if part.data is None:
+            source = context.at(name)
+        else:
+            constants.append(Constant("int8_t", f"part{i}", part.data))
+        row = prod(part.shape[axis:])
+        calls.append((source, f"{context.at(y.name)} + {done}", str(rows), str(row), str(to_row)))
+        done += row
+    kernel = kernel_for(node.op, context.instruction_set, Layout())
+    return context.layer(node, kernel, tuple(constants), (), *calls)
+
+
+def _unary(context: _Context, node: Node) -> Layer:
+    """A function of one value, as a table of what the interpreter says to each of the 256."""
+    graph = context.graph
+    values = np.arange(-128, 128, dtype=np.int8)[None]
+    ends = {name: replace(graph.tensor(name), shape=values.shape) for name in (node.inputs[0], node.outputs[0])}
+    table = Interpreter(Graph((node,), ends, node.inputs[:1], node.outputs[:1])).run(values)
+    constant = Constant("int8_t", "table", table)
+    y = graph.tensor(node.outputs[0])
+    arguments = (f"{context.name}_table", context.at(node.inputs[0]), context.at(y.name), str(prod(y.shape)))
+    return context.layer(node, kernel_for(node.op, context.instruction_set, Layout()), (constant,), (), arguments)
+
+
 def _softmax(context: _Context, node: Node) -> Layer:
     x, y = context.graph.tensor(node.inputs[0]), context.graph.tensor(node.outputs[0])
-    table = Constant("int32_t", "exponentials", np.array(softmax_exponentials(scale(x), 1.0), np.int64))
+    if (scale(y), zero_point(y)) != (1 / 256, -128):
+        raise ExportError(f"node '{node.name}' (SOFTMAX): its output must have scale 1/256 and zero point -128")
+    table = Constant("int32_t", "exponentials", softmax_exponentials(scale(x), node.options.beta))
     fields: dict[str, str | int] = {
         "exponentials": f"{context.name}_exponentials",
         "rows": prod(x.shape[:-1]),
@@ -219,8 +327,15 @@ def _softmax(context: _Context, node: Node) -> Layer:
     }
     arguments = (f"&{context.name}", context.at(x.name), context.at(y.name))
     kernel = kernel_for(node.op, context.instruction_set, Layout())
-    struct = Struct("nn_softmax", "", fields)
-    return context.layer(node, kernel, (table,), (struct,), arguments)
+    return context.layer(node, kernel, (table,), (Struct("nn_softmax", "", fields),), arguments)
+
+
+def softmax_exponentials(input_scale: float, beta: float) -> Array:
+    """exp(-beta * scale * d) for d in 0 .. 255 as Q0.31; 0 where TFLite counts no more."""
+    mantissa, left = quantize_multiplier(min(beta * input_scale * 2**26, 2**31 - 1.0))
+    differences = -np.arange(256, dtype=np.int64)
+    counted = differences >= -input_radius(5, left)
+    return np.where(counted, exp_of_negative(rescale(np.where(counted, differences, 0), mantissa, left)), 0)
 
 
 _LOWERINGS: Mapping[str, Callable[[_Context, Node], Layer]] = {
@@ -228,8 +343,14 @@ _LOWERINGS: Mapping[str, Callable[[_Context, Node], Layer]] = {
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,
     "ADD": _add,
-    "AVERAGE_POOL_2D": _average_pool,
+    "MUL": _mul,
+    "MEAN": _mean,
+    "AVERAGE_POOL_2D": _pool,
+    "MAX_POOL_2D": _pool,
+    "PAD": _pad,
+    "CONCATENATION": _concatenation,
     "SOFTMAX": _softmax,
+    **{op: _unary for op in UNARY},
 }
 SUPPORTED = (*_LOWERINGS, "RESHAPE")
 
@@ -246,27 +367,11 @@ def zero_point(tensor: Tensor) -> int:
     return int(tensor.qparams.zero_point[0])
 
 
-def activation_bounds(node: Node, output: Tensor) -> tuple[int, int]:
-    """What the fused activation clamps int8 values to."""
-    zero = zero_point(output)
-    low, high = -128, 127
-    if node.options.activation in ("RELU", "RELU6"):
-        low = max(low, zero)
-    if node.options.activation == "RELU6":
-        high = min(high, zero + int(np.floor(np.float32(6) / np.float32(scale(output)) + 0.5)))
-    if node.options.activation not in ("NONE", "RELU", "RELU6"):
-        raise ExportError(f"node '{node.name}' ({node.op}) has the activation {node.options.activation}; not supported")
-    return low, high
-
-
 def conv_multipliers(graph: Graph, node: Node, channels: int) -> list[Multiplier]:
     """input scale * weight scale / output scale, one per output channel."""
     x, w, y = (graph.tensor(name) for name in (*node.inputs[:2], node.outputs[0]))
     assert w.qparams is not None
-    scales = np.broadcast_to(w.qparams.scale, channels)
-    if node.op == "FULLY_CONNECTED" and len(w.qparams.scale) == 1:  # TFLite multiplies these two as float32
-        return [multiplier(float(np.float32(scale(x)) * np.float32(s)) / scale(y)) for s in scales]
-    return [multiplier(scale(x) * float(s) / scale(y)) for s in scales]
+    return [multiplier(scale(x) * float(s) / scale(y)) for s in np.broadcast_to(w.qparams.scale, channels)]
 
 
 def folded_bias(graph: Graph, node: Node, weights: Array, zero: int) -> npt.NDArray[np.int64]:
@@ -311,14 +416,23 @@ def _weights(graph: Graph, node: Node, rank: int) -> Array:
     return tensor.data
 
 
+def _constant(graph: Graph, node: Node, index: int) -> Array:
+    data = graph.tensor(node.inputs[index]).data
+    if data is None:
+        raise ExportError(f"node '{node.name}' ({node.op}): '{node.inputs[index]}' is computed; wanted a constant")
+    return data
+
+
 def _geometry(graph: Graph, node: Node) -> dict[str, int]:
     x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
     _, in_h, in_w, in_c = x.shape
     _, out_h, out_w, out_c = y.shape
     (kernel_h, kernel_w), (stride_h, stride_w) = node.options.kernel_hw, node.options.stride_hw
+    dilation_h, dilation_w = node.options.dilation_hw
     padding = (0, 0)
     if node.options.padding == "SAME":
-        padding = (same_padding(in_h, kernel_h, stride_h)[0], same_padding(in_w, kernel_w, stride_w)[0])
+        spans = (dilation_h * (kernel_h - 1) + 1, dilation_w * (kernel_w - 1) + 1)
+        padding = (same_padding(in_h, spans[0], stride_h)[0], same_padding(in_w, spans[1], stride_w)[0])
     return {
         "in_h": in_h,
         "in_w": in_w,
@@ -330,8 +444,8 @@ def _geometry(graph: Graph, node: Node) -> dict[str, int]:
         "kernel_w": kernel_w,
         "stride_h": stride_h,
         "stride_w": stride_w,
-        "dilation_h": 1,
-        "dilation_w": 1,
+        "dilation_h": dilation_h,
+        "dilation_w": dilation_w,
         "pad_top": padding[0],
         "pad_left": padding[1],
     }

@@ -158,8 +158,9 @@ def _struct(layer: str, struct: Struct) -> str:
 
 
 def _call(index: int, layer: Layer) -> str:
+    calls = "".join(f"    {layer.kernel.function}({', '.join(arguments)});\n" for arguments in layer.calls)
     return (
-        f"    {layer.kernel.function}({', '.join(layer.arguments)});\n"
+        f"{calls}"
         f"    MODEL_LAYER_DONE({index}, {layer.output_at}, {prod(layer.output.shape)})\n"
     )
 
