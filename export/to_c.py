@@ -55,6 +55,8 @@ def to_c(
         raise ExportError(
             f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the firmware takes one of each"
         )
+    if all(node.op == "RESHAPE" for node in graph.nodes):
+        raise ExportError("the model has no operator but RESHAPE: there is nothing to compute")
     plan = plan_firmware(to_ops(graph), instruction_set)
     layers = lower(graph, plan, instruction_set)
     facts = ModelFacts(hashlib.sha256(tflite).hexdigest(), version, plan.memory.peak_bytes, labels)
