@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 
 from export.firmware.layers import Layer, check_supported, lower
 from export.firmware.source import ModelFacts, model_header, model_source
@@ -67,10 +66,3 @@ def to_c(
     text["model.h"] = model_header(graph, facts)
     text["model.c"] = model_source(graph, layers, facts, offsets)
     return Sources(text, graph, plan, layers)
-
-
-def write_sources(sources: Sources, directory: Path) -> None:
-    """Write the sources into a directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, text in sources.files.items():
-        (directory / name).write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from flatnas.arch import Arch
@@ -10,6 +11,7 @@ from flatnas.search import Evaluation
 from hardware_profiles.footprint import Footprint
 from hardware_profiles.latency import Interval
 from pipeline.results import (
+    CoreProof,
     EvaluationRecord,
     FlatnessRecord,
     FootprintRecord,
@@ -19,6 +21,7 @@ from pipeline.results import (
 )
 
 if TYPE_CHECKING:
+    from export.firmware.proof import Proof
     from export.parity import Parity
 
 
@@ -84,3 +87,12 @@ def parity_record(parity: Parity) -> ParityRecord:
         bound_lsb=parity.bound_lsb,
         first_difference=parity.first_difference.node if parity.first_difference else None,
     )
+
+
+def core_proof(proof: Proof) -> CoreProof:
+    """One core's part of `proof.json`."""
+    record = asdict(proof)
+    record["flash_bytes"]["total"] = proof.flash_bytes.total
+    record["ram_bytes"]["total"] = proof.ram_bytes.total
+    record["references"] = list(proof.references)
+    return CoreProof.model_validate(record)

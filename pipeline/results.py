@@ -165,6 +165,74 @@ class ParityRecord(_Record):
     first_difference: str | None = None
 
 
+class FlashRecord(_Record):
+    """Bytes of flash: code with startup and vectors, and constants. The harness of the proof is not counted."""
+
+    code: int
+    data: int
+    total: int
+
+
+class RamRecord(_Record):
+    """Bytes of RAM: the arena with input and scratch, other variables, the deepest stack below the call."""
+
+    arena: int
+    variables: int
+    stack: int
+    total: int
+
+
+class LayerRecord(_Record):
+    """What a layer did, which kernel did it, and the instructions it took."""
+
+    name: str
+    kernel: str
+    instructions: int
+
+
+class MismatchRecord(_Record):
+    """The first value that differs: of which input, after which layer, where in its output."""
+
+    input: int
+    layer: str
+    index: int
+    wanted: int
+    got: int
+
+
+class CoreProof(_Record):
+    """One core's proof.
+
+    Attributes:
+        references: what every output was compared with.
+        mismatches: inputs with any byte that differs.
+        instructions: of one inference; not cycles.
+    """
+
+    core: str
+    emulator: str
+    compiler: str
+    references: list[str]
+    images: int
+    mismatches: int
+    first_mismatch: MismatchRecord | None
+    instructions: int
+    flash_bytes: FlashRecord
+    ram_bytes: RamRecord
+    layers: list[LayerRecord]
+
+
+class FirmwareRecord(_Record):
+    """`proof.json`.
+
+    Attributes:
+        skipped: why nothing was emulated, and how to change that; null where something was.
+    """
+
+    cores: list[CoreProof]
+    skipped: str | None = None
+
+
 class Gate(_Record):
     """One condition of the verdict."""
 
@@ -207,7 +275,7 @@ class RunReport(_Record):
     accuracy: Accuracy
     robustness: Robustness
     parity: list[ParityRecord]
-    firmware: None = None
+    firmware: FirmwareRecord | None = None
     memory: list[MemoryRow]
     gates: list[Gate]
     passed: bool

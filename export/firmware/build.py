@@ -38,7 +38,8 @@ class Toolchain:
     def flags(self, core: Core) -> tuple[str, ...]:
         """What chooses the core."""
         if self.name == "zig":
-            return ("-target", "thumb-freestanding-eabihf" if "+mve" in core.zig else "thumb-freestanding-eabi", f"-mcpu={core.zig}")
+            abi = "eabihf" if "+mve" in core.zig else "eabi"
+            return ("-target", f"thumb-freestanding-{abi}", f"-mcpu={core.zig}")
         return (*core.gcc, "-mthumb")
 
 
@@ -51,14 +52,6 @@ def find_toolchain() -> Toolchain | None:
         zig = (sys.executable, "-m", "ziglang")
         return Toolchain("zig", _run([*zig, "version"], Path.cwd()).strip(), (*zig, "cc"))
     return None
-
-
-def require_toolchain() -> Toolchain:
-    """`find_toolchain`, or an error that says how to get one."""
-    toolchain = find_toolchain()
-    if toolchain is None:
-        raise ExportError(f"no compiler for Cortex-M was found; {HOW_TO_GET_ONE}")
-    return toolchain
 
 
 def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, directory: Path) -> Path:

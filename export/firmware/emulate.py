@@ -46,13 +46,10 @@ def find_emulator(core: Core) -> Emulator | None:
     return None
 
 
-def require_emulator(core: Core) -> Emulator:
-    """`find_emulator`, or an error that says how to get one."""
-    emulator = find_emulator(core)
-    if emulator is None:
-        unicorn = "pip install 'flatnas-deploy[firmware]', or " if core.unicorn else ""
-        raise ExportError(f"no emulator for this core was found; {unicorn}install QEMU (apt: qemu-system-arm)")
-    return emulator
+def how_to_get_one(core: Core) -> str:
+    """What to install for a core that no emulator was found for."""
+    unicorn = "pip install 'flatnas-deploy[firmware]', or " if core.unicorn else ""
+    return f"{unicorn}install QEMU (apt: qemu-system-arm)"
 
 
 def _qemu(qemu: str, elf: Path, core: Core, seconds: float) -> None:

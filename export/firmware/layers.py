@@ -58,6 +58,14 @@ class Layer:
     output: Tensor
     output_at: str
 
+    @property
+    def constant_bytes(self) -> int:
+        """Flash of the layer's arrays."""
+        return sum(constant.values.size * _CTYPE_BYTES[constant.ctype] for constant in self.constants)
+
+
+_CTYPE_BYTES: Mapping[str, int] = {"int8_t": 1, "int32_t": 4}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Context:

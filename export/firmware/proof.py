@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import numpy.typing as npt
 from export.firmware.build import Toolchain, build_proof
 from export.firmware.cores import Core
 from export.firmware.emulate import Emulator
-from export.graph import Graph
+from export.read_tflite import read_tflite
 from export.to_c import Sources
 
 Int8s = npt.NDArray[np.int8]
@@ -160,24 +161,14 @@ def prove(
     )
 
 
-def reference_outputs(tflite: bytes, graph: Graph, inputs: Int8s) -> dict[str, Int8s]:
-    """The outputs that firmware must give, by who computed them; shape (N, ...)."""
-    from importlib.metadata import version
-
+def reference_outputs(tflite: bytes, inputs: Int8s) -> dict[str, Int8s]:
+    """The outputs that firmware must give, shape (N, ...), by who computed them."""
     from export.interpreter import Interpreter
-    from export.runners import tflm_installed
+    from export.runners import load_tracer, tflm_installed
 
-    outputs = {"integer interpreter": Interpreter(graph).run(inputs)}
+    outputs = {"integer interpreter": Interpreter(read_tflite(tflite)).run(inputs)}
     if tflm_installed():
-        from tflite_micro import runtime
-
-        interpreter = runtime.Interpreter.from_bytes(tflite)
-        rows = []
-        for x in inputs:
-            interpreter.set_input(x[None], 0)
-            interpreter.invoke()
-            rows.append(np.array(interpreter.get_output(0)))
-        outputs[f"TFLite Micro {version('tflite-micro')}"] = np.concatenate(rows)
+        outputs[f"TFLite Micro {version('tflite-micro')}"] = load_tracer(tflite, "tflm")(inputs)[0]
     return outputs
 
 

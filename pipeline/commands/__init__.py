@@ -5,6 +5,7 @@ from __future__ import annotations
 from pipeline.commands.audit import audit
 from pipeline.commands.compare import compare
 from pipeline.commands.data import data
+from pipeline.commands.firmware import firmware
 from pipeline.commands.fit import fit
 from pipeline.commands.models import models
 from pipeline.commands.parity import parity
@@ -15,4 +16,4 @@ from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.verify import verify
 
-COMMANDS = (run, audit, compare, fit, parity, models, supernet, study, targets, data, verify, report)
+COMMANDS = (run, audit, compare, fit, parity, firmware, models, supernet, study, targets, data, verify, report)

@@ -17,7 +17,7 @@ from rich.text import Text
 from flatnas.arch import Arch
 from pipeline.report.budget import BudgetRow, budget_rows, requirement
 from pipeline.report.quantities import interval_ms, percent, plain, points, size
-from pipeline.results import Delta, RunReport
+from pipeline.results import CoreProof, Delta, RunReport
 
 _BAR = 20  # characters
 _WORSE = 0.005  # differences below half a point are left uncoloured
@@ -98,6 +98,35 @@ def audit_table(
             cells += [Text(_bare(theirs)), _difference(ours - theirs)]
         table.add_row(Text(name), *cells, *(Text(_bare(error), "dim") for error in errors["model"]))
     return Group(_audit_head(model_name, baseline_name, accuracy, mean_error, mce, delta), Text(), table)
+
+
+def firmware_table(proof: CoreProof) -> Group:
+    """One core's proof: the verdict, what it costs, and the instructions of each layer."""
+    same = proof.mismatches == 0
+    verdict = f"{proof.images} inputs, every byte as {' and '.join(proof.references)}"
+    if proof.first_mismatch is not None:
+        m = proof.first_mismatch
+        verdict = (
+            f"{proof.mismatches} of {proof.images} inputs differ; first: input {m.input}, layer '{m.layer}', "
+            f"index {m.index}: wanted {m.wanted}, got {m.got}"
+        )
+    flash, ram = proof.flash_bytes, proof.ram_bytes
+    facts = (
+        f"instructions {proof.instructions:,}   flash {size(flash.total)} (code {size(flash.code)})   "
+        f"RAM {size(ram.total)} (arena {size(ram.arena)}, stack {size(ram.stack)})"
+    )
+    table = Table("layer", "kernel", "instructions", "share", box=None, header_style="dim", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for layer in proof.layers:
+        share = layer.instructions / max(proof.instructions, 1)
+        table.add_row(Text(layer.name), Text(layer.kernel, "dim"), f"{layer.instructions:,}", percent(share))
+    return Group(
+        Text(f"{proof.core} on {proof.emulator}, {proof.compiler}", "bold"),
+        Text.assemble(("✓ " if same else "✗ ", "green" if same else "bold red"), verdict),
+        Text(facts),
+        table,
+    )
 
 
 def _audit_head(

@@ -1,0 +1,29 @@
+"""What a firmware directory holds: sources, build files, an example."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from export.firmware.cores import Core
+from export.to_c import Sources
+
+
+def package_files(sources: Sources, core: Core) -> dict[str, str]:
+    """Path to text of every file for users of the model."""
+    templates = files("export") / "runtime" / "package"
+    flags = " ".join((*core.gcc, "-mthumb"))
+    package = {f"src/{name}": text for name, text in sources.files.items()}
+    for path in _TEMPLATES:
+        text = (templates / path.rpartition("/")[2]).read_text()
+        package[path] = text.replace("@CPU_FLAGS@", flags)
+    return package
+
+
+def possible_files() -> tuple[str, ...]:
+    """Every path that `package_files` may give, whatever the model."""
+    runtime = files("export") / "runtime"
+    kernels = (f.name for f in runtime.iterdir() if f.name.endswith((".c", ".h", ".S")))
+    return tuple(sorted({f"src/{name}" for name in (*kernels, "model.c", "model.h")} | set(_TEMPLATES)))
+
+
+_TEMPLATES = ("Makefile", "CMakeLists.txt", "example/main.c")

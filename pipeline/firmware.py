@@ -1,0 +1,134 @@
+"""Firmware of a model for a target: sources into a directory, and the proof on an emulated core."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hardware_profiles.firmware import INSTRUCTION_SETS
+from hardware_profiles.profile import HardwareProfile
+from pipeline.artifacts import write_bytes, write_json
+from pipeline.config import PipelineError
+from pipeline.records import core_proof
+from pipeline.results import FirmwareRecord
+
+if TYPE_CHECKING:
+    from export.firmware.proof import Proof
+    from export.to_c import Sources
+
+ELF, PROOF = "proof.elf", "proof.json"
+MIN_INPUTS = 20
+
+
+class DoesNotFitError(PipelineError):
+    """The model needs more flash or RAM than the board has: an answer, not a wrong use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a proof needs; `missing` says what is not there and how to get it."""
+
+    toolchain: Any
+    emulator: Any
+    missing: str | None
+
+
+def find_tools(profile: HardwareProfile) -> Tools:
+    """The compiler and the emulator for a target's core."""
+    from export.firmware.build import HOW_TO_GET_ONE, find_toolchain
+    from export.firmware.cores import CORES
+    from export.firmware.emulate import find_emulator, how_to_get_one
+
+    core = CORES[profile.core]
+    toolchain, emulator = find_toolchain(), find_emulator(core)
+    missing = None
+    if toolchain is None:
+        missing = f"no compiler for {profile.core} was found; {HOW_TO_GET_ONE}"
+    elif emulator is None:
+        missing = f"no emulator of {profile.core} was found; {how_to_get_one(core)}"
+    return Tools(toolchain, emulator, missing)
+
+
+def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = ()) -> Sources:
+    """The C sources of a model for a target's core.
+
+    Raises:
+        PipelineError: the target's core is none that firmware is made for.
+        DoesNotFitError: the board has less flash or RAM than the model needs.
+    """
+    from export.to_c import to_c
+
+    if profile.core not in INSTRUCTION_SETS:
+        raise PipelineError(
+            f"{profile.name} has a {profile.core}; firmware is made for {', '.join(sorted(INSTRUCTION_SETS))}"
+        )
+    sources = to_c(tflite, INSTRUCTION_SETS[profile.core], version=version("flatnas-deploy"), labels=labels)
+    _check_fits(sources, profile)
+    return sources
+
+
+def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -> None:
+    """Write sources, build files and example; files of an earlier model are removed."""
+    from export.firmware.cores import CORES
+    from export.firmware.package import package_files, possible_files
+
+    for path in (*possible_files(), ELF, PROOF):
+        (directory / path).unlink(missing_ok=True)
+    for path, text in package_files(sources, CORES[profile.core]).items():
+        write_bytes(directory / path, text.encode())
+
+
+def emulate(
+    tflite: bytes, sources: Sources, profile: HardwareProfile, tools: Tools, inputs: np.ndarray[Any, Any], directory: Path
+) -> FirmwareRecord:
+    """Build, run every input on the emulated core, compare, and write `proof.elf` and `proof.json`.
+
+    Args:
+        inputs: int8, shape (N, ...) as the model's input.
+
+    Raises:
+        DoesNotFitError: code and constants together need more flash than the board has.
+    """
+    from export.firmware.cores import CORES
+    from export.firmware.proof import prove, reference_outputs
+
+    references = reference_outputs(tflite, inputs)
+    with tempfile.TemporaryDirectory() as work:
+        build = Path(work)
+        proof = prove(
+            sources, profile.core, CORES[profile.core], inputs, references, tools.toolchain, tools.emulator, build
+        )
+        write_bytes(directory / ELF, (build / ELF).read_bytes())
+    record = FirmwareRecord(cores=[core_proof(proof)])
+    write_json(directory / PROOF, record.model_dump())
+    _check_flash(proof, profile)
+    return record
+
+
+def _check_fits(sources: Sources, profile: HardwareProfile) -> None:
+    memory = sources.plan.memory
+    over = memory.peak_bytes - profile.sram_bytes
+    if over > 0:
+        raise DoesNotFitError(
+            f"{profile.name} has {profile.sram_bytes:,} bytes of RAM, and the model needs {over:,} more: its arena is "
+            f"{memory.peak_bytes:,}, and layer '{sources.layers[memory.peak_op].title}' needs most of it"
+        )
+    largest = max(sources.layers, key=lambda layer: layer.constant_bytes)
+    constants = sum(layer.constant_bytes for layer in sources.layers)
+    if constants > profile.flash_bytes:
+        raise DoesNotFitError(
+            f"{profile.name} has {profile.flash_bytes:,} bytes of flash, and the model's constants alone need "
+            f"{constants - profile.flash_bytes:,} more; layer '{largest.title}' has {largest.constant_bytes:,} of them"
+        )
+
+
+def _check_flash(proof: Proof, profile: HardwareProfile) -> None:
+    over = proof.flash_bytes.total - profile.flash_bytes
+    if over > 0:
+        raise DoesNotFitError(f"{profile.name} has {profile.flash_bytes:,} bytes of flash; the firmware needs {over:,} more")
