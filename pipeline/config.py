@@ -47,6 +47,7 @@ class Preset:
         distillation: share of the fine-tuning loss that follows the largest subnet instead of the labels.
         calibration_images: training images behind the activation ranges.
         parity_images: validation images run through every runtime.
+        firmware_images: validation images run on the emulated core.
         audit_images: test images audited, clean and corrupted.
         device_images: corrupted images, in all, that the device's own arithmetic runs, too.
     """
@@ -68,6 +69,7 @@ class Preset:
     distillation: float
     calibration_images: int
     parity_images: int
+    firmware_images: int
     audit_images: int
     device_images: int
 
@@ -91,6 +93,7 @@ PRESETS: dict[PresetName, Preset] = {
         distillation=0.0,
         calibration_images=256,
         parity_images=200,
+        firmware_images=20,
         audit_images=500,
         device_images=1000,
     ),
@@ -112,6 +115,7 @@ PRESETS: dict[PresetName, Preset] = {
         distillation=0.0,
         calibration_images=512,
         parity_images=1000,
+        firmware_images=100,
         audit_images=2000,
         device_images=1000,
     ),
@@ -133,6 +137,7 @@ PRESETS: dict[PresetName, Preset] = {
         distillation=0.5,
         calibration_images=1024,
         parity_images=1000,
+        firmware_images=200,
         audit_images=10_000,
         device_images=2000,
     ),

@@ -14,7 +14,7 @@ import numpy as np
 from hardware_profiles.firmware import INSTRUCTION_SETS
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
-from pipeline.config import PipelineError
+from pipeline.config import InfeasibleBudgetError, PipelineError
 from pipeline.records import core_proof
 from pipeline.results import FirmwareRecord
 
@@ -26,7 +26,7 @@ ELF, PROOF = "proof.elf", "proof.json"
 MIN_INPUTS = 20
 
 
-class DoesNotFitError(PipelineError):
+class DoesNotFitError(InfeasibleBudgetError):
     """The model needs more flash or RAM than the board has: an answer, not a wrong use."""
 
 

@@ -1,6 +1,7 @@
 """The product, stage by stage: read this first.
 
-    hardware profile -> data -> supernet -> search -> finetune -> quantize -> ONNX -> TFLite -> audit -> report
+    hardware profile -> data -> supernet -> search -> finetune -> quantize -> ONNX -> TFLite -> C firmware -> audit
+    -> report
 
 Each stage reads named files of the run directory and writes named files, so any of them can be run again alone, and a
 run that was killed goes on where it stopped (pipeline.runner).
@@ -8,7 +9,7 @@ run that was killed goes on where it stopped (pipeline.runner).
 
 from __future__ import annotations
 
-from pipeline.stages import audit, finetune, parity, quantize, report, search, select, supernet, to_onnx, to_tflite
+from pipeline.stages import audit, finetune, firmware, parity, quantize, report, search, select, supernet, to_onnx, to_tflite
 
 STAGES = (
     supernet.STAGE,  # shared weights of every subnet: shipped for CIFAR-10, adapted to other data
@@ -18,6 +19,7 @@ STAGES = (
     to_onnx.STAGE,  # batch norm folded, float ONNX
     quantize.STAGE,  # int8 as QDQ ONNX, by the cheapest method that keeps the accuracy
     to_tflite.STAGE,  # the same scales as TFLite: the bytes that ship
+    firmware.STAGE,  # the same as C for a microcontroller, proved on its emulated core
     parity.STAGE,  # every runtime computes the same
     audit.STAGE,  # float and int8 on clean and corrupted test images
     report.STAGE,  # the verdict, for programs and for people

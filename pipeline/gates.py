@@ -5,23 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hardware_profiles.footprint import Violation
-from pipeline.results import Accuracy, Delta, Gate, ParityRecord, Robustness
+from pipeline.results import Accuracy, Delta, FirmwareRecord, Gate, ParityRecord, Robustness
 
 MAX_ACCURACY_LOSS = 0.01  # of int8 against float
 MAX_DELTA = 0.02  # upper end of the interval of int8's corruption error minus float's
 
 
 def run_gates(
-    violations: Sequence[Violation], accuracy: Accuracy, robustness: Robustness, parity: Sequence[ParityRecord]
+    violations: Sequence[Violation],
+    accuracy: Accuracy,
+    robustness: Robustness,
+    parity: Sequence[ParityRecord],
+    firmware: FirmwareRecord | None,
 ) -> list[Gate]:
-    """The gates of `pipeline run`."""
+    """The gates of `pipeline run`; firmware has one where it was emulated."""
     loss = accuracy.float - accuracy.tflite_int8
     beyond = sum(row.max_abs_lsb > row.bound_lsb for row in parity)
+    differ = [core.mismatches for core in firmware.cores] if firmware else []
+    proved = [Gate(name="firmware (inputs that differ)", limit=0, value=sum(differ), passed=not any(differ))]
     return [
         Gate(name="fits the budget (resources over)", limit=0, value=len(violations), passed=not violations),
         _at_most("accuracy lost to int8", loss, MAX_ACCURACY_LOSS),
         _at_most("corruption error added by int8 (upper end)", robustness.delta.ci95[1], MAX_DELTA),
         Gate(name="parity (runtimes out of bounds)", limit=0, value=beyond, passed=beyond == 0),
+        *(proved if differ else []),
     ]
 
 

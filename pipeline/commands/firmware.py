@@ -37,24 +37,19 @@ def firmware(
 ) -> int:
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
     from hardware_profiles.profile import load_profile
-    from pipeline.firmware import DoesNotFitError, emulate, find_tools, generate, write_package
+    from pipeline.firmware import emulate, find_tools, generate, write_package
 
     profile = load_profile(target)
     tflite = _content(model)
-    try:
-        sources = generate(tflite, profile, _labels(model, tflite))
-        tools = find_tools(profile)
-        if emulated and tools.missing:
-            raise PipelineError(tools.missing)
-        write_package(sources, profile, out)
-        click.echo(f"{out}: arena {sources.plan.memory.peak_bytes:,} bytes, {len(sources.layers)} layers", err=True)
-        if not emulated:
-            return 0
-        inputs = _inputs(inputs_file, sources.graph, images, seed)
-        record = emulate(tflite, sources, profile, tools, inputs, out)
-    except DoesNotFitError as error:
-        click.echo(f"error: {error}", err=True)
-        return 1
+    sources = generate(tflite, profile, _labels(model, tflite))
+    tools = find_tools(profile)
+    if emulated and tools.missing:
+        raise PipelineError(tools.missing)
+    write_package(sources, profile, out)
+    click.echo(f"{out}: arena {sources.plan.memory.peak_bytes:,} bytes, {len(sources.layers)} layers", err=True)
+    if not emulated:
+        return 0
+    record = emulate(tflite, sources, profile, tools, _inputs(inputs_file, sources.graph, images, seed), out)
     _show(record)
     return 0 if all(core.mismatches == 0 for core in record.cores) else 1
 

@@ -13,6 +13,7 @@ from pipeline.records import footprint_record
 from pipeline.results import (
     Accuracy,
     BudgetRecord,
+    FirmwareRecord,
     MemoryRow,
     ParityRecord,
     Robustness,
@@ -22,7 +23,7 @@ from pipeline.results import (
 )
 from pipeline.runner import Stage, StageContext
 
-_INT8 = "model/model.int8.tflite"
+_INT8, _PROOF = "model/model.int8.tflite", "model/firmware/proof.json"
 _NEEDS = (
     "search/evaluations.jsonl",
     "search/front.json",
@@ -31,6 +32,7 @@ _NEEDS = (
     _INT8,
     "audit/parity.json",
     "audit/audit.json",
+    _PROOF,
 )
 
 
@@ -58,7 +60,9 @@ def _report(context: StageContext) -> RunReport:
     parity = [ParityRecord(**row) for row in read_json(context.path("audit/parity.json"))]
     searched = read_json(context.path("search/front.json"))
     stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.path("run.json"))["stages"]]
-    gates = run_gates(violations(cost, context.profile.budget), accuracy, robustness, parity)
+    proof = context.path(_PROOF)
+    firmware = FirmwareRecord(**read_json(proof)) if proof.exists() else None
+    gates = run_gates(violations(cost, context.profile.budget), accuracy, robustness, parity, firmware)
     return RunReport(
         target=context.config.target,
         dataset=context.config.dataset,
@@ -75,6 +79,7 @@ def _report(context: StageContext) -> RunReport:
         accuracy=accuracy,
         robustness=robustness,
         parity=parity,
+        firmware=firmware,
         memory=[
             MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
             for c in op_costs(ops)
