@@ -1,5 +1,5 @@
 """One way to run any artifact: ONNX on onnxruntime; TFLite on LiteRT (XNNPACK or reference kernels), on TFLite Micro,
-or on the integer interpreter.
+on the integer interpreter, or as our C firmware compiled for this machine.
 
 What a pixel is to a model: an int8 model's input quantization spans its 256 steps, so the quantized value of pixel p is
 p - 128 whatever its scale. A float model takes raw pixels 0 to 255, unless its metadata names the normalisation, as
@@ -26,7 +26,7 @@ from export.graph import ExportError
 Layout = Literal["nhwc", "nchw"]
 Level = float | tuple[float, float, float]  # for all channels, or for red, green and blue
 InputRange = tuple[Level, Level]
-Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm", "interpreter"]
+Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Array = npt.NDArray[Any]
 
@@ -118,7 +118,7 @@ def load_runner(
         raise ExportError(f"there is no file {path}")
     kind = kind or ("onnxruntime" if suffix == ".onnx" else "litert")
     if (suffix == ".onnx") != (kind == "onnxruntime"):
-        suited = "onnxruntime" if suffix == ".onnx" else "litert, litert-reference, tflm or interpreter"
+        suited = "onnxruntime" if suffix == ".onnx" else "litert, litert-reference, tflm, interpreter or firmware"
         raise ExportError(f"{kind} can't run {path.name}; choose {suited}")
     try:
         return _load(path, kind, threads, input_range, layout)
@@ -133,8 +133,8 @@ def _load(path: Path, kind: Kind, threads: int | None, input_range: InputRange |
         return _onnxruntime(path, threads or os.cpu_count() or 1, input_range, layout)
     if kind == "tflm":
         return _tflm(path, input_range, layout)
-    if kind == "interpreter":
-        return _interpreter(path, input_range)
+    if kind in ("interpreter", "firmware"):
+        return _integers(path, kind, threads or os.cpu_count() or 1, input_range)
     return _litert(path, kind, threads or 1, input_range, layout)
 
 
@@ -283,10 +283,12 @@ def _tflm_arena_bytes(content: bytes) -> int:
     return activations + 10 * len(content) + (1 << 16)
 
 
-def _interpreter(path: Path, input_range: InputRange | None) -> Runner:
+def _integers(path: Path, kind: Kind, threads: int, input_range: InputRange | None) -> Runner:
+    from export.firmware.host import load_host_firmware
     from export.interpreter import Interpreter
     from export.read_tflite import read_tflite
 
+    content = path.read_bytes()
     graph = read_tflite(path)
     interpreter = Interpreter(graph)
     image, output = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
@@ -295,7 +297,8 @@ def _interpreter(path: Path, input_range: InputRange | None) -> Runner:
     assert image.qparams is not None
     given, told = ((float(q.scale[0]), int(q.zero_point[0])) for q in (image.qparams, output.qparams))
     input_qparams = None if input_range is None else given
-    return Runner("interpreter", resolution, False, "int8", input_range, input_qparams, told, interpreter.run)
+    run = interpreter.run if kind == "interpreter" else load_host_firmware(content, threads)
+    return Runner(kind, resolution, False, "int8", input_range, input_qparams, told, run)
 
 
 def _tflite_runner(

@@ -35,9 +35,7 @@ class Sources:
     layers: tuple[Layer, ...]
 
 
-def to_c(
-    tflite: bytes, instruction_set: InstructionSet, *, version: str, labels: tuple[str, ...] = ()
-) -> Sources:
+def to_c(tflite: bytes, instruction_set: InstructionSet, *, version: str, labels: tuple[str, ...] = ()) -> Sources:
     """Generate the sources of a model for an instruction set.
 
     Args:

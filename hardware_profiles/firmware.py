@@ -19,9 +19,9 @@ from typing import Literal
 from hardware_profiles.memory import MemoryPlan, plan_memory, scratch_name
 from hardware_profiles.ops import OpSpec, TensorSpec
 
-InstructionSet = Literal["scalar", "dsp", "mve"]
+InstructionSet = Literal["scalar", "dsp", "mve", "host"]
 
-# Which kernels a core runs: SMLAD of the DSP extension, Helium's vectors, or portable C.
+# Which kernels a core runs: SMLAD of the DSP extension, Helium's vectors, or portable C. `host` is for PCs.
 INSTRUCTION_SETS: Mapping[str, InstructionSet] = {
     "cortex-m0plus": "scalar",
     "cortex-m3": "scalar",
@@ -116,6 +116,8 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
     channels = op.inputs[0].shape[-1]
     (kernel_h, kernel_w), (stride_h, stride_w) = op.kernel_hw, op.stride_hw
     if op.kind == "depthwise_conv":
+        if instruction_set == "host" and op.output.shape[-1] == channels:
+            return 5 * channels
         _, out_h, out_w, _ = op.output.shape
         rows = (out_h - 1) * stride_h + (kernel_h - 1) * op.dilation_hw[0] + 1
         if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE and op.dilation_hw == (1, 1):
@@ -123,6 +125,9 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
             return 2 * rows * (fours * stride_w + kernel_w - 1) * min(2, channels) + 4 * fours
         return rows * ((out_w - 1) * stride_w + (kernel_w - 1) * op.dilation_hw[1] + 1)
     steps = kernel_h * kernel_w * channels if op.kind == "conv" else op.inputs[0].nbytes
+    if instruction_set == "host":
+        padded = -(-op.output.shape[-1] // 16) * 16
+        return 4 * 8 * (steps + padded) + 2 * padded
     if instruction_set == "dsp":
         padded = -(-steps // 4) * 4
         return 8 * padded + (padded if channels % 4 else 0)
@@ -175,7 +180,7 @@ def _writable(
     """Tensors that the operator's kernel can write its output over."""
     if residual:  # a convolution reads its input again after its first output is written
         return [t for t in residual if buffers[t.name] not in {buffers[x.name] for x in op.inputs}]
-    depthwise = op.kind == "depthwise_conv" and op.stride_hw == (1, 1) and instruction_set != "mve"
+    depthwise = op.kind == "depthwise_conv" and op.stride_hw == (1, 1) and instruction_set not in ("mve", "host")
     if op.kind in ("add", "mul", "activation", "quantize") or depthwise:
         return [t for t in op.inputs if t.shape == op.output.shape]
     return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -85,7 +84,12 @@ def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -
 
 
 def emulate(
-    tflite: bytes, sources: Sources, profile: HardwareProfile, tools: Tools, inputs: np.ndarray[Any, Any], directory: Path
+    tflite: bytes,
+    sources: Sources,
+    profile: HardwareProfile,
+    tools: Tools,
+    inputs: np.ndarray[Any, Any],
+    directory: Path,
 ) -> FirmwareRecord:
     """Build, run every input on the emulated core, compare, and write `proof.elf` and `proof.json`.
 
@@ -131,4 +135,6 @@ def _check_fits(sources: Sources, profile: HardwareProfile) -> None:
 def _check_flash(proof: Proof, profile: HardwareProfile) -> None:
     over = proof.flash_bytes.total - profile.flash_bytes
     if over > 0:
-        raise DoesNotFitError(f"{profile.name} has {profile.flash_bytes:,} bytes of flash; the firmware needs {over:,} more")
+        raise DoesNotFitError(
+            f"{profile.name} has {profile.flash_bytes:,} bytes of flash; the firmware needs {over:,} more"
+        )

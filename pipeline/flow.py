@@ -9,7 +9,19 @@ run that was killed goes on where it stopped (pipeline.runner).
 
 from __future__ import annotations
 
-from pipeline.stages import audit, finetune, firmware, parity, quantize, report, search, select, supernet, to_onnx, to_tflite
+from pipeline.stages import (
+    audit,
+    finetune,
+    firmware,
+    parity,
+    quantize,
+    report,
+    search,
+    select,
+    supernet,
+    to_onnx,
+    to_tflite,
+)
 
 STAGES = (
     supernet.STAGE,  # shared weights of every subnet: shipped for CIFAR-10, adapted to other data

@@ -93,7 +93,9 @@ def host_compiler() -> tuple[str, ...] | None:
     return (sys.executable, "-m", "ziglang", "cc") if find_spec("ziglang") else None
 
 
-def build_library(sources: Mapping[str, str], directory: Path, flags: Sequence[str] = ("-O3", "-march=native")) -> Path:
+def build_library(
+    sources: Mapping[str, str], directory: Path, flags: Sequence[str] = ("-O3", "-march=native", "-ffp-contract=fast")
+) -> Path:
     """A shared library of the model for this machine, its arena one per thread.
 
     Raises:
@@ -106,11 +108,8 @@ def build_library(sources: Mapping[str, str], directory: Path, flags: Sequence[s
     for name, text in {**sources, "batch.c": batch}.items():
         (directory / name).write_text(text)
     units = [name for name in (*sources, "batch.c") if name.endswith(".c")]
-    _run(
-        [*compiler, "-std=c99", *flags, *WARNINGS, "-DMODEL_ARENA_STORAGE=static __thread", "-shared", "-fPIC", *units]
-        + ["-o", "model.so"],
-        directory,
-    )
+    arena = "-DMODEL_ARENA_STORAGE=static __thread"
+    _run([*compiler, "-std=c99", *flags, *WARNINGS, arena, "-shared", "-fPIC", *units, "-o", "model.so"], directory)
     return directory / "model.so"
 
 

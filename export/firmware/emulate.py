@@ -7,7 +7,6 @@ an exit code. Both emulators count time in instructions, QEMU by `-icount shift=
 from __future__ import annotations
 
 import importlib
-import io
 import shutil
 import struct
 import subprocess
@@ -15,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from export.firmware.cores import Core
 from export.graph import ExportError
@@ -149,7 +148,7 @@ class _Semihost:
 
     def __init__(self, machine: Any, registers: Any, directory: Path) -> None:
         self._machine, self._registers, self._directory = machine, registers, directory
-        self._files: list[io.BufferedIOBase] = []
+        self._files: list[BinaryIO] = []
         self.exit_code: int | None = None
 
     def call(self, machine: Any, number: int, data: Any) -> None:

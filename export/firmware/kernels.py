@@ -95,6 +95,14 @@ def pack_4x2(weights: Array) -> Array:
     return grouped.reshape(len(padded) // 2, 2, -1).transpose(0, 2, 1).reshape(-1)
 
 
+def pack_16(weights: Array) -> Array:
+    """[channels / 16][steps][16], channels padded with zeros."""
+    channels, steps = weights.shape
+    padded = np.zeros((-(-channels // 16) * 16, steps), np.int8)
+    padded[:channels] = weights
+    return padded.reshape(-1, 16, steps).transpose(0, 2, 1).reshape(-1)
+
+
 def pad_to_even(values: Array) -> Array:
     """A zero behind an odd number of values."""
     return np.pad(values, (0, len(values) % 2))
@@ -128,6 +136,15 @@ def _dsp_conv(layout: Layout) -> bool:
     return layout.geometry["dilation_h"] == layout.geometry["dilation_w"] == 1 and _dsp_range(layout)
 
 
+def _host_conv(layout: Layout) -> bool:
+    largest = 128 * np.abs(layout.weights.astype(np.int64)).sum(1).max()
+    return bool(largest < 2**24) and _dsp_conv(layout)
+
+
+def _host_depthwise(layout: Layout) -> bool:
+    return layout.geometry["in_c"] == layout.geometry["out_c"] and _dsp_range(layout)
+
+
 def _dsp_add(layout: Layout) -> bool:
     return dsp_adds(layout.add)
 
@@ -159,6 +176,11 @@ DEPTHWISE_DSP = tuple(
     )
     for size in (3, 5, 7)
 )
+CONV_HOST = Kernel("nn_conv_host", ("conv_host.c", "nn_host.h"), needs="host", accepts=_host_conv, pack=pack_16)
+DEPTHWISE_HOST = Kernel(
+    "nn_depthwise_host", ("depthwise_host.c", "nn_host.h"), needs="host", accepts=_host_depthwise, pack=np.transpose
+)
+ADD_HOST = Kernel("nn_add_host", ("add_host.c", "nn_host.h"), needs="host", accepts=_dsp_add)
 ADD_C = Kernel("nn_add_c", ("add_c.c",))
 ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
 
@@ -167,10 +189,10 @@ UNARY = ("RELU", "RELU6", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "QUANTIZE")
 
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
 KERNELS: Mapping[str, tuple[Kernel, ...]] = {
-    "CONV_2D": (CONV_DSP, CONV_C),
-    "DEPTHWISE_CONV_2D": (*DEPTHWISE_DSP, DEPTHWISE_C),
-    "FULLY_CONNECTED": (CONV_DSP, CONV_C),
-    "ADD": (ADD_DSP, ADD_C),
+    "CONV_2D": (CONV_HOST, CONV_DSP, CONV_C),
+    "DEPTHWISE_CONV_2D": (DEPTHWISE_HOST, *DEPTHWISE_DSP, DEPTHWISE_C),
+    "FULLY_CONNECTED": (CONV_HOST, CONV_DSP, CONV_C),
+    "ADD": (ADD_HOST, ADD_DSP, ADD_C),
     "MUL": (Kernel("nn_mul_c", ("mul_c.c",)),),
     "MEAN": (Kernel("nn_mean_c", ("mean_c.c",)),),
     "AVERAGE_POOL_2D": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),

@@ -189,7 +189,7 @@ def _fully_connected(context: _Context, node: Node) -> Layer:
     if prod(context.graph.tensor(node.inputs[0]).shape) != steps:
         raise ExportError(f"node '{node.name}' (FULLY_CONNECTED) does more than one row; the firmware does one")
     ones = ("in_h", "in_w", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w")
-    geometry = {key: 1 for key in (*ones, "dilation_h", "dilation_w")}
+    geometry = dict.fromkeys((*ones, "dilation_h", "dilation_w"), 1)
     geometry |= {"in_c": steps, "out_c": c_out, "pad_top": 0, "pad_left": 0}
     return _weighted(context, node, "FULLY_CONNECTED", geometry, weights)
 
@@ -358,7 +358,7 @@ _LOWERINGS: Mapping[str, Callable[[_Context, Node], Layer]] = {
     "PAD": _pad,
     "CONCATENATION": _concatenation,
     "SOFTMAX": _softmax,
-    **{op: _unary for op in UNARY},
+    **dict.fromkeys(UNARY, _unary),
 }
 SUPPORTED = (*_LOWERINGS, "RESHAPE")
 

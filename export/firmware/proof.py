@@ -175,7 +175,9 @@ def reference_outputs(tflite: bytes, inputs: Int8s) -> dict[str, Int8s]:
 def _run(
     sources: Sources, elf: Path, inputs: Int8s, emulator: Emulator, seconds: float, trace: int = _NO_TRACE
 ) -> _Answer:
-    (elf.parent / "inputs.bin").write_bytes(struct.pack("<II", len(inputs), trace) + np.ascontiguousarray(inputs).tobytes())
+    (elf.parent / "inputs.bin").write_bytes(
+        struct.pack("<II", len(inputs), trace) + np.ascontiguousarray(inputs).tobytes()
+    )
     answer = elf.parent / "proof.bin"
     answer.unlink(missing_ok=True)
     emulator.run(elf, seconds)
@@ -204,7 +206,9 @@ def _first_mismatch(sources: Sources, x: Int8s, index: int, answer: _Answer, exp
     from export.interpreter import Interpreter
 
     wanted = {node.outputs[0]: value.reshape(-1) for node, value in Interpreter(sources.graph).trace(x[None])}
-    pairs = [(layer.title, wanted[layer.output.name], got) for layer, got in zip(sources.layers, answer.trace, strict=True)]
+    pairs = [
+        (layer.title, wanted[layer.output.name], got) for layer, got in zip(sources.layers, answer.trace, strict=True)
+    ]
     pairs += [("output", outputs, answer.outputs[index]) for outputs in expected]
     title, want, got = next((name, w, g) for name, w, g in pairs if (w != g).any())
     where = int(np.flatnonzero(want != got)[0])

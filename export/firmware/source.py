@@ -159,10 +159,7 @@ def _struct(layer: str, struct: Struct) -> str:
 
 def _call(index: int, layer: Layer) -> str:
     calls = "".join(f"    {layer.kernel.function}({', '.join(arguments)});\n" for arguments in layer.calls)
-    return (
-        f"{calls}"
-        f"    MODEL_LAYER_DONE({index}, {layer.output_at}, {prod(layer.output.shape)})\n"
-    )
+    return f"{calls}    MODEL_LAYER_DONE({index}, {layer.output_at}, {prod(layer.output.shape)})\n"
 
 
 def _literal(value: int) -> str:

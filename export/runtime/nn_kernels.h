@@ -47,17 +47,21 @@ void nn_conv_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const in
                  void *scratch);
 void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
                  void *scratch);
+void nn_conv_host(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
+                  void *scratch);
 
-/* With stride 1 and an output of the input's shape, `out` may be `in`. */
+/* With stride 1 and an output of the input's shape, `out` may be `in`, but for the last two. */
 void nn_depthwise_c(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_3x3_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_5x5_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_7x7_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_host(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 
 /* Element by element: `out` may be `a`, or `b` where that is as long. `b` is repeated until `a` ends. */
 void nn_add_c(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 void nn_add_dsp(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
+void nn_add_host(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 void nn_mul_c(const nn_mul *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 
 /* `table` has the output of each input from -128 up; `out` may be `in`. */

@@ -38,8 +38,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option(
     "--runner",
-    type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm", "interpreter"]),
-    help="Runtime of MODEL.",
+    type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware"]),
+    help="Runtime of MODEL; firmware is our C, compiled for this machine.",
 )
 @click.option(
     "--layout", type=click.Choice(["nhwc", "nchw"]), help="Layout of MODEL's input, else read from its shape."
