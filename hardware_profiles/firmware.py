@@ -116,8 +116,8 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
     channels = op.inputs[0].shape[-1]
     (kernel_h, kernel_w), (stride_h, stride_w) = op.kernel_hw, op.stride_hw
     if op.kind == "depthwise_conv":
-        if instruction_set == "host" and op.output.shape[-1] == channels:
-            return 5 * channels
+        if instruction_set in ("host", "mve") and op.output.shape[-1] == channels:
+            return 5 * channels if instruction_set == "host" else channels
         _, out_h, out_w, _ = op.output.shape
         rows = (out_h - 1) * stride_h + (kernel_h - 1) * op.dilation_hw[0] + 1
         if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE and op.dilation_hw == (1, 1):
@@ -132,6 +132,8 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
         padded = -(-steps // 4) * 4
         return 8 * padded + (padded if channels % 4 else 0)
     pointwise = op.kernel_hw == op.stride_hw == (1, 1)
+    if instruction_set == "mve":
+        return 24 * -(-op.output.shape[-1] // 2) + (0 if pointwise else 3 * steps)
     return 0 if pointwise else 2 * steps
 
 

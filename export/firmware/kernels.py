@@ -103,6 +103,11 @@ def pack_16(weights: Array) -> Array:
     return padded.reshape(-1, 16, steps).transpose(0, 2, 1).reshape(-1)
 
 
+def even_channels(weights: Array) -> Array:
+    """A row of zeros behind an odd number of channels."""
+    return np.pad(weights, ((0, len(weights) % 2), (0, 0)))
+
+
 def pad_to_even(values: Array) -> Array:
     """A zero behind an odd number of values."""
     return np.pad(values, (0, len(values) % 2))
@@ -145,6 +150,11 @@ def _host_depthwise(layout: Layout) -> bool:
     return layout.geometry["in_c"] == layout.geometry["out_c"] and _dsp_range(layout)
 
 
+def _mve_depthwise(layout: Layout) -> bool:
+    g = layout.geometry
+    return g["in_c"] == g["out_c"] and g["kernel_h"] * g["kernel_w"] <= 256 and _dsp_range(layout)
+
+
 def _dsp_add(layout: Layout) -> bool:
     return dsp_adds(layout.add)
 
@@ -180,6 +190,17 @@ CONV_HOST = Kernel("nn_conv_host", ("conv_host.c", "nn_host.h"), needs="host", a
 DEPTHWISE_HOST = Kernel(
     "nn_depthwise_host", ("depthwise_host.c", "nn_host.h"), needs="host", accepts=_host_depthwise, pack=np.transpose
 )
+CONV_MVE = Kernel(
+    "nn_conv_mve",
+    ("conv_mve.c", "dot_2x3_mve.S", "nn_mve.h"),
+    needs="mve",
+    accepts=_dsp_conv,
+    pack=even_channels,
+)
+DEPTHWISE_MVE = Kernel(
+    "nn_depthwise_mve", ("depthwise_mve.c", "nn_mve.h"), needs="mve", accepts=_mve_depthwise, pack=np.transpose
+)
+ADD_MVE = Kernel("nn_add_tensors_mve", ("add_mve.c", "nn_mve.h"), needs="mve", accepts=_dsp_add)
 ADD_HOST = Kernel("nn_add_host", ("add_host.c", "nn_host.h"), needs="host", accepts=_dsp_add)
 ADD_C = Kernel("nn_add_c", ("add_c.c",))
 ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
@@ -189,10 +210,10 @@ UNARY = ("RELU", "RELU6", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "QUANTIZE")
 
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
 KERNELS: Mapping[str, tuple[Kernel, ...]] = {
-    "CONV_2D": (CONV_HOST, CONV_DSP, CONV_C),
-    "DEPTHWISE_CONV_2D": (DEPTHWISE_HOST, *DEPTHWISE_DSP, DEPTHWISE_C),
-    "FULLY_CONNECTED": (CONV_HOST, CONV_DSP, CONV_C),
-    "ADD": (ADD_HOST, ADD_DSP, ADD_C),
+    "CONV_2D": (CONV_HOST, CONV_MVE, CONV_DSP, CONV_C),
+    "DEPTHWISE_CONV_2D": (DEPTHWISE_HOST, DEPTHWISE_MVE, *DEPTHWISE_DSP, DEPTHWISE_C),
+    "FULLY_CONNECTED": (CONV_HOST, CONV_MVE, CONV_DSP, CONV_C),
+    "ADD": (ADD_HOST, ADD_MVE, ADD_DSP, ADD_C),
     "MUL": (Kernel("nn_mul_c", ("mul_c.c",)),),
     "MEAN": (Kernel("nn_mean_c", ("mean_c.c",)),),
     "AVERAGE_POOL_2D": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),

@@ -61,6 +61,7 @@ void nn_depthwise_host(const nn_conv *p, const int8_t *in, int8_t *out, void *sc
 /* Element by element: `out` may be `a`, or `b` where that is as long. `b` is repeated until `a` ends. */
 void nn_add_c(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 void nn_add_dsp(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
+void nn_add_tensors_mve(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 void nn_add_host(const nn_add *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 void nn_mul_c(const nn_mul *p, const int8_t *a, const int8_t *b, int8_t *out, int32_t count, int32_t b_count);
 
