@@ -29,11 +29,12 @@ static void gather(const nn_conv *p, const int8_t *in, int32_t y, int32_t x, int
 }
 
 /* Requantize, add and store all channels of one pixel; its sums lie in pairs, 2 * PIXELS apart. */
-NN_INLINE void finish(const nn_conv *p, const nn_add *add, const int32_t *sums, int8_t *out, const int8_t *residual) {
+NN_INLINE void finish(nn_requantization q, int32_t channels, const nn_add *add, const int32_t *sums, int8_t *out,
+                      const int8_t *residual) {
     const uint32x4_t offsets = {0, 4, 8 * PIXELS, 8 * PIXELS + 4};
-    for (int32_t c = 0; c < p->out_c; c += 4) {
-        const mve_pred16_t lanes = vctp32q((uint32_t)(p->out_c - c));
-        int32x4_t x = nn_finish_mve(p, c, vldrwq_gather_offset_z_s32(sums + c * PIXELS, offsets, lanes), lanes);
+    for (int32_t c = 0; c < channels; c += 4) {
+        const mve_pred16_t lanes = vctp32q((uint32_t)(channels - c));
+        int32x4_t x = nn_finish_mve(q, c, vldrwq_gather_offset_z_s32(sums + c * PIXELS, offsets, lanes), lanes);
         if (add != 0) {
             x = nn_add_mve(add, vldrbq_z_s32(residual + c, lanes), x);
         }
@@ -48,6 +49,7 @@ void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const in
     const int32_t direct = p->kernel_h == 1 && p->kernel_w == 1 && p->stride_h == 1 && p->stride_w == 1;
     int32_t *const sums = scratch;
     int8_t *const gathered = (int8_t *)(sums + 2 * PIXELS * pairs);
+    const nn_requantization q = nn_requantization_of(p);
     const int8_t *windows[PIXELS];
     int32_t oy = 0, ox = 0;
     for (int32_t left = p->out_h * p->out_w; left > 0; left -= PIXELS) {
@@ -70,9 +72,10 @@ void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const in
         nn_dot_2x3_mve(windows, p->weights, steps, pairs, sums);
         for (int32_t i = 0; i < count; i++) {
             if (add != 0) {
-                finish(p, add, sums + 2 * i, out, residual);
+                const nn_add sum = *add;
+                finish(q, p->out_c, &sum, sums + 2 * i, out, residual);
             } else {
-                finish(p, 0, sums + 2 * i, out, residual);
+                finish(q, p->out_c, 0, sums + 2 * i, out, residual);
             }
             out += p->out_c;
             residual += p->out_c;

@@ -7,6 +7,7 @@ void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scr
     int8_t *const zeros = scratch;
     nn_fill_mve(zeros, p->in_zero, channels);
     const int8_t *taps[256];
+    const nn_requantization q = nn_requantization_of(p);
     const int32_t count = p->kernel_h * p->kernel_w;
     for (int32_t oy = 0; oy < p->out_h; oy++) {
         for (int32_t ox = 0; ox < p->out_w; ox++) {
@@ -27,7 +28,7 @@ void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scr
                     sums = vaddq_s32(sums, vmulq_s32(vldrbq_z_s32(taps[i] + c, lanes), vldrbq_z_s32(w, lanes)));
                     w += channels;
                 }
-                vstrbq_p_s32(out + c, nn_finish_mve(p, c, sums, lanes), lanes);
+                vstrbq_p_s32(out + c, nn_finish_mve(q, c, sums, lanes), lanes);
             }
             out += channels;
         }

@@ -13,14 +13,26 @@ NN_INLINE int32x4_t nn_rescale_mve(int32x4_t x, int32x4_t multiplier, int32x4_t 
     return vrshlq_s32(x, negative_shift);
 }
 
+/* A layer's requantization, in registers: stores of bytes could else change what `nn_conv` says. */
+typedef struct {
+    const int32_t *bias, *multiplier;
+    const int8_t *shift;
+    int32_t zero, low, high;
+} nn_requantization;
+
+NN_INLINE nn_requantization nn_requantization_of(const nn_conv *p) {
+    const nn_requantization q = {p->bias, p->multiplier, p->shift, p->out_zero, p->out_min, p->out_max};
+    return q;
+}
+
 /* Requantize the sums of four channels from `c` on, those that `lanes` has. */
-NN_INLINE int32x4_t nn_finish_mve(const nn_conv *p, int32_t c, int32x4_t sums, mve_pred16_t lanes) {
-    const int32x4_t bias = vldrwq_z_s32(p->bias + c, lanes);
-    const int32x4_t multiplier = vldrwq_z_s32(p->multiplier + c, lanes);
-    const int32x4_t shift = vnegq_s32(vldrbq_z_s32(p->shift + c, lanes));
+NN_INLINE int32x4_t nn_finish_mve(nn_requantization q, int32_t c, int32x4_t sums, mve_pred16_t lanes) {
+    const int32x4_t bias = vldrwq_z_s32(q.bias + c, lanes);
+    const int32x4_t multiplier = vldrwq_z_s32(q.multiplier + c, lanes);
+    const int32x4_t shift = vnegq_s32(vldrbq_z_s32(q.shift + c, lanes));
     int32x4_t x = nn_rescale_mve(vaddq_s32(sums, bias), multiplier, shift);
-    x = vaddq_n_s32(x, p->out_zero);
-    return vminq_s32(vmaxq_s32(x, vdupq_n_s32(p->out_min)), vdupq_n_s32(p->out_max));
+    x = vaddq_n_s32(x, q.zero);
+    return vminq_s32(vmaxq_s32(x, vdupq_n_s32(q.low)), vdupq_n_s32(q.high));
 }
 
 NN_INLINE int32x4_t nn_summand_mve(int32x4_t value, int32_t zero, int32_t multiplier, int32_t shift) {
