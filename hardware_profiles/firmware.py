@@ -12,24 +12,41 @@ The generator obeys this plan and the footprint counts it, so that the search an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from hardware_profiles.memory import MemoryPlan, plan_memory, scratch_name
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
 
 InstructionSet = Literal["scalar", "dsp", "mve", "host"]
 
-# Which kernels a core runs: SMLAD of the DSP extension, Helium's vectors, or portable C. `host` is for PCs.
-INSTRUCTION_SETS: Mapping[str, InstructionSet] = {
-    "cortex-m0plus": "scalar",
-    "cortex-m3": "scalar",
-    "cortex-m4": "dsp",
-    "cortex-m7": "dsp",
-    "cortex-m33": "dsp",
-    "cortex-m55": "mve",
+# Cores that firmware is made for, with what their kernels may use where the chip has it.
+CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+
+# Flash of a kernel's code, by GCC 12 -O2 for the Cortex-M7, rounded up; and of startup code, model_run and the like.
+_CODE_BYTES: Mapping[OpKind, int] = {
+    "conv": 3500,
+    "depthwise_conv": 3500,
+    "add": 300,
+    "mul": 300,
+    "mean": 200,
+    "avg_pool": 300,
+    "max_pool": 300,
+    "pad": 200,
+    "softmax": 1500,
+    "concat": 100,
+    "activation": 300,
+    "quantize": 300,
 }
+_BASE_BYTES, _LAYER_BYTES, _CHANNEL_BYTES = 700, 80, 9  # a channel has its bias, its multiplier and its shift
+
+
+def instruction_set(core: str, features: Collection[str]) -> InstructionSet | None:
+    """Which kernels a chip runs: Helium's, the DSP extension's or portable C; None where no firmware is made for it."""
+    if core not in CORES:
+        return None
+    return "mve" if "mve" in features else "dsp" if "dsp" in features else "scalar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,7 @@ def plan_firmware(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> Fir
 
     Args:
         ops: in execution order.
-        instruction_set: of the core, see `INSTRUCTION_SETS`.
+        instruction_set: of the core, see `instruction_set`.
     """
     readers = _readers(ops)
     fused = _fused_adds(ops, readers)
@@ -138,6 +155,23 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
 
 
 _DSP_DEPTHWISE = tuple((kernel, stride) for kernel in (3, 5, 7) for stride in (1, 2))
+
+
+def firmware_flash_bytes(ops: Sequence[OpSpec]) -> int:
+    """Flash of code, weights and tables, a close upper bound."""
+    kinds = {"conv" if op.kind == "fully_connected" else op.kind for op in ops}
+    code = _BASE_BYTES + sum(_CODE_BYTES.get(kind, 0) for kind in kinds)
+    tables = 256 * sum(op.kind in ("activation", "quantize") for op in ops)
+    weights = sum(_packed_weights(op) + _CHANNEL_BYTES * op.channel_scales + _LAYER_BYTES for op in ops)
+    return code + tables + weights
+
+
+def _packed_weights(op: OpSpec) -> int:
+    """Bytes of weights as the kernels want them: channels in pairs, steps in fours."""
+    if op.kind not in ("conv", "fully_connected") or not op.channel_scales:
+        return op.weights
+    channels = op.output.shape[-1]
+    return -(-channels // 2) * 2 * -(-(op.weights // channels) // 4) * 4
 
 
 def _readers(ops: Sequence[OpSpec]) -> dict[str, list[int]]:

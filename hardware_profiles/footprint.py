@@ -1,7 +1,8 @@
 """Footprint: what a network costs on a target, from its operators alone; and which budgets it breaks.
 
 params        weights + biases
-flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure
+flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure; of our firmware, its code
+              and packed constants
 sram_bytes    the planned arena, and the runtime's own state beside it
 latency_ms    an interval, see hardware_profiles.latency
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hardware_profiles.firmware import firmware_flash_bytes, instruction_set, plan_firmware
 from hardware_profiles.latency import Interval, latency_ms
 from hardware_profiles.memory import ORDERS, TFLM_ORDER, MemoryPlan, plan_memory
 from hardware_profiles.ops import OpSpec, macs, params
@@ -76,20 +78,31 @@ def footprint(
 
     Args:
         ops: in execution order.
-        runtime: `tflm` or `litert`; the profile's own when None.
+        runtime: `firmware`, `tflm` or `litert`; the profile's own when None.
         file_bytes: size of the model's file once it exists; else its flash is estimated, a close upper bound.
     """
     runtime = runtime or profile.runtime
-    plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
+    flash, sram = _memory(ops, profile, runtime)
     return Footprint(
         params=sum(params(op) for op in ops),
         macs=sum(macs(op) for op in ops),
-        flash_bytes=flatbuffer_bytes(ops) if file_bytes is None else file_bytes,
-        sram_bytes=plan.peak_bytes + runtime_state_bytes(ops, runtime),
+        flash_bytes=flash if file_bytes is None or runtime == "firmware" else file_bytes,
+        sram_bytes=sram,
         latency_ms=_latency_ms(ops, profile, runtime),
         runtime=runtime,
         unknown=tuple(op.op for op in ops if op.kind == "unknown"),
     )
+
+
+def _memory(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> tuple[int, int]:
+    """(flash, SRAM) in bytes."""
+    if runtime != "firmware":
+        plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
+        return flatbuffer_bytes(ops), plan.peak_bytes + runtime_state_bytes(ops, runtime)
+    kernels = instruction_set(profile.core, profile.features)
+    if kernels is None:
+        raise ValueError(f"runtime 'firmware' does not run on {profile.core}")
+    return firmware_flash_bytes(ops), plan_firmware(ops, kernels).memory.peak_bytes
 
 
 def _latency_ms(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> Interval:

@@ -54,7 +54,6 @@ class OpSpec:
         output: the activation tensor written.
         kernel_hw: height and width of the filter or pooling window.
         stride_hw: its strides.
-        dilation_hw: steps between the filter's taps.
         weights: number of weight elements, after batch-norm folding.
         weight_itemsize: bytes of one weight element (1 for int8, 4 for float32).
         biases: number of bias elements (4 bytes each in int8 and in float32).
@@ -69,7 +68,6 @@ class OpSpec:
     output: TensorSpec
     kernel_hw: tuple[int, int] = (1, 1)
     stride_hw: tuple[int, int] = (1, 1)
-    dilation_hw: tuple[int, int] = (1, 1)
     weights: int = 0
     weight_itemsize: int = 1
     biases: int = 0

@@ -33,11 +33,11 @@ Core = Literal[
     "cortex-a76",
     "cortex-x1",
 ]
-Runtime = Literal["tflm", "litert"]
+Runtime = Literal["firmware", "tflm", "litert"]
 Kind = Literal["mcu", "mobile"]
 Feature = Literal["dsp", "fpu", "mve", "vector", "neon", "dotprod"]
 
-RUNTIMES_OF_KIND: Mapping[str, tuple[str, ...]] = {"mcu": ("tflm",), "mobile": ("litert",)}
+RUNTIMES_OF_KIND: Mapping[str, tuple[str, ...]] = {"mcu": ("firmware", "tflm"), "mobile": ("litert",)}
 
 # What each core can have; a chip may leave the optional parts (DSP, FPU, MVE) out.
 FEATURES_OF_CORE: Mapping[str, tuple[str, ...]] = {

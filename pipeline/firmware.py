@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardware_profiles.firmware import INSTRUCTION_SETS
+from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import InfeasibleBudgetError, PipelineError
@@ -41,10 +41,10 @@ class Tools:
 def find_tools(profile: HardwareProfile) -> Tools:
     """The compiler and the emulator for a target's core."""
     from export.firmware.build import HOW_TO_GET_ONE, find_toolchain
-    from export.firmware.cores import CORES
+    from export.firmware.cores import CORES as EMULATED
     from export.firmware.emulate import find_emulator, how_to_get_one
 
-    core = CORES[profile.core]
+    core = EMULATED[profile.core]
     toolchain, emulator = find_toolchain(), find_emulator(core)
     missing = None
     if toolchain is None:
@@ -63,23 +63,22 @@ def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = 
     """
     from export.to_c import to_c
 
-    if profile.core not in INSTRUCTION_SETS:
-        raise PipelineError(
-            f"{profile.name} has a {profile.core}; firmware is made for {', '.join(sorted(INSTRUCTION_SETS))}"
-        )
-    sources = to_c(tflite, INSTRUCTION_SETS[profile.core], version=version("flatnas-deploy"), labels=labels)
+    kernels = instruction_set(profile.core, profile.features)
+    if kernels is None:
+        raise PipelineError(f"{profile.name} has a {profile.core}; firmware is made for {', '.join(CORES)}")
+    sources = to_c(tflite, kernels, version=version("flatnas-deploy"), labels=labels)
     _check_fits(sources, profile)
     return sources
 
 
 def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -> None:
     """Write sources, build files and example; files of an earlier model are removed."""
-    from export.firmware.cores import CORES
+    from export.firmware.cores import CORES as EMULATED
     from export.firmware.package import package_files, possible_files
 
     for path in (*possible_files(), ELF, PROOF):
         (directory / path).unlink(missing_ok=True)
-    for path, text in package_files(sources, CORES[profile.core]).items():
+    for path, text in package_files(sources, EMULATED[profile.core]).items():
         write_bytes(directory / path, text.encode())
 
 
@@ -99,14 +98,14 @@ def emulate(
     Raises:
         DoesNotFitError: code and constants together need more flash than the board has.
     """
-    from export.firmware.cores import CORES
+    from export.firmware.cores import CORES as EMULATED
     from export.firmware.proof import prove, reference_outputs
 
     references = reference_outputs(tflite, inputs)
     with tempfile.TemporaryDirectory() as work:
         build = Path(work)
         proof = prove(
-            sources, profile.core, CORES[profile.core], inputs, references, tools.toolchain, tools.emulator, build
+            sources, profile.core, EMULATED[profile.core], inputs, references, tools.toolchain, tools.emulator, build
         )
         write_bytes(directory / ELF, (build / ELF).read_bytes())
     record = FirmwareRecord(cores=[core_proof(proof)])

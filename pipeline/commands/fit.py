@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @options.model
 @options.target
 @click.option(
-    "--runtime", type=click.Choice(["tflm", "litert"]), help="Whose costs to count; the target's own by default."
+    "--runtime",
+    type=click.Choice(["firmware", "tflm", "litert"]),
+    help="Whose costs to count; the target's own by default.",
 )
 @click.option("--operators", is_flag=True, help="List each operator's share, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")

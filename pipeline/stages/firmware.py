@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from export.firmware.package import possible_files
-from hardware_profiles.firmware import INSTRUCTION_SETS
+from hardware_profiles.firmware import CORES
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
 from pipeline.config import RunConfig
@@ -22,7 +22,7 @@ _INT8, _MODEL, _FOLDER = "model/model.int8.tflite", "model/model.json", "model/f
 def _run(context: StageContext) -> None:
     from flatnas.resize import resize
 
-    if context.profile.core not in INSTRUCTION_SETS:
+    if context.profile.core not in CORES:
         return
     told, directory = read_json(context.path(_MODEL)), context.path(_FOLDER)
     tflite = context.path(_INT8).read_bytes()
@@ -41,7 +41,7 @@ def _run(context: StageContext) -> None:
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     settings: dict[str, Any] = {"core": profile.core, "images": config.counts.firmware_images}
-    if profile.core in INSTRUCTION_SETS:  # a proof that lacked a tool is made once the tool is there
+    if profile.core in CORES:  # a proof that lacked a tool is made once the tool is there
         tools = find_tools(profile)
         settings["toolchain"] = tools.toolchain and f"{tools.toolchain.name} {tools.toolchain.version}"
         settings["emulator"] = tools.emulator and tools.emulator.name
