@@ -1,0 +1,124 @@
+"""`pipeline firmware`: what it writes, how it answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.graph import Graph, Node, Options, QParams, Tensor
+from export.to_tflite import to_tflite
+
+ROOT = Path(__file__).parents[2]
+
+
+def pipeline(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "firmware", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def classifier(side: int = 8, channels: int = 4) -> bytes:
+    """A convolution to ten classes, pooled."""
+    rng = np.random.default_rng(0)
+
+    def activation(name: str, shape: tuple[int, ...], scale: float) -> Tensor:
+        return Tensor(name, shape, "int8", QParams(np.array([scale], np.float32), np.array([0])))
+
+    weights = rng.integers(-127, 128, (channels, 3, 3, 3)).astype(np.int8)
+    scales = QParams(np.full(channels, 0.01, np.float32), np.zeros(channels, np.int64))
+    tensors = [
+        activation("image", (1, side, side, 3), 1 / 128),
+        Tensor("w", weights.shape, "int8", scales, weights),
+        Tensor("b", (channels,), "int32", None, np.zeros(channels, np.int32)),
+        activation("map", (1, side, side, channels), 0.05),
+        activation("scores", (1, 1, 1, channels), 0.05),
+    ]
+    nodes = (
+        Node("CONV_2D", "conv", ("image", "w", "b"), ("map",), Options((3, 3), padding="SAME")),
+        Node("AVERAGE_POOL_2D", "pool", ("map",), ("scores",), Options((side, side), (side, side))),
+    )
+    return to_tflite(Graph(nodes, {t.name: t for t in tensors}, ("image",), ("scores",)))
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(classifier())
+    return path
+
+
+def test_it_writes_sources_that_build_without_a_compiler_at_hand(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = pipeline(model, "--target", "rp2040", "--out", out)
+    assert done.returncode == 0, done.stderr
+    written = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+    assert {"src/model.h", "src/model.c", "src/conv_c.c", "Makefile", "CMakeLists.txt", "example/main.c"} <= written
+    assert "proof.json" not in written
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no cc to build the example with")
+    sources = [*out.glob("src/*.c"), out / "example" / "main.c"]
+    subprocess.run([compiler, "-I", out / "src", *sources, "-o", tmp_path / "example"], check=True)
+    assert 0 <= subprocess.run([tmp_path / "example"], check=False).returncode < 4
+
+
+def test_the_makefile_builds_a_library(model: Path, tmp_path: Path) -> None:
+    if not shutil.which("make") or not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("make or arm-none-eabi-gcc is not installed")
+    assert pipeline(model, "--target", "cortex-m7", "--out", tmp_path / "out").returncode == 0
+    subprocess.run(["make", "-s"], cwd=tmp_path / "out", check=True)
+    assert (tmp_path / "out" / "libmodel.a").stat().st_size > 1000
+
+
+def test_it_proves_the_model_on_an_emulated_core(model: Path, tmp_path: Path) -> None:
+    from export.firmware.build import find_toolchain
+    from export.firmware.cores import CORES
+    from export.firmware.emulate import find_emulator
+
+    if find_toolchain() is None or find_emulator(CORES["cortex-m4"]) is None:
+        pytest.skip("no compiler or no emulator for Cortex-M4")
+    inputs = tmp_path / "x.npy"
+    np.save(inputs, np.random.default_rng(0).integers(-128, 128, (25, 8, 8, 3)).astype(np.int8))
+    done = pipeline(model, "--target", "cortex-m4", "--out", tmp_path / "out", "--emulate", "--inputs", inputs)
+    assert done.returncode == 0, done.stderr
+    (core,) = json.loads((tmp_path / "out" / "proof.json").read_text())["cores"]
+    assert (core["core"], core["images"], core["mismatches"]) == ("cortex-m4", 25, 0)
+    assert core["flash_bytes"]["total"] == core["flash_bytes"]["code"] + core["flash_bytes"]["data"]
+    ram = core["ram_bytes"]
+    assert ram["total"] == ram["arena"] + ram["variables"] + ram["stack"]
+    assert (tmp_path / "out" / "proof.elf").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--target", "raspberry-pi-4"), 2, "raspberry-pi-4 has a cortex-a72; firmware is made for cortex-m0plus"),
+        (("--target", "cortex-m9"), 2, "no hardware profile 'cortex-m9'"),
+        (("--target", "cortex-m7", "--emulate", "--inputs", "absent.npy"), 2, "can't read absent.npy"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments: tuple[str, ...], code: int, message: str, model: Path, tmp_path: Path) -> None:
+    done = pipeline(model, *arguments, "--out", tmp_path / "out")
+    assert done.returncode == code
+    assert message in done.stderr
+    assert done.stderr.count("error: ") == 1
+
+
+def test_a_model_that_is_too_large_says_by_how_much_and_which_layer(tmp_path: Path) -> None:
+    path = tmp_path / "large.tflite"
+    path.write_bytes(classifier(side=160, channels=16))  # its map alone has 409,600 bytes
+    done = pipeline(path, "--target", "cortex-m7", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "bytes of RAM, and the model needs" in done.stderr
+    assert "layer '0 CONV_2D -> 160x160x16' needs most of it" in done.stderr
+
+
+def test_an_onnx_file_is_refused(tmp_path: Path) -> None:
+    done = pipeline(tmp_path / "m.onnx", "--target", "cortex-m7", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "is no TFLite file" in done.stderr
