@@ -54,10 +54,9 @@ static inline int32_t nn_high_mul(int32_t x, int32_t multiplier) {
 
 /* x / 2^shift, rounded half away from zero; 0 <= shift <= 31. */
 static inline int32_t nn_round_shift(int32_t x, int32_t shift) {
-    if (shift == 0) {
-        return x;
-    }
-    return (int32_t)(((int64_t)x + (x >> 31) + ((int64_t)1 << (shift - 1))) >> shift);
+    const int32_t mask = (int32_t)((1u << shift) - 1u);
+    const int32_t half = (mask >> 1) + (x < 0 ? 1 : 0);
+    return (x >> shift) + ((x & mask) > half ? 1 : 0);
 }
 
 /* x * multiplier / 2^(31 + shift), rounded twice as TFLite Micro does. */

@@ -17,6 +17,11 @@ static int32_t reciprocal(int32_t x) {
     return saturate((int64_t)y * 2);
 }
 
+/* share / 2^shift, rounded; the shift of a short row is below 32, that of a long one is not. */
+static int32_t round_share(int32_t share, int32_t shift) {
+    return shift > 31 ? 0 : nn_round_shift(share, shift);
+}
+
 void nn_softmax_c(const nn_softmax *p, const int8_t *in, int8_t *out) {
     for (int32_t row = 0; row < p->rows; row++) {
         int32_t largest = -128;
@@ -35,7 +40,7 @@ void nn_softmax_c(const nn_softmax *p, const int8_t *in, int8_t *out) {
         const int32_t shift = 12 - headroom + 31 - 8;
         for (int32_t i = 0; i < p->columns; i++) {
             const int32_t share = nn_high_mul(scale, p->exponentials[largest - in[i]]);
-            out[i] = (int8_t)nn_clamp(nn_round_shift(share, shift) - 128, -128, 127);
+            out[i] = (int8_t)nn_clamp(round_share(share, shift) - 128, -128, 127);
         }
         in += p->columns;
         out += p->columns;
