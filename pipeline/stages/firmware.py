@@ -30,6 +30,7 @@ def _run(context: StageContext) -> None:
     write_package(sources, context.profile, directory)
     tools = find_tools(context.profile)
     if tools.missing:
+        context.report.line(f"  firmware was not emulated: {tools.missing}")
         write_json(directory / PROOF, FirmwareRecord(cores=[], skipped=tools.missing).model_dump())
         return
     resolution = told["input"]["shape"][1]

@@ -10,9 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from export.graph import Graph, Node, Options, QParams, Tensor
 from export.to_tflite import to_tflite
+from flatnas.datasets import Dataset, Images
+from hardware_profiles.profile import load_profile
+from pipeline.artifacts import write_bytes, write_json
+from pipeline.config import RunConfig
+from pipeline.progress import Reporter
+from pipeline.runner import run_stages
+from pipeline.stages import firmware
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,7 +110,9 @@ def test_it_proves_the_model_on_an_emulated_core(model: Path, tmp_path: Path) ->
         (("--target", "cortex-m7", "--emulate", "--inputs", "absent.npy"), 2, "can't read absent.npy"),
     ],
 )
-def test_wrong_use_is_one_line(arguments: tuple[str, ...], code: int, message: str, model: Path, tmp_path: Path) -> None:
+def test_wrong_use_is_one_line(
+    arguments: tuple[str, ...], code: int, message: str, model: Path, tmp_path: Path
+) -> None:
     done = pipeline(model, *arguments, "--out", tmp_path / "out")
     assert done.returncode == code
     assert message in done.stderr
@@ -122,3 +132,41 @@ def test_an_onnx_file_is_refused(tmp_path: Path) -> None:
     done = pipeline(tmp_path / "m.onnx", "--target", "cortex-m7", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "is no TFLite file" in done.stderr
+
+
+def run_stage(directory: Path, target: str) -> bool:
+    write_bytes(directory / "model/model.int8.tflite", classifier())
+    write_json(directory / "model/model.json", {"labels": ["a", "b", "c", "d"], "input": {"shape": [1, 8, 8, 3]}})
+    images = Images(np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8), np.arange(60) % 4)
+    data = Dataset("tiny", ("a", "b", "c", "d"), images, images, images, "digest")
+    config = RunConfig(target=target, dataset="tiny", preset="quick")
+    identity = {"target": target, "dataset": "tiny", "data_sha256": "digest"}
+    write_json(directory / "run.json", {"identity": identity, "stages": []})
+    return run_stages((firmware.STAGE,), directory, config, load_profile(target), data, Reporter(Console(quiet=True)))
+
+
+def test_a_run_without_a_compiler_writes_sources_and_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("export.firmware.build.find_spec", lambda name: None)
+    assert run_stage(tmp_path, "cortex-m7")
+    proof = json.loads((tmp_path / "model/firmware/proof.json").read_text())
+    assert proof["cores"] == []
+    assert "pip install 'flatnas-deploy[firmware]'" in proof["skipped"]
+    assert '"a"' in (tmp_path / "model/firmware/src/model.c").read_text()
+
+
+def test_a_run_for_a_phone_has_no_firmware(tmp_path: Path) -> None:
+    run_stage(tmp_path, "raspberry-pi-4")
+    assert not (tmp_path / "model/firmware").exists()
+
+
+def test_a_run_proves_its_model_on_validation_images(tmp_path: Path) -> None:
+    from pipeline.firmware import find_tools
+
+    if find_tools(load_profile("cortex-m4")).missing:
+        pytest.skip("no compiler or no emulator for Cortex-M4")
+    run_stage(tmp_path, "cortex-m4")
+    (core,) = json.loads((tmp_path / "model/firmware/proof.json").read_text())["cores"]
+    assert (core["images"], core["mismatches"]) == (20, 0)
