@@ -133,14 +133,14 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
     channels = op.inputs[0].shape[-1]
     (kernel_h, kernel_w), (stride_h, stride_w) = op.kernel_hw, op.stride_hw
     if op.kind == "depthwise_conv":
-        if instruction_set in ("host", "mve") and op.output.shape[-1] == channels:
-            return 5 * channels if instruction_set == "host" else channels
         _, out_h, out_w, _ = op.output.shape
         rows = (out_h - 1) * stride_h + (kernel_h - 1) * op.dilation_hw[0] + 1
         if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE and op.dilation_hw == (1, 1):
             fours = -(-out_w // 4) * 4
             return 2 * rows * (fours * stride_w + kernel_w - 1) * min(2, channels) + 4 * fours
-        return rows * ((out_w - 1) * stride_w + (kernel_w - 1) * op.dilation_hw[1] + 1)
+        plane = rows * ((out_w - 1) * stride_w + (kernel_w - 1) * op.dilation_hw[1] + 1)
+        row = {"host": 5 * channels, "mve": channels}.get(instruction_set, 0)
+        return max(plane, row)  # what the portable kernel needs, too: a layer's multipliers may leave it no other
     steps = kernel_h * kernel_w * channels if op.kind == "conv" else op.inputs[0].nbytes
     if instruction_set == "host":
         padded = -(-op.output.shape[-1] // 16) * 16

@@ -206,7 +206,7 @@ ADD_C = Kernel("nn_add_c", ("add_c.c",))
 ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
 
 # Functions of one int8 value: a table of 256, computed offline.
-UNARY = ("RELU", "RELU6", "RELU_0_TO_1", "HARD_SWISH", "LOGISTIC", "QUANTIZE")
+UNARY = ("RELU", "RELU6", "HARD_SWISH", "LOGISTIC", "QUANTIZE")
 
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
 KERNELS: Mapping[str, tuple[Kernel, ...]] = {

@@ -191,6 +191,7 @@ def _fully_connected(context: _Context, node: Node) -> Layer:
     ones = ("in_h", "in_w", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w")
     geometry = dict.fromkeys((*ones, "dilation_h", "dilation_w"), 1)
     geometry |= {"in_c": steps, "out_c": c_out, "pad_top": 0, "pad_left": 0}
+    _check_fields(node, geometry)
     return _weighted(context, node, "FULLY_CONNECTED", geometry, weights)
 
 
@@ -431,6 +432,16 @@ def _constant(graph: Graph, node: Node, index: int) -> Array:
     return data
 
 
+def _check_fields(node: Node, geometry: Mapping[str, int]) -> None:
+    """Refuse what the fields of `nn_conv` and `nn_pool` can't hold."""
+    for key, value in geometry.items():
+        largest = 32767 if key.startswith(("in_", "out_")) else 255
+        if value > largest:
+            raise ExportError(
+                f"node '{node.name}' ({node.op}): {key} is {value:,}; the kernels take at most {largest:,}"
+            )
+
+
 def _geometry(graph: Graph, node: Node) -> dict[str, int]:
     x, y = graph.tensor(node.inputs[0]), graph.tensor(node.outputs[0])
     _, in_h, in_w, in_c = x.shape
@@ -441,7 +452,7 @@ def _geometry(graph: Graph, node: Node) -> dict[str, int]:
     if node.options.padding == "SAME":
         spans = (dilation_h * (kernel_h - 1) + 1, dilation_w * (kernel_w - 1) + 1)
         padding = (same_padding(in_h, spans[0], stride_h)[0], same_padding(in_w, spans[1], stride_w)[0])
-    return {
+    geometry = {
         "in_h": in_h,
         "in_w": in_w,
         "in_c": in_c,
@@ -457,6 +468,8 @@ def _geometry(graph: Graph, node: Node) -> dict[str, int]:
         "pad_top": padding[0],
         "pad_left": padding[1],
     }
+    _check_fields(node, geometry)
+    return geometry
 
 
 def _title(graph: Graph, node: Node) -> str:

@@ -16,7 +16,7 @@ from export.firmware.build import Toolchain, find_toolchain
 from export.firmware.cores import CORES
 from export.firmware.emulate import Emulator, find_emulator
 from export.firmware.proof import Proof, prove, reference_outputs
-from export.graph import ExportError, to_ops
+from export.graph import ExportError, Graph, Node, QParams, Tensor, to_ops
 from export.to_c import Sources, to_c
 from export.to_tflite import to_tflite
 from hardware_profiles.firmware import InstructionSet, firmware_flash_bytes, plan_firmware
@@ -154,3 +154,16 @@ def test_the_header_tells_what_an_application_needs() -> None:
     assert f"#define MODEL_OUTPUT_VALUES {channels}" in header
     assert f"#define MODEL_ARENA_BYTES {sources.plan.memory.peak_bytes}" in header
     assert '"say \\042hi\\042"' in sources.files["model.c"]
+
+
+def test_a_layer_too_wide_for_the_kernels_is_named() -> None:
+    def activation(name: str, values: int) -> Tensor:
+        return Tensor(name, (1, values), "int8", QParams(np.array([0.1], np.float32), np.array([0])))
+
+    weights = np.ones((2, 40_000), np.int8)
+    scales = QParams(np.array([0.1, 0.1], np.float32), np.array([0, 0]))
+    tensors = (activation("x", 40_000), Tensor("w", weights.shape, "int8", scales, weights), activation("y", 2))
+    node = Node("FULLY_CONNECTED", "wide", ("x", "w"), ("y",))
+    content = to_tflite(Graph((node,), {t.name: t for t in tensors}, ("x",), ("y",)))
+    with pytest.raises(ExportError, match=r"FULLY_CONNECTED\): in_c is 40,000; the kernels take at most 32,767"):
+        to_c(content, "scalar", version="test")

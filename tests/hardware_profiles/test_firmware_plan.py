@@ -78,6 +78,7 @@ def test_scratch_by_instruction_set() -> None:
     assert scratch_bytes(op("conv", "x", "y"), "scalar") == 0
     depthwise = op("depthwise_conv", "x", "y", 3)
     assert scratch_bytes(depthwise, "scalar") == 10 * 10  # one padded plane
+    assert scratch_bytes(depthwise, "mve") == 10 * 10
     assert scratch_bytes(depthwise, "dsp") == 2 * 10 * 10 * 2 + 4 * 8  # two of int16, and a row of sums
 
 
