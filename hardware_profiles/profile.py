@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from hardware_profiles.firmware import instruction_set
 from hardware_profiles.profile_file import Number, nearest, read_profile, read_text
 from hardware_profiles.profile_file import ProfileError as ProfileError
 from hardware_profiles.profile_file import profile_names as profile_names
@@ -128,6 +129,12 @@ class HardwareProfile(_Frozen):
     sources: dict[str, Source]
 
     @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Whose costs can be counted on this target: those of its kind, our firmware where it is made for the core."""
+        compiled = instruction_set(self.core, self.features) is not None
+        return tuple(name for name in RUNTIMES_OF_KIND[self.kind] if compiled or name != "firmware")
+
+    @property
     def measured_latency(self) -> tuple[float, float, float] | None:
         """(least, middle, most) of measured over estimated latency; None where nobody measured."""
         if self.latency_factor is None:
@@ -150,6 +157,10 @@ class HardwareProfile(_Frozen):
         if self.runtime not in RUNTIMES_OF_KIND[self.kind]:
             has = "; ".join(f"{kind} has {', '.join(runtimes)}" for kind, runtimes in RUNTIMES_OF_KIND.items())
             raise ValueError(f"runtime '{self.runtime}' is not one of kind '{self.kind}'; {has}")
+        if self.runtime not in self.runtimes:
+            raise ValueError(
+                f"runtime '{self.runtime}' does not run on {self.core}, which has {', '.join(self.runtimes)}"
+            )
         for feature in self.features:
             if feature not in FEATURES_OF_CORE[self.core]:
                 has = ", ".join(FEATURES_OF_CORE[self.core]) or "none"

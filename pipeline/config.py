@@ -159,6 +159,7 @@ PRESETS: dict[PresetName, Preset] = {
         distillation=0.0,
         calibration_images=1024,
         parity_images=1000,
+        firmware_images=200,
         audit_images=10_000,
         device_images=2000,
     ),

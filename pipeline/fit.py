@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from hardware_profiles.footprint import excess, footprint, needs, op_costs, violations
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
 from hardware_profiles.ops import OpSpec
-from hardware_profiles.profile import RUNTIMES_OF_KIND, HardwareProfile
+from hardware_profiles.profile import HardwareProfile
+from hardware_profiles.rescale import is_float
 from hardware_profiles.suggestions import suggestions
 from pipeline.config import PipelineError
 from pipeline.results import BudgetRecord, Latency
@@ -109,12 +110,14 @@ def fit_target(
         per_operator: list each operator's share, too.
 
     Raises:
-        PipelineError: the runtime is not one of the target's kind.
+        PipelineError: the runtime is not one of the target's, or can't run the network's types.
     """
     runtime = runtime or profile.runtime
-    if runtime not in RUNTIMES_OF_KIND[profile.kind]:
-        has = ", ".join(RUNTIMES_OF_KIND[profile.kind])
+    if runtime not in profile.runtimes:
+        has = ", ".join(profile.runtimes)
         raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
+    if runtime == "firmware" and is_float(ops):
+        raise PipelineError("firmware is made of int8 models, and this one is float; quantize it first")
     cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     over = violations(cost, profile.budget)
     peak = next(row for row in op_costs(ops) if row.peak)

@@ -18,6 +18,7 @@ _DISTRIBUTIONS: dict[str, str] = {  # whose version decides an answer
     "litert-reference": "ai-edge-litert",
     "tflm": "tflite-micro",
     "interpreter": "flatnas-deploy",
+    "firmware": "flatnas-deploy",
 }
 
 

@@ -33,7 +33,7 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     names = profile_names() if every else options.split_names(targets)
     profiles = [load_profile(name) for name in names]
     if every and runtime:
-        profiles = [profile for profile in profiles if profile.runtime == runtime]
+        profiles = [profile for profile in profiles if runtime in profile.runtimes]
     ops, file_bytes = _operators(model)
     answers = [fit_target(ops, profile, runtime, file_bytes, per_operator=operators) for profile in profiles]
     if as_json:

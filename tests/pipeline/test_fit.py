@@ -68,8 +68,29 @@ def test_an_operator_of_unknown_cost_makes_the_answer_incomplete_however_small_t
 
 
 def test_a_runtime_that_the_target_does_not_have_is_refused() -> None:
-    with pytest.raises(PipelineError, match="runtime 'litert' does not run on 'cortex-m4', which has tflm"):
+    with pytest.raises(PipelineError, match="runtime 'litert' does not run on 'cortex-m4', which has firmware, tflm"):
         fit_target(swish_net(), load_profile("cortex-m4"), "litert")
+    with pytest.raises(PipelineError, match="runtime 'firmware' does not run on 'esp32-s3', which has tflm"):
+        fit_target(swish_net(), load_profile("esp32-s3"), "firmware")
+
+
+def test_firmware_of_a_float_network_is_refused() -> None:
+    x, y = (TensorSpec(name, (1, 8, 8, 16), itemsize=4) for name in ("x", "y"))
+    conv = OpSpec("conv", "CONV_2D", (x,), y, weights=256, weight_itemsize=4, biases=16)
+    assert fit_target([conv], load_profile("cortex-m4"), "tflm").complete
+    with pytest.raises(PipelineError, match="firmware is made of int8 models, and this one is float"):
+        fit_target([conv], load_profile("cortex-m4"), "firmware")
+
+
+@needs_shared
+def test_a_runtime_is_asked_of_all_targets_that_have_it(tmp_path: Path) -> None:
+    result = run(resnet8(), "--target", "all", "--runtime", "firmware", "--json", cwd=tmp_path)
+    answers = {answer["target"]: answer for answer in json.loads(result.stdout)}
+    expected = {name for name in profile_names() if "firmware" in load_profile(name).runtimes}
+    assert set(answers) == expected
+    assert {"cortex-m7", "rp2040"} <= expected
+    assert not {"esp32-s3", "riscv-rv32imc", "cortex-m85", "raspberry-pi-4"} & expected
+    assert answers["cortex-m7"]["footprint"]["sram_bytes"] < 36_000
 
 
 @needs_shared
