@@ -85,6 +85,15 @@ class FirmwarePlan:
         """Byte offset of a step's scratch, None where it has none."""
         return self.memory.offsets.get(scratch_name(step))
 
+    def live_bytes(self, operators: int) -> tuple[int, ...]:
+        """Bytes alive during the step that does each of the network's operators; 0 of a RESHAPE, which none does."""
+        live = [0] * operators
+        for step, nbytes in zip(self.steps, self.memory.live_bytes, strict=True):
+            for op in (step.op, step.add):
+                if op is not None:
+                    live[op] = nbytes
+        return tuple(live)
+
 
 def plan_firmware(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> FirmwarePlan:
     """Plan a network's steps and its arena.

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hardware_profiles.firmware import firmware_flash_bytes, instruction_set, plan_firmware
+from hardware_profiles.firmware import FirmwarePlan, firmware_flash_bytes, instruction_set, plan_firmware
 from hardware_profiles.latency import Interval, latency_ms
-from hardware_profiles.memory import ORDERS, TFLM_ORDER, MemoryPlan, plan_memory
+from hardware_profiles.memory import ORDERS, TFLM_ORDER, plan_memory
 from hardware_profiles.ops import OpSpec, macs, params
 from hardware_profiles.profile import Budget, HardwareProfile
 
@@ -88,7 +88,7 @@ def footprint(
         macs=sum(macs(op) for op in ops),
         flash_bytes=flash if file_bytes is None or runtime == "firmware" else file_bytes,
         sram_bytes=sram,
-        latency_ms=_latency_ms(ops, profile, runtime),
+        latency_ms=latency_on(profile, ops, runtime),
         runtime=runtime,
         unknown=tuple(op.op for op in ops if op.kind == "unknown"),
     )
@@ -99,13 +99,18 @@ def _memory(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> tu
     if runtime != "firmware":
         plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
         return flatbuffer_bytes(ops), plan.peak_bytes + runtime_state_bytes(ops, runtime)
+    return firmware_flash_bytes(ops), _firmware_plan(ops, profile).memory.peak_bytes
+
+
+def _firmware_plan(ops: Sequence[OpSpec], profile: HardwareProfile) -> FirmwarePlan:
     kernels = instruction_set(profile.core, profile.features)
     if kernels is None:
         raise ValueError(f"runtime 'firmware' does not run on {profile.core}")
-    return firmware_flash_bytes(ops), plan_firmware(ops, kernels).memory.peak_bytes
+    return plan_firmware(ops, kernels)
 
 
-def _latency_ms(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> Interval:
+def latency_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str) -> Interval:
+    """The latency of operators on a target, in milliseconds, by its own measurement where it has one."""
     estimate = latency_ms(ops, profile.core, runtime, profile.clock_hz)
     if profile.measured_latency is None:
         return estimate
@@ -113,12 +118,16 @@ def _latency_ms(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -
     return Interval(estimate.mid * low, estimate.mid * mid, estimate.mid * high)
 
 
-def op_costs(ops: Sequence[OpSpec]) -> tuple[OpCost, ...]:
-    """Each operator's MACs, parameters and live activations, in execution order."""
-    plan: MemoryPlan = plan_memory(ops)
+def op_costs(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str | None = None) -> tuple[OpCost, ...]:
+    """Each operator's MACs, parameters and live activations, in execution order; `runtime` as for `footprint`."""
+    if (runtime or profile.runtime) == "firmware":
+        live = _firmware_plan(ops, profile).live_bytes(len(ops))
+    else:
+        live = plan_memory(ops).live_bytes
+    peak = live.index(max(live))
     return tuple(
-        OpCost(op.op, op.output.name, macs(op), params(op), live, peak=i == plan.peak_op)
-        for i, (op, live) in enumerate(zip(ops, plan.live_bytes, strict=True))
+        OpCost(op.op, op.output.name, macs(op), params(op), nbytes, peak=i == peak)
+        for i, (op, nbytes) in enumerate(zip(ops, live, strict=True))
     )
 
 

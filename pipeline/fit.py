@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from hardware_profiles.footprint import excess, footprint, needs, op_costs, violations
+from hardware_profiles.footprint import excess, footprint, latency_on, needs, op_costs, violations
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
@@ -113,14 +113,10 @@ def fit_target(
         PipelineError: the runtime is not one of the target's, or can't run the network's types.
     """
     runtime = runtime or profile.runtime
-    if runtime not in profile.runtimes:
-        has = ", ".join(profile.runtimes)
-        raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
-    if runtime == "firmware" and is_float(ops):
-        raise PipelineError("firmware is made of int8 models, and this one is float; quantize it first")
+    _check_runtime(ops, profile, runtime)
     cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     over = violations(cost, profile.budget)
-    peak = next(row for row in op_costs(ops) if row.peak)
+    peak = next(row for row in op_costs(ops, profile, runtime) if row.peak)
     ms, needed = cost.latency_ms, needs(cost)
     changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and not cost.unknown else ()
     return Fit(
@@ -147,11 +143,21 @@ def fit_target(
     )
 
 
+def _check_runtime(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> None:
+    if runtime not in profile.runtimes:
+        has = ", ".join(profile.runtimes)
+        raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
+    if runtime == "firmware" and is_float(ops):
+        raise PipelineError("firmware is made of int8 models, and this one is float; quantize it first")
+    if runtime == "firmware" and all(op.kind == "reshape" for op in ops):
+        raise PipelineError("the model has no operator but RESHAPE: firmware of it has nothing to compute")
+
+
 def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[FitOperator]:
     library = library_of(profile.core, runtime)
     shares = []
-    for op, row in zip(ops, op_costs(ops), strict=True):
-        ms = footprint([op], profile, runtime=runtime).latency_ms
+    for op, row in zip(ops, op_costs(ops, profile, runtime), strict=True):
+        ms = latency_on(profile, [op], runtime)
         shares.append(
             FitOperator(
                 op=row.op,

@@ -82,7 +82,7 @@ def _report(context: StageContext) -> RunReport:
         firmware=firmware,
         memory=[
             MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
-            for c in op_costs(ops)
+            for c in op_costs(ops, context.profile)
         ],
         gates=gates,
         passed=all(gate.passed for gate in gates),

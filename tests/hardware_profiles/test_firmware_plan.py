@@ -56,6 +56,12 @@ def test_depthwise_of_stride_one_is_written_over_its_input_but_on_helium() -> No
     assert plan_firmware(ops, "mve").offset("b") != plan_firmware(ops, "mve").offset("a")
 
 
+def test_operators_are_charged_the_bytes_alive_in_the_step_that_does_them() -> None:
+    ops = (*RESIDUAL, op("reshape", "z", "r"), op("activation", "r", "s"))
+    # x and a; the same while b is added over x; y and z; z written over by its table. Each 3 x 3 gathers two windows.
+    assert plan_firmware(ops, "scalar").live_bytes(len(ops)) == (2336, 2336, 2336, 2048, 0, 1024)
+
+
 def test_reshape_is_no_step() -> None:
     ops = (op("conv", "x", "a"), op("reshape", "a", "b"), op("conv", "b", "y"))
     plan = plan_firmware(ops, "scalar")

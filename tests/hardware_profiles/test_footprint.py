@@ -157,7 +157,7 @@ def test_latency_is_judged_by_the_middle_of_the_interval() -> None:
 
 
 def test_each_operator_has_a_row_and_one_of_them_is_the_peak() -> None:
-    rows = op_costs(small_net())
+    rows = op_costs(small_net(), load_profile("cortex-m7"))
     assert [row.name for row in rows] == ["a", "b", "pool", "logits"]
     assert [row.op for row in rows] == ["CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"]
     # image 192 + a 128; a 128 + b 128; b 128 + pool 16 (8 aligned); pool 16 + logits 16 (10 aligned)

@@ -94,6 +94,18 @@ def test_a_runtime_is_asked_of_all_targets_that_have_it(tmp_path: Path) -> None:
 
 
 @needs_shared
+def test_the_firmware_of_each_operator_is_counted_by_its_own_plan(tmp_path: Path) -> None:
+    result = run(resnet8(), "--target", "cortex-m7", "--runtime", "firmware", "--operators", "--json", cwd=tmp_path)
+    (answer,) = json.loads(result.stdout)
+    rows = answer["operators"]
+    assert {"RESHAPE", "SOFTMAX"} <= {row["op"] for row in rows}
+    assert max(row["live_bytes"] for row in rows) == answer["peak_op"]["live_bytes"]
+    assert answer["peak_op"]["live_bytes"] <= answer["footprint"]["sram_bytes"]
+    total = answer["footprint"]["latency_ms"]["mid"]
+    assert sum(row["latency_ms"]["mid"] for row in rows) == pytest.approx(total)
+
+
+@needs_shared
 def test_all_targets_answer_for_a_foreign_model_within_two_seconds(tmp_path: Path) -> None:
     seconds = []
     for _ in range(3):  # the best of three: other work on the machine is not the command's
