@@ -38,8 +38,10 @@ def firmware(
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
     from hardware_profiles.profile import load_profile
     from pipeline.firmware import emulate, find_tools, generate, write_package
+    from pipeline.models import model_file
 
     profile = load_profile(target)
+    model = model_file(model)
     tflite = _content(model)
     sources = generate(tflite, profile, _labels(model, tflite))
     tools = find_tools(profile)
@@ -57,8 +59,6 @@ def firmware(
 def _content(model: Path) -> bytes:
     if model.suffix.lower() != ".tflite":
         raise PipelineError(f"{model} is no TFLite file; firmware is made of int8 .tflite files")
-    if not model.is_file():
-        raise PipelineError(f"there is no file {model}")
     return model.read_bytes()
 
 

@@ -25,9 +25,9 @@ def _run(context: StageContext) -> None:
     content = to_tflite(graph)
     write_bytes(context.path(_INT8), content)
     real = read_onnx(context.path("model/model.float.onnx"))
-    for name, made in zip(_MOBILE, (lambda g: g, to_float16, to_dynamic_range), strict=True):
+    for name, made in zip(_MOBILE, (None, to_float16, to_dynamic_range), strict=True):
         if context.profile.kind == "mobile":
-            write_bytes(context.path(name), to_tflite(made(real)))
+            write_bytes(context.path(name), to_tflite(made(real) if made else real))
         else:
             context.path(name).unlink(missing_ok=True)
     image, logits = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
