@@ -38,12 +38,11 @@ def firmware(
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
     from hardware_profiles.profile import load_profile
     from pipeline.firmware import emulate, find_tools, generate, write_package
-    from pipeline.models import model_file
 
     profile = load_profile(target)
-    model = model_file(model)
-    tflite = _content(model)
-    sources = generate(tflite, profile, _labels(model, tflite))
+    path = _tflite_file(model)
+    tflite = path.read_bytes()
+    sources = generate(tflite, profile, _labels(path, tflite))
     tools = find_tools(profile)
     if emulated and tools.missing:
         raise PipelineError(tools.missing)
@@ -56,10 +55,12 @@ def firmware(
     return 0 if all(core.mismatches == 0 for core in record.cores) else 1
 
 
-def _content(model: Path) -> bytes:
-    if model.suffix.lower() != ".tflite":
+def _tflite_file(model: Path) -> Path:
+    from pipeline.models import model_file
+
+    if not model.is_dir() and model.suffix.lower() not in ("", ".tflite"):
         raise PipelineError(f"{model} is no TFLite file; firmware is made of int8 .tflite files")
-    return model.read_bytes()
+    return model_file(model)
 
 
 def _labels(model: Path, tflite: bytes) -> tuple[str, ...]:
