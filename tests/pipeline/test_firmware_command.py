@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -132,6 +133,17 @@ def test_an_onnx_file_is_refused(tmp_path: Path) -> None:
     done = pipeline(tmp_path / "m.onnx", "--target", "cortex-m7", "--out", tmp_path / "out")
     assert done.returncode == 2
     assert "is no TFLite file" in done.stderr
+
+
+def test_of_a_run_directory_it_takes_the_int8_file_and_its_labels(tmp_path: Path) -> None:
+    tflite, folder = classifier(), tmp_path / "run" / "model"
+    write_bytes(folder / "model.int8.tflite", tflite)
+    write_bytes(folder / "model.float.onnx", b"")
+    labels = ["ant", "bee", "cat", "dog"]
+    write_json(folder / "model.json", {"labels": labels, "sha256": hashlib.sha256(tflite).hexdigest()})
+    done = pipeline(tmp_path / "run", "--target", "cortex-m4", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    assert '"ant"' in (tmp_path / "out/src/model.c").read_text()
 
 
 def run_stage(directory: Path, target: str) -> bool:
