@@ -193,7 +193,7 @@ def load_profile(name_or_path: str, overrides: Mapping[str, str] | None = None) 
 
     Args:
         name_or_path: one of `profile_names()`, or a TOML file of the same form (it ends in `.toml`).
-        overrides: dotted key to value as `--set` has it, such as {"budget.sram_bytes": "64KiB"}.
+        overrides: dotted key of a number, or `runtime`, to value as `--set` has it: {"budget.sram_bytes": "64KiB"}.
 
     Raises:
         ProfileError: unknown target or key, a value without its unit, a number without its source, parts that
@@ -261,12 +261,12 @@ def _range(number: Number, key: str) -> tuple[float, float] | None:
     return low, high
 
 
-def _overrides(overrides: Mapping[str, str]) -> dict[str, Number]:
-    keys = number_keys()
+def _overrides(overrides: Mapping[str, str]) -> dict[str, Number | str]:
+    keys = ("runtime", *number_keys())
     for key in overrides:
         if key not in keys:
             raise ProfileError(f"--set: no key '{key}'{nearest(key, keys)}")
-    return {key: Number(value, "--set", "", "--set") for key, value in overrides.items()}
+    return {k: v if k == "runtime" else Number(v, "--set", "", "--set") for k, v in overrides.items()}
 
 
 def _explain(error: ValidationError, file: str) -> str:

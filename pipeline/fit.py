@@ -105,14 +105,14 @@ def fit_target(
     """The verdict for one target.
 
     Args:
-        runtime: the profile's own when None.
+        runtime: the first that can run the network when None, see `default_runtime`.
         file_bytes: size of the model's file; its flash is estimated when None.
         per_operator: list each operator's share, too.
 
     Raises:
         PipelineError: the runtime is not one of the target's, or can't run the network's types.
     """
-    runtime = runtime or profile.runtime
+    runtime = runtime or default_runtime(ops, profile)
     _check_runtime(ops, profile, runtime)
     cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     over = violations(cost, profile.budget)
@@ -141,6 +141,13 @@ def fit_target(
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
         operators=_operators(ops, profile, runtime) if per_operator else [],
     )
+
+
+def default_runtime(ops: Sequence[OpSpec], profile: HardwareProfile) -> str:
+    """The profile's own runtime; for what firmware is not made of, a float network, the target's next one."""
+    if profile.runtime == "firmware" and (is_float(ops) or all(op.kind == "reshape" for op in ops)):
+        return next(runtime for runtime in profile.runtimes if runtime != "firmware")
+    return profile.runtime
 
 
 def _check_runtime(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> None:

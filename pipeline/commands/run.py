@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override a number of the profile, e.g. budget.sram_bytes=64KiB.",
+    help="Override a number of the profile, or its runtime: budget.sram_bytes=64KiB, runtime=tflm.",
 )
 def run(
     targets: str,

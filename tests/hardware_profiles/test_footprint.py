@@ -11,6 +11,8 @@ from hardware_profiles.memory import plan_memory
 from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
 from hardware_profiles.profile import load_profile
 
+TFLM = {"runtime": "tflm"}
+
 
 def small_net() -> list[OpSpec]:
     """conv 3x3 stride 2 (8x8x3 -> 4x4x8), depthwise 3x3, global average, fully connected to 10."""
@@ -34,7 +36,7 @@ def test_params_are_weights_and_biases() -> None:
 
 
 def test_a_footprint_adds_up_its_operators() -> None:
-    cost = footprint(small_net(), load_profile("cortex-m4"))
+    cost = footprint(small_net(), load_profile("cortex-m4", TFLM))
     assert (cost.params, cost.macs, cost.runtime) == (394, 4688, "tflm")
     assert cost.latency_ms == latency_ms(small_net(), "cortex-m4", "tflm", 180_000_000)
     assert cost.unknown == ()
@@ -83,7 +85,7 @@ def test_macs_equal_those_that_fvcore_counts() -> None:
 
 
 def test_flash_is_the_file_where_there_is_one_and_else_holds_at_least_its_data() -> None:
-    profile = load_profile("cortex-m4")
+    profile = load_profile("cortex-m4", TFLM)
     assert footprint(small_net(), profile, file_bytes=5000).flash_bytes == 5000
     # 368 int8 weights, 26 biases of 4 bytes, 26 scales of 4 bytes
     assert footprint(small_net(), profile).flash_bytes > 368 + 104 + 104
@@ -95,12 +97,12 @@ def test_float_weights_take_four_bytes_in_flash() -> None:
         [OpSpec("fully_connected", "FULLY_CONNECTED", (x,), y, weights=1_000_000, weight_itemsize=size)]
         for size in (1, 4)
     )
-    profile = load_profile("cortex-m7")
+    profile = load_profile("cortex-m7", TFLM)
     assert footprint(float32, profile).flash_bytes - footprint(int8, profile).flash_bytes == 3_000_000
 
 
 def test_sram_of_tflite_micro_is_the_arena_and_a_state_that_grows_by_8_bytes_per_channel() -> None:
-    profile, ops = load_profile("cortex-m4"), small_net()
+    profile, ops = load_profile("cortex-m4", TFLM), small_net()
     wide = [replace(op, channel_scales=op.channel_scales + 100) for op in ops[:1]]
     assert footprint([*wide, *ops[1:]], profile).sram_bytes - footprint(ops, profile).sram_bytes == 800
     assert footprint(ops, profile).sram_bytes > plan_memory(ops).peak_bytes
@@ -112,13 +114,13 @@ def test_the_state_of_tflite_micro_is_what_was_measured_for_resnet8() -> None:
     ops = [OpSpec("conv", "CONV_2D", (x,), y, channel_scales=346)]
     for i in range(15):
         ops.append(OpSpec("add", "ADD", (ops[-1].output,), TensorSpec(f"y{i}", (1, 16))))
-    state = footprint(ops, load_profile("cortex-m7")).sram_bytes - plan_memory(ops).peak_bytes
+    state = footprint(ops, load_profile("cortex-m7", TFLM)).sram_bytes - plan_memory(ops).peak_bytes
     assert state == pytest.approx(5188, rel=0.02)  # the split between operators and the rest is a model
     assert state >= 5188
 
 
 def test_another_runtime_is_named_and_costs_another_sram() -> None:
-    tflm = footprint(small_net(), load_profile("cortex-m4"))
+    tflm = footprint(small_net(), load_profile("cortex-m4", TFLM))
     litert = footprint(small_net(), load_profile("raspberry-pi-4"))
     assert litert.runtime == "litert"
     assert litert.sram_bytes > tflm.sram_bytes
@@ -157,7 +159,7 @@ def test_latency_is_judged_by_the_middle_of_the_interval() -> None:
 
 
 def test_each_operator_has_a_row_and_one_of_them_is_the_peak() -> None:
-    rows = op_costs(small_net(), load_profile("cortex-m7"))
+    rows = op_costs(small_net(), load_profile("cortex-m7", TFLM))
     assert [row.name for row in rows] == ["a", "b", "pool", "logits"]
     assert [row.op for row in rows] == ["CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"]
     # image 192 + a 128; a 128 + b 128; b 128 + pool 16 (8 aligned); pool 16 + logits 16 (10 aligned)

@@ -42,7 +42,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ),
         (CLOCK, 'clock = { value = "180 MHz", source = "x" }', "unknown key 'clock'; did you mean 'clock_hz'"),
         ('name = "cortex-m4"', 'name = "cortex-m4"\nsources = {}', "unknown key 'sources'"),
-        ('runtime = "tflm"', 'runtime = "litert"', "runtime 'litert' is not one of kind 'mcu'"),
+        ('runtime = "firmware"', 'runtime = "litert"', "runtime 'litert' is not one of kind 'mcu'"),
         ('{ value = "56 KiB"', '{ value = "200 KiB"', "reserved.sram_bytes is 204,800, but the board has 131,072"),
     ],
 )

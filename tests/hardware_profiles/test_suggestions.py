@@ -17,7 +17,10 @@ Network = tuple[OpSpec, ...]
 def test_the_mildest_side_and_width_are_found_and_what_they_save_is_what_lowering_again_says(
     mlperf_tiny: Mapping[str, Network],
 ) -> None:
-    ops, profile = mlperf_tiny["ic"], load_profile("cortex-m7", {"budget.macs": "9M", "budget.latency_ms": "500"})
+    ops, profile = (
+        mlperf_tiny["ic"],
+        load_profile("cortex-m7", {"runtime": "tflm", "budget.macs": "9M", "budget.latency_ms": "500"}),
+    )
     side, width = suggestions(ops, profile, runtime="tflm")
     # MACs go with the area: (28 / 32)^2 of 12.5 M are 9.6 M, over 9 M; at 24 they are 7.0 M.
     assert side.change == "drop the input to 24x24"
@@ -34,7 +37,7 @@ def test_the_mildest_side_and_width_are_found_and_what_they_save_is_what_lowerin
 
 
 def test_both_levers_are_pulled_only_where_neither_suffices(mlperf_tiny: Mapping[str, Network]) -> None:
-    profile = load_profile("cortex-m7", {"budget.macs": "600K", "budget.latency_ms": "500"})
+    profile = load_profile("cortex-m7", {"runtime": "tflm", "budget.macs": "600K", "budget.latency_ms": "500"})
     (both,) = suggestions(mlperf_tiny["ic"], profile, runtime="tflm")
     # A width of 0.35 (8, 8 and 24 channels) leaves 2.17 M MACs, and (20 / 32)^2 of them are 0.85 M; at 16x16 0.54 M.
     assert both.change == "drop the input to 16x16 and the width to 0.35"
@@ -56,7 +59,9 @@ def test_a_hard_swish_without_a_kernel_is_replaced_before_the_network_is_shrunk(
         OpSpec("activation", "HARD_SWISH", (a,), b),
         OpSpec("conv", "CONV_2D", (b,), y, weights=256, biases=16, channel_scales=16),
     )
-    profile = load_profile("cortex-m4", {"budget.latency_ms": "14 ms"})  # 13.1 ms without, 18.6 ms with it
+    profile = load_profile(
+        "cortex-m4", {"runtime": "tflm", "budget.latency_ms": "14 ms"}
+    )  # 13.1 ms without, 18.6 ms with it
     (found,) = suggestions(ops, profile, runtime="tflm")
     assert found.change == "replace HARD_SWISH by RELU6"
     assert found.saves["latency_ms"] == pytest.approx(32 * 32 * 16 * 60 / 180e3)
@@ -75,7 +80,7 @@ def test_a_float_model_is_quantized_first_and_its_file_shrinks_by_the_estimate(
         )
         for op in mlperf_tiny["ic"]
     )
-    profile = load_profile("cortex-m7", {"budget.latency_ms": "500"})
+    profile = load_profile("cortex-m7", {"runtime": "tflm", "budget.latency_ms": "500"})
     (found,) = suggestions(ops, profile, runtime="tflm", file_bytes=318_088)
     assert found.change == "quantize it to int8"
     weights = sum(op.weights for op in ops)
