@@ -185,29 +185,83 @@ def _onnxruntime(path: Path, threads: int, input_range: InputRange | None, layou
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     try:
-        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(whole_model(path), options, providers=["CPUExecutionProvider"])
+    except ExportError:
+        raise
     except Exception as error:  # onnxruntime's exceptions share no public base
-        raise ExportError(f"onnxruntime can't load {path.name}: {str(error).splitlines()[0]}") from error
+        told = str(error).splitlines()[0]
+        if lacking := re.search(r"([\w.:]+)\(-?\d+\) is not a registered function/op", told):
+            raise _MissingOperatorError(f"onnxruntime lacks the operator {lacking[1]} of {path.name}") from error
+        raise ExportError(f"onnxruntime can't load {path.name}: {told}") from error
     spec, output = session.get_inputs()[0], session.get_outputs()[0]
     if len(spec.shape) == 4 and not all(isinstance(side, int) for side in spec.shape[1:]):
-        raise ExportError(f"{path.name} takes pictures of any size {spec.shape}; fix its input shape first")
+        raise ExportError(
+            f"{path.name} takes pictures of any size {spec.shape}; fix its input shape first: python -m "
+            f"onnxruntime.tools.make_dynamic_shape_fixed --input_name {spec.name} --input_shape 1,3,32,32 IN OUT"
+        )
     shape = tuple(side if isinstance(side, int) else 1 for side in spec.shape)
     channels_first = layout == "nchw" if layout else len(shape) == 4 and shape[1] in (1, 3)
     resolution = _resolution(path, shape, channels_first, len(output.shape))
-    step = _BATCH if not isinstance(spec.shape[0], int) else spec.shape[0]
+    dtype = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}.get(spec.type, spec.type)
+    _known(path, dtype)
+    fixed = spec.shape[0] if isinstance(spec.shape[0], int) else None
+    step = fixed or (_BATCH if _takes_two(session, np.zeros((2, *shape[1:]), dtype)) else 1)
+
+    def batch(x: Array) -> Array:
+        if fixed is not None and len(x) < fixed:  # filled up with its last picture
+            return batch(x[np.minimum(np.arange(fixed), len(x) - 1)])[: len(x)]
+        scores: Array = session.run([output.name], {spec.name: x})[0]
+        return scores
 
     def run(x: Array) -> Array:
-        return np.concatenate(
-            [session.run([output.name], {spec.name: x[i : i + step]})[0] for i in range(0, len(x), step)]
-        )
+        return np.concatenate([batch(x[i : i + step]) for i in range(0, len(x), step)])
 
-    dtype = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8"}.get(spec.type, spec.type)
-    if _known(path, dtype) == "float32":
+    if dtype == "float32":
         real = input_range or _range_from(session.get_modelmeta().custom_metadata_map) or (0.0, 255.0)
         return Runner("onnxruntime", resolution, channels_first, dtype, real, None, None, run)
     if input_range is not None:
         raise ExportError(f"{path.name} takes {dtype} input of unknown scale: an input range can't be applied to it")
     return Runner("onnxruntime", resolution, channels_first, dtype, None, None, None, run)
+
+
+def _takes_two(session: Any, pictures: Array) -> bool:
+    """Whether a model that says it takes any number of pictures does; some reshape to one row all the same."""
+    import onnxruntime as ort
+
+    quiet = ort.RunOptions()
+    quiet.log_severity_level = 4
+    try:
+        scores = session.run(None, {session.get_inputs()[0].name: pictures}, quiet)[0]
+    except Exception:  # onnxruntime's exceptions share no public base
+        return False
+    return len(scores) == len(pictures)
+
+
+def whole_model(path: Path) -> bytes:
+    """A model file with all that belongs to it: ONNX may keep its weights in files beside (torch's exporter does).
+
+    Raises:
+        ExportError: such a file is missing, damaged, or not in the model's own folder.
+    """
+    content = path.read_bytes()
+    if path.suffix.lower() != ".onnx":
+        return content
+    from onnx import ModelProto, load_external_data_for_model
+    from onnx.external_data_helper import uses_external_data
+
+    model = ModelProto()
+    try:
+        model.ParseFromString(content)
+    except Exception:  # protobuf's own; the runtime tells what is wrong
+        return content
+    if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
+        return content
+    try:
+        load_external_data_for_model(model, str(path.parent))
+    except Exception as error:  # onnx's own checks, the system's and protobuf's errors
+        raise ExportError(f"{path.name} keeps weights in other files: {' '.join(str(error).split())}") from error
+    whole: bytes = model.SerializeToString()
+    return whole
 
 
 def _range_from(metadata: dict[str, str]) -> InputRange | None:

@@ -36,7 +36,7 @@ def requantized(float_model: Subject, pictures: Pixels) -> bytes:
         ExportError: an operator that can't be quantized.
     """
     runner = float_model.load()
-    content = float_model.path.read_bytes()
+    content = float_model.content()
     x = runner.encode(resize(pictures, runner.resolution))
     return quantize(content, calibrate(content, x), input_scale=None)
 

@@ -79,11 +79,11 @@ class Inside:
 
     def _qdq_onnx(self) -> bytes | None:
         """A QDQ ONNX among the files, or the one beside a run's TFLite file."""
-        found = next((s.path for s in self._onnx() if _is_quantized(s)), None)
-        beside = self.subjects["model"].path.with_suffix(".onnx")
-        if found is None and self.subjects["model"].path.suffix == ".tflite" and beside.is_file():
+        found = next((s for s in self._onnx() if _is_quantized(s)), None)
+        beside = Subject(self.subjects["model"].path.with_suffix(".onnx"))
+        if found is None and self.subjects["model"].path.suffix == ".tflite" and beside.path.is_file():
             found = beside
-        return None if found is None else found.read_bytes()
+        return None if found is None else found.content()
 
     def _onnx(self) -> list[Subject]:
         return [s for s in self.subjects.values() if s.path.suffix.lower() == ".onnx"]
@@ -97,4 +97,4 @@ class Inside:
 def _is_quantized(subject: Subject) -> bool:
     from export.activations import quantized_tensors
 
-    return bool(quantized_tensors(subject.path.read_bytes()))
+    return bool(quantized_tensors(subject.content()))

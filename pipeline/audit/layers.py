@@ -42,7 +42,7 @@ def layers_of_onnx(float_model: Subject, qdq_onnx: bytes, pictures: Mapping[str,
     """
     tensors = quantized_tensors(qdq_onnx)
     runner = float_model.load()
-    floats = onnx_activations(float_model.path.read_bytes(), [tensor.name for tensor in tensors])
+    floats = onnx_activations(float_model.content(), [tensor.name for tensor in tensors])
     integers = onnx_activations(qdq_onnx, [tensor.at for tensor in tensors])
     return _records(tensors, runner, integers, floats, pictures)
 

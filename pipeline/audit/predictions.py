@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import sha256_of, write_bytes
+from pipeline.artifacts import write_bytes
 from pipeline.audit.cache import Cache
 from pipeline.audit.images import AuditImages, Ints, Variant, variants
 from pipeline.audit.subject import Subject
@@ -92,7 +92,7 @@ def predict(
     Raises:
         PipelineError: a model can't be run or answers nonsense.
     """
-    keys = {name: subject.key(_sha256(subject.path)) for name, subject in subjects.items()}
+    keys = {name: subject.key() for name, subject in subjects.items()}
     for name, key in keys.items():
         known = store.load(f"{key}-facts")
         if known is not None:
@@ -152,13 +152,6 @@ def _stored(store: Cache, key: str, images: AuditImages, request: Request) -> np
         every = store.load(f"{key}-{images.key(request.variant, np.arange(len(images.clean)))}")
         answers = None if every is None else every[request.indices]
     return answers if answers is not None and answers.dtype == ANSWER else None
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return sha256_of(path)
-    except OSError as error:
-        raise PipelineError(f"can't read {path}: {error.strerror}") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,18 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from flatnas.corruptions import CORRUPTIONS
-from flatnas.datasets import choose_images, load_dataset
-from pipeline.artifacts import sha256_of
+from flatnas.datasets import Dataset, choose_images, load_dataset
 from pipeline.audit.cache import Cache
+from pipeline.audit.chance import chance_warning, near_chance
 from pipeline.audit.device import device_arithmetic, device_kernels
-from pipeline.audit.images import CLEAN, AuditImages, Ints
+from pipeline.audit.images import AuditImages, Ints
 from pipeline.audit.inside import Inside
-from pipeline.audit.predictions import PredictionsFile, Progress, Request, predict, predict_all
+from pipeline.audit.predictions import PredictionsFile, Progress, predict_all
 from pipeline.audit.result import AuditResult, ModelRecord
-from pipeline.audit.subject import Subject, normalised_range
+from pipeline.audit.subject import Subject
 from pipeline.audit.summary import summarise
 from pipeline.audit.workers import Facts
 from pipeline.config import PipelineError
@@ -32,8 +30,6 @@ Source = Literal["auto", "official", "generated"]
 Track = Callable[[str], AbstractContextManager[Progress]]
 CACHE_LIMIT_BYTES = 4_000_000_000  # CIFAR-10's test set under 15 corruptions has 2.3 GB
 PREDICTIONS_LIMIT_BYTES = 500_000_000
-_PROBED_IMAGES = 200
-_TIED = 0.05  # of two input ranges that are about as good, the simpler is named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,47 +94,36 @@ def audit(
     indices = choose_images(data.test.labels, limit, seed)
     labels = data.test.labels[indices]
     names = tuple(CORRUPTIONS if corruptions is None else corruptions)
-    caches = cache_folder()
     official = official_source(data.name, data_dir, source, names, data.test.labels)
-    images = AuditImages(data.test.pixels_nhwc, seed, official, Cache(caches / "pixels", cache_limit_bytes))
-    store = Cache(caches / "predictions", PREDICTIONS_LIMIT_BYTES if cache_limit_bytes else 0)
+    pixels = Cache(cache_folder() / "pixels", cache_limit_bytes)
+    images = AuditImages(data.test.pixels_nhwc, seed, official, pixels)
+    store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES if cache_limit_bytes else 0)
 
     facts: dict[str, Facts] = {}
 
     def told(role: str, found: Facts) -> None:
         facts[role] = found
-        if found.classes != len(data.class_names):
-            raise PipelineError(
-                f"the {role} has {found.classes} classes, and {data.name} has {len(data.class_names)}; "
-                "audit it on the data it was made for"
-            )
+        _check_classes(role, found.classes, data)
 
     with track("auditing") as progress:
         predictions = predict_all(subjects, images, indices, names, store, told, progress)
     files = {role: subject.path.name for role, subject in subjects.items()}
     found = PredictionsFile(indices, labels, names, images.digest, data.name, images.source, files, predictions)
-    records = {
-        role: ModelRecord(file=s.path.name, sha256=sha256_of(s.path), runner=s.kind) for role, s in subjects.items()
-    }
+    records = {role: ModelRecord(file=s.path.name, sha256=s.sha256(), runner=s.kind) for role, s in subjects.items()}
     result = summarise(found, seed=seed, models=records, floor=floor)
     warnings = _resized(facts, data.test.pixels_nhwc.shape[1:3])
     for role, subject in subjects.items():
-        warnings += _near_chance(role, subject, result.accuracy[role], images, indices, labels, facts[role], store)
+        accuracy, classes = result.accuracy[role], facts[role].classes
+        if near_chance(accuracy, classes):
+            told_of = chance_warning(subject, accuracy, classes, images, indices, labels, store)
+            warnings.append(f"the {role} {told_of}")
     device = None
     if device_images and facts["model"].integer and subjects["model"].kind == "litert":
+        on_device = replace(subjects["model"], runner=device_kernels())
+        seen = predictions["model"], images, indices, labels, names
         try:
             with track("the device's arithmetic") as progress:
-                device = device_arithmetic(
-                    replace(subjects["model"], runner=device_kernels()),
-                    predictions["model"],
-                    images,
-                    indices,
-                    labels,
-                    names,
-                    device_images,
-                    store,
-                    progress,
-                )
+                device = device_arithmetic(on_device, *seen, device_images, store, progress)
         except PipelineError as error:
             warnings.append(f"the device's arithmetic was not compared: {error}")
     inside = Inside(subjects, images, indices, labels, names, data.train, store)
@@ -148,6 +133,17 @@ def audit(
         trials = inside.trials(calibration_sizes, progress) if calibration_sizes else None
     parts = {"device": device, "layers": looked_into, "calibration_trials": trials, "warnings": warnings}
     return Audit(result.model_copy(update=parts), found, images, data.class_names)
+
+
+def _check_classes(role: str, classes: int, data: Dataset) -> None:
+    wanted = len(data.class_names)
+    if classes == 1:
+        raise PipelineError(f"the {role} gives one number per picture; the audit takes classifiers: a score per class")
+    if classes != wanted:
+        raise PipelineError(
+            f"the {role} has {classes} classes, and {data.name} has {wanted}; audit it on the data it was made for "
+            "(--dataset)"
+        )
 
 
 def cache_folder() -> Path:
@@ -196,46 +192,3 @@ def _resized(facts: dict[str, Facts], native: tuple[int, ...]) -> list[str]:
         for role, f in facts.items()
         if (f.resolution, f.resolution) != tuple(native)
     ]
-
-
-def _near_chance(
-    role: str,
-    subject: Subject,
-    accuracy: float,
-    images: AuditImages,
-    indices: Ints,
-    labels: Ints,
-    facts: Facts,
-    store: Cache,
-) -> list[str]:
-    """A warning for a model that guesses, with the input range under which it does not."""
-    chance = 1 / facts.classes
-    if accuracy > 2 * chance:
-        return []
-    some = choose_images(labels, _PROBED_IMAGES, 0)
-    ranges = {
-        "--input-range 0 255": (0.0, 255.0),
-        "--input-range 0 1": (0.0, 1.0),
-        "--input-range -1 1": (-1.0, 1.0),
-        "--input-range -128 127": (-128.0, 127.0),
-        "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225": normalised_range(
-            (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-        ),
-        "--mean 0.4914,0.4822,0.4465 --std 0.247,0.2435,0.2616": normalised_range(
-            (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
-        ),
-    }
-    told = (
-        f"the {role} ({subject.path.name}) is near chance: {accuracy:.1%} on clean pictures of {facts.classes} classes"
-    )
-    try:
-        trials = {option: replace(subject, input_range=levels) for option, levels in ranges.items()}
-        requests = [Request(option, CLEAN, indices[some]) for option in trials]
-        answers = predict(trials, images, requests, store, lambda *_: None, lambda *_: None)
-    except PipelineError:
-        return [f"{told}; it may expect another input (--input-range, --mean and --std, --layout) or other data"]
-    scores = {option: float(np.mean(a["label"] == labels[some])) for option, a in zip(trials, answers, strict=True)}
-    best = next(option for option, score in scores.items() if score >= max(scores.values()) - _TIED)
-    if scores[best] > max(2 * chance, 2 * accuracy):
-        return [f"{told}; it probably expects {best}, which gives {scores[best]:.1%} on {len(some)} pictures"]
-    return [f"{told}, and no usual input range helps: is this the data it was made for? (--layout, --dataset)"]

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.config import PipelineError
+
 if TYPE_CHECKING:
     from export.runners import InputRange, Kind, Layout, Runner
 
@@ -52,9 +54,27 @@ class Subject:
 
         return load_runner(self.path, self.runner, threads=1, input_range=self.input_range, layout=self.layout)
 
-    def key(self, sha256: str) -> str:
-        """A hash of everything that its answers depend on; `sha256` is the file's."""
-        parts = [sha256, self.kind, version(_DISTRIBUTIONS[self.kind]), self.input_range, self.layout]
+    def content(self) -> bytes:
+        """The model's bytes; the weights that an ONNX may keep in other files are among them.
+
+        Raises:
+            ExportError: such a file can't be used.
+            PipelineError: the model can't be read.
+        """
+        from export.runners import whole_model
+
+        try:
+            return whole_model(self.path)
+        except OSError as error:
+            raise PipelineError(f"can't read {self.path}: {error.strerror}") from error
+
+    def sha256(self) -> str:
+        """Of `content`: that of the file, unless its weights are in others."""
+        return hashlib.sha256(self.content()).hexdigest()
+
+    def key(self) -> str:
+        """A hash of everything that its answers depend on."""
+        parts = [self.sha256(), self.kind, version(_DISTRIBUTIONS[self.kind]), self.input_range, self.layout]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def to_json(self) -> dict[str, Any]:

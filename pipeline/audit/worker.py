@@ -26,11 +26,16 @@ if TYPE_CHECKING:
 ANSWER = np.dtype([("label", "<i2"), ("confidence", "<f4")])
 """One prediction: the class, and the probability that the model gives it."""
 _CHUNK = 64  # pictures between two signs of life
+_PROBABILITY_STEP = 1 / 256  # of an int8 model's probabilities, which is why a row's sum may be off 1
 _MEMORY_BYTES = 8 << 30  # of address space: a file that asks for more is damaged, and must not exhaust the machine
 
 
 class UnusableAnswerError(Exception):
     """The model's outputs are no scores."""
+
+
+class _RuntimeFailedError(Exception):
+    """The runtime refuses pictures of the size and type that the model says it takes."""
 
 
 def answers(scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
@@ -43,7 +48,8 @@ def answers(scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     if bad:
         raise UnusableAnswerError(f"{bad} of {len(scores)} answers hold NaN or infinity")
     labels = scores.argmax(axis=1)
-    if scores.min() < 0 or not np.allclose(scores.sum(axis=1), 1, atol=0.05):
+    rounded = scores.shape[1] * _PROBABILITY_STEP / 2
+    if scores.min() < 0 or scores.max() > 1 or not np.allclose(scores.sum(axis=1), 1, rtol=0, atol=0.01 + rounded):
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         scores = scores / scores.sum(axis=1, keepdims=True)
     found = np.empty(len(scores), ANSWER)
@@ -55,8 +61,12 @@ def classify(runner: Runner, pixels: npt.NDArray[np.uint8], tell: Callable[[int]
     """The answers to pictures of any size, in chunks; `tell` hears how many were done."""
     found = np.empty(len(pixels), ANSWER)
     for start in range(0, len(pixels), _CHUNK):
-        chunk = pixels[start : start + _CHUNK]
-        found[start : start + _CHUNK] = answers(runner.classify(resize(chunk, runner.resolution)))
+        chunk = resize(pixels[start : start + _CHUNK], runner.resolution)
+        try:
+            scores = runner.classify(chunk)
+        except Exception as error:  # the runtimes' exceptions share no public base
+            raise _RuntimeFailedError(" ".join(f"{error}".split()) or type(error).__name__) from error
+        found[start : start + _CHUNK] = answers(scores)
         tell(len(chunk))
     return found
 
@@ -104,6 +114,8 @@ def _do(task: dict[str, Any], runners: dict[str, Runner], images: AuditImages, s
         send(failed=str(error))
     except UnusableAnswerError as error:
         send(failed=f"the {name} gives no usable scores {where}: {error}")
+    except _RuntimeFailedError as error:
+        send(failed=f"the {name} can't be run {where}: {error}")
     else:
         send(result=task["id"])
 

@@ -21,7 +21,7 @@ dataset = click.option(
     "--dataset",
     default="cifar10",
     show_default=True,
-    metavar="cifar10|digits|PATH",
+    metavar="cifar10|cifar100|digits|PATH",
     help="Data set, or a folder with one folder of images per class.",
 )
 data_dir = click.option(

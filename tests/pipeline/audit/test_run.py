@@ -16,11 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from export.graph import ExportError
 from flatnas.corruptions import corrupt
 from flatnas.datasets import choose_images
 from flatnas.digits import load_digits
 from pipeline.audit import Subject, audit
 from pipeline.audit.cache import Cache
+from pipeline.audit.chance import near_chance
 from pipeline.audit.images import CLEAN, AuditImages, variants
 from pipeline.audit.predictions import Request, predict, predict_all
 from pipeline.audit.subject import normalised_range
@@ -125,16 +127,91 @@ def _without_workers(call: Any) -> Any:
         sys.executable = real
 
 
-def test_changed_bytes_or_another_runtime_are_other_predictions(digit_models: Any) -> None:
+def test_changed_bytes_or_another_runtime_are_other_predictions(digit_models: Any, tmp_path: Path) -> None:
     base = Subject(digit_models.int8_tflite)
-    keys = {
-        base.key("a" * 64),
-        base.key("b" * 64),
-        replace(base, runner="litert-reference").key("a" * 64),
-        replace(base, input_range=(0.0, 1.0)).key("a" * 64),
-        replace(base, layout="nchw").key("a" * 64),
-    }
-    assert len(keys) == 5
+    (tmp_path / "changed.tflite").write_bytes(base.path.read_bytes() + b"x")
+    subjects = [
+        base,
+        replace(base, path=tmp_path / "changed.tflite"),
+        replace(base, runner="litert-reference"),
+        replace(base, input_range=(0.0, 1.0)),
+        replace(base, layout="nchw"),
+    ]
+    assert len({subject.key() for subject in subjects}) == 5
+
+
+def test_weights_in_another_file_are_read_and_are_part_of_the_model(
+    digit_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As torch's exporter writes them; onnxruntime alone would look for them in the current directory."""
+    import onnx
+
+    model = onnx.load(digit_models.float_onnx)
+    onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=100)
+    monkeypatch.chdir("/")
+    apart = audit(tmp_path / "m.onnx", dataset="digits", limit=20, corruptions=["fog"], layers=True)
+    whole = audit(digit_models.float_onnx, dataset="digits", limit=20, corruptions=["fog"])
+    assert apart.result.robustness == whole.result.robustness
+    before = Subject(tmp_path / "m.onnx").key()
+    weights = bytearray((tmp_path / "m.onnx.data").read_bytes())
+    weights[3] ^= 1
+    (tmp_path / "m.onnx.data").write_bytes(weights)
+    assert Subject(tmp_path / "m.onnx").key() != before
+    (tmp_path / "m.onnx.data").unlink()
+    with pytest.raises(ExportError, match=r"m\.onnx keeps weights in other files: .*m\.onnx\.data"):
+        Subject(tmp_path / "m.onnx").key()
+
+
+@pytest.mark.parametrize("batch", [7, "hard-coded"])
+def test_a_fixed_number_of_pictures_is_filled_up_and_a_hard_coded_one_is_kept_to(
+    digit_models: Any, tmp_path: Path, batch: int | str
+) -> None:
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(digit_models.float_onnx)
+    if batch == "hard-coded":  # says N, and reshapes to one row
+        reshape = helper.make_node("Reshape", ["map", "row"], ["flat"], name="flatten")
+        model.graph.node.insert(1, reshape)
+        del model.graph.node[2]
+        model.graph.initializer.append(numpy_helper.from_array(np.array([1, 10]), "row"))
+    else:
+        for value in (model.graph.input[0], model.graph.output[0]):
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+    onnx.save(model, tmp_path / "m.onnx")
+    asked = {"dataset": "digits", "limit": 30, "corruptions": ["fog"]}
+    fixed, free = audit(tmp_path / "m.onnx", **asked), audit(digit_models.float_onnx, **asked)  # type: ignore[arg-type]
+    assert fixed.result.robustness == free.result.robustness
+
+
+def test_a_model_that_its_runtime_cannot_run_is_one_line(digit_models: Any, tmp_path: Path) -> None:
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load(digit_models.float_onnx)
+    # Looks up the place of the largest score in a table of one: black has it at 0, other pictures do not.
+    model.graph.node.extend(
+        [
+            helper.make_node("ArgMax", ["scores"], ["place"], axis=1, keepdims=1),
+            helper.make_node("Gather", ["table", "place"], ["found"], axis=0),
+            helper.make_node("Add", ["scores", "found"], ["out"]),
+        ]
+    )
+    table = np.zeros(1 + own_black_class(digit_models.float_onnx), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(table, "table"))
+    model.graph.output[0].name = "out"
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(PipelineError, match=r"the model can't be run on the clean pictures: .*Gather") as refusal:
+        audit(tmp_path / "m.onnx", dataset="digits", limit=30, corruptions=["fog"])
+    assert "\n" not in str(refusal.value)
+
+
+def own_black_class(model: Path) -> int:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(model.read_bytes(), providers=["CPUExecutionProvider"])
+    black = np.full((1, 3, 32, 32), -1, np.float32)
+    return int(session.run(None, {session.get_inputs()[0].name: black})[0].argmax())
 
 
 def test_pictures_of_a_subset_are_those_of_the_whole_and_come_from_the_cache(tmp_path: Path) -> None:
@@ -190,6 +267,20 @@ def test_logits_and_probabilities_give_the_same_confidence(digit_models: Any, tm
     found = predict_all(subjects, images, np.arange(30), [], Cache(tmp_path / "s", 0), quiet, quiet)
     np.testing.assert_allclose(found["a"].confidence, found["b"].confidence, atol=1e-6)
     assert (found["a"].classes == found["b"].classes).all()
+
+
+def test_probabilities_of_a_hundred_classes_in_eight_bits_are_taken_as_such() -> None:
+    scores = np.full((2, 100), 0.001, np.float32)  # each rounds to 0 in steps of 1/256
+    scores[:, 7] = 0.901
+    found = answers((np.rint(scores * 256) / 256).astype(np.float32))
+    assert found["confidence"] == pytest.approx(0.902, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("classes", "accuracy", "guesses"), [(2, 0.55, True), (2, 0.9, False), (10, 0.15, True), (100, 0.3, False)]
+)
+def test_near_chance_depends_on_the_number_of_classes(classes: int, accuracy: float, guesses: bool) -> None:
+    assert near_chance(accuracy, classes) is guesses
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
