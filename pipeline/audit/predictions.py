@@ -217,7 +217,9 @@ class PredictionsFile:
                 )
         except _DAMAGED as error:
             reason = (isinstance(error, OSError) and error.strerror) or "another format, or damaged"
-            raise PipelineError(f"{path} holds no predictions of an audit: {reason}") from error
+            raise PipelineError(
+                f"{path} holds no predictions of an audit ({reason}); 'pipeline audit --predictions FILE' writes them"
+            ) from error
 
     def common(self, other: PredictionsFile) -> tuple[PredictionsFile, PredictionsFile]:
         """Both on the pictures and corruptions that they share.

@@ -13,13 +13,47 @@ from pipeline.config import PipelineError, nearest
 
 if TYPE_CHECKING:
     from export.runners import InputRange, Kind, Layout
-    from pipeline.audit import Audit
+    from pipeline.audit import Audit, Subject
     from pipeline.audit.result import AuditResult
     from pipeline.audit.run import Source
     from pipeline.progress import Reporter
 
 _SHARE = click.FloatRange(0, 1)
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_RUNNERS = ("onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware")
+
+
+def _how_to_run(prefix: str, whom: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """The options that say what runs a model and what a pixel is to it."""
+    normalised = "(pixel / 255 - mean) / std"
+    options_of_one = (
+        click.option(
+            f"--{prefix}runner",
+            type=click.Choice(_RUNNERS),
+            help=f"Runtime of {whom}; firmware is our C, compiled for this machine.",
+        ),
+        click.option(
+            f"--{prefix}layout",
+            type=click.Choice(["nhwc", "nchw"]),
+            help=f"Layout of the input of {whom}, else read from its shape.",
+        ),
+        click.option(
+            f"--{prefix}input-range",
+            nargs=2,
+            type=float,
+            metavar="LOW HIGH",
+            help=f"What pixels 0 and 255 are to {whom}.",
+        ),
+        click.option(f"--{prefix}mean", metavar="R,G,B", help=f"With --{prefix}std: {whom} takes {normalised}."),
+        click.option(f"--{prefix}std", metavar="R,G,B", help=f"With --{prefix}mean."),
+    )
+
+    def add(command: Callable[..., int]) -> Callable[..., int]:
+        for option in reversed(options_of_one):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.command()
@@ -36,18 +70,8 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     show_default=True,
     help="Of the corrupted images; auto takes the official files where they are on this machine.",
 )
-@click.option(
-    "--runner",
-    type=click.Choice(["onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware"]),
-    help="Runtime of MODEL; firmware is our C, compiled for this machine.",
-)
-@click.option(
-    "--layout", type=click.Choice(["nhwc", "nchw"]), help="Layout of MODEL's input, else read from its shape."
-)
-@click.option("--input-range", nargs=2, type=float, metavar="LOW HIGH", help="What pixels 0 and 255 are to MODEL.")
-@click.option("--mean", metavar="R,G,B", help="With --std: MODEL takes (pixel / 255 - mean) / std.")
-@click.option("--std", metavar="R,G,B")
-@click.option("--baseline-input-range", nargs=2, type=float, metavar="LOW HIGH", help="Likewise for the baseline.")
+@_how_to_run("", "MODEL")
+@_how_to_run("baseline-", "the baseline")
 @click.option(
     "--floor", type=_SHARE, default=0.5, show_default=True, help="Tell the severity at which accuracy falls below this."
 )
@@ -87,7 +111,11 @@ def audit(
     input_range: tuple[float, float] | None,
     mean: str | None,
     std: str | None,
+    baseline_runner: str | None,
+    baseline_layout: str | None,
     baseline_input_range: tuple[float, float] | None,
+    baseline_mean: str | None,
+    baseline_std: str | None,
     floor: float,
     layers: bool,
     calibration_sizes: str | None,
@@ -108,7 +136,6 @@ def audit(
     """
     from flatnas.corruptions import CORRUPTIONS, STANDARD_15
     from hardware_profiles.units import parse_bytes
-    from pipeline.audit import Subject
     from pipeline.audit import audit as run_audit
     from pipeline.gates import audit_gates
     from pipeline.models import in_run_directory
@@ -128,12 +155,14 @@ def audit(
         cache_limit_bytes = parse_bytes(cache_limit)
     except ValueError as error:
         raise PipelineError(f"--cache-limit: {error}") from error
-    levels = _input_range(input_range, mean, std)
-    subject = Subject(model, cast("Kind | None", runner), levels, cast("Layout | None", layout))
+    subject = _subject(model, runner, layout, input_range, mean, std)
+    other = (baseline_runner, baseline_layout, baseline_input_range, baseline_mean, baseline_std)
+    if baseline is None and any(value is not None for value in other):
+        raise PipelineError("--baseline-… options are for a baseline: name one with --baseline MODEL")
     reporter = Reporter()
     found = run_audit(
         subject,
-        None if baseline is None else Subject(baseline, input_range=baseline_input_range),
+        None if baseline is None else _subject(baseline, *other, prefix="baseline-"),
         dataset=dataset,
         data_dir=data_dir,
         limit=limit,
@@ -202,17 +231,26 @@ def _counts(text: str | None) -> list[int]:
     return counts
 
 
-def _input_range(input_range: tuple[float, float] | None, mean: str | None, std: str | None) -> InputRange | None:
-    if mean is None and std is None:
-        return input_range
-    if mean is None or std is None or input_range is not None:
-        raise PipelineError("--mean and --std go together, and not with --input-range")
-    from pipeline.audit.subject import normalised_range
+def _subject(
+    path: Path,
+    runner: str | None,
+    layout: str | None,
+    input_range: tuple[float, float] | None,
+    mean: str | None,
+    std: str | None,
+    prefix: str = "",
+) -> Subject:
+    from pipeline.audit.subject import Subject, normalised_range
 
-    means, deviations = _per_channel(mean, "--mean"), _per_channel(std, "--std")
-    if min(deviations) <= 0:
-        raise PipelineError(f"--std '{std}': a standard deviation must be positive")
-    return normalised_range(means, deviations)
+    levels: InputRange | None = input_range
+    if mean is not None or std is not None:
+        if mean is None or std is None or input_range is not None:
+            raise PipelineError(f"--{prefix}mean and --{prefix}std go together, and not with --{prefix}input-range")
+        means, deviations = _per_channel(mean, f"--{prefix}mean"), _per_channel(std, f"--{prefix}std")
+        if min(deviations) <= 0:
+            raise PipelineError(f"--{prefix}std '{std}': a standard deviation must be positive")
+        levels = normalised_range(means, deviations)
+    return Subject(path, cast("Kind | None", runner), levels, cast("Layout | None", layout))
 
 
 def _per_channel(text: str, option: str) -> tuple[float, float, float]:

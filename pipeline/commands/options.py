@@ -27,7 +27,7 @@ dataset = click.option(
 data_dir = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),
-    help="Where CIFAR-10 lies; else PIPELINE_DATA, else the user's cache.",
+    help="Where the data set lies; else PIPELINE_DATA, else the user's cache.",
 )
 resolution = click.option(
     "--resolution",

@@ -64,6 +64,8 @@ def test_every_output_is_written_and_gates_decide_the_exit_code(digit_models: An
         (["--mean", "0.5", "--std", "1,1,1"], "--mean '0.5': write three numbers"),
         (["--mean", "0,0,0", "--std", "1,0,1"], "must be positive"),
         (["--mean", "0,0,0", "--std", "1,1,1", "--input-range", "0", "1"], "not with --input-range"),
+        (["--baseline", "x.onnx", "--baseline-std", "1,1,1"], "--baseline-mean and --baseline-std go together"),
+        (["--baseline-layout", "nchw"], "name one with --baseline"),
         (["--cache-limit", "4"], "--cache-limit: '4' is not a size with a unit"),
         (["--calibration", "0"], "write numbers of images, such as 16,64,256"),
         (["--source", "official", "--dataset", "digits"], "official corrupted files of digits are not on this machine"),
