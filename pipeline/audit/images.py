@@ -33,19 +33,32 @@ def variants(corruptions: tuple[str, ...] | list[str]) -> list[Variant]:
     return [CLEAN, *((name, severity) for name in corruptions for severity in SEVERITIES)]
 
 
+@dataclass(frozen=True, slots=True)
+class OfficialFiles:
+    """The official corrupted pictures.
+
+    Attributes:
+        source: folder or .tar of CIFAR-10-C's layout.
+        identity: what names their content.
+    """
+
+    source: Path
+    identity: str
+
+
 @dataclass(frozen=True, eq=False)
 class AuditImages:
     """Clean pictures and where their corrupted forms come from.
 
     Attributes:
         clean: the whole test set, shape (N, H, W, 3).
-        official: folder or .tar of CIFAR-10-C's layout; None to generate.
+        official: where corrupted pictures are read; None to generate them.
         cache: of generated pictures.
     """
 
     clean: Pixels
     seed: int
-    official: Path | None
+    official: OfficialFiles | None
     cache: Cache
 
     @property
@@ -61,7 +74,7 @@ class AuditImages:
         if self.official is None:
             found.update(repr((_GENERATOR, self.seed, [version(name) for name in _LIBRARIES])).encode())
         else:
-            found.update(repr((str(self.official.resolve()), self.official.stat().st_mtime_ns)).encode())
+            found.update(self.official.identity.encode())
         return found.hexdigest()
 
     def key(self, variant: Variant, indices: Ints) -> str:
@@ -78,7 +91,7 @@ class AuditImages:
         if self.official is not None:
             from flatnas.cifar_c import read_corrupted
 
-            return read_corrupted(self.official, name, severity, indices, len(self.clean))
+            return read_corrupted(self.official.source, name, severity, indices, len(self.clean))
         whole = self.cache.load(self.key(variant, np.arange(len(self.clean))))
         if whole is not None:
             taken: Pixels = whole[indices]
@@ -95,7 +108,7 @@ class AuditImages:
             "clean": str(clean_file),
             "digest": self.digest,
             "seed": self.seed,
-            "official": None if self.official is None else str(self.official),
+            "official": None if self.official is None else [str(self.official.source), self.official.identity],
             "cache": [str(self.cache.root), self.cache.limit_bytes],
         }
 
@@ -103,7 +116,9 @@ class AuditImages:
     def from_json(value: dict[str, Any]) -> AuditImages:
         """The reverse of `to_json`; the clean pictures are mapped, not loaded."""
         root, limit_bytes = value["cache"]
-        official = None if value["official"] is None else Path(value["official"])
+        official = (
+            None if value["official"] is None else OfficialFiles(Path(value["official"][0]), value["official"][1])
+        )
         clean = np.load(value["clean"], mmap_mode="r")
         images = AuditImages(clean, value["seed"], official, Cache(Path(root), limit_bytes))
         images.__dict__["digest"] = value["digest"]  # what the parent has hashed already

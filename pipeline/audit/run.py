@@ -14,7 +14,7 @@ from flatnas.datasets import Dataset, choose_images, load_dataset
 from pipeline.audit.cache import Cache
 from pipeline.audit.chance import chance_warning, near_chance
 from pipeline.audit.device import device_arithmetic, device_kernels
-from pipeline.audit.images import AuditImages, Ints
+from pipeline.audit.images import AuditImages, Ints, OfficialFiles
 from pipeline.audit.inside import Inside
 from pipeline.audit.predictions import PredictionsFile, Progress, predict_all
 from pipeline.audit.result import AuditResult, ModelRecord
@@ -159,7 +159,7 @@ def _subject(model: str | Path | Subject) -> Subject:
 
 def official_source(
     dataset: str, data_dir: Path | None, source: Source, names: Sequence[str], labels: Ints
-) -> Path | None:
+) -> OfficialFiles | None:
     """The verified official files of a data set's corrupted form; None where they are not wanted or not here.
 
     Args:
@@ -171,18 +171,19 @@ def official_source(
     """
     if source == "generated":
         return None
-    from flatnas.cifar_c import check_corrupted, check_labels, find_corrupted
+    from flatnas.cifar_c import check_corrupted, check_labels, find_corrupted, identity
 
     found = find_corrupted(dataset, data_dir)
     if found is not None:
         check_corrupted(found, dataset, names)
         check_labels(found, labels)
-    elif source == "official":
+        return OfficialFiles(found, identity(found, dataset))
+    if source == "official":
         raise PipelineError(
             f"the official corrupted files of {dataset} are not on this machine: 'pipeline data fetch cifar10c' (or "
             "cifar100c) gets them, and --source generated makes them"
         )
-    return found
+    return None
 
 
 def _resized(facts: dict[str, Facts], native: tuple[int, ...]) -> list[str]:

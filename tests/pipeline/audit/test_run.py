@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,6 +21,7 @@ from export.graph import ExportError
 from flatnas.corruptions import corrupt
 from flatnas.datasets import choose_images
 from flatnas.digits import load_digits
+from flatnas.errors import DataError
 from pipeline.audit import Subject, audit
 from pipeline.audit.cache import Cache
 from pipeline.audit.chance import near_chance
@@ -31,6 +33,7 @@ from pipeline.audit.workers import Task, run_tasks
 from pipeline.config import PipelineError
 
 FEW = ("contrast", "fog")
+SHARED = os.environ.get("PIPELINE_SHARED")
 
 
 def quiet(*_: object) -> None:
@@ -229,6 +232,42 @@ def test_pictures_of_a_subset_are_those_of_the_whole_and_come_from_the_cache(tmp
     assert (images.pictures(("frost", 2), some)[1] == 9).all()  # read, not made again
     other = AuditImages(clean, 1, None, Cache(tmp_path, 10**8))
     assert (other.pictures(("frost", 2), some) != expected).any()
+
+
+@pytest.mark.slow  # corrupts 10,000 pictures five times
+@pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED is not set")
+def test_official_files_are_verified_and_used_and_give_what_is_generated(tmp_path: Path) -> None:
+    """Contrast draws nothing: the file made here is, byte for byte, the published one, and passes its check."""
+    from flatnas.datasets import load_dataset
+
+    shared = Path(str(SHARED)) / "data"
+    test = load_dataset("cifar10", shared).test
+    every = np.arange(len(test))
+    contents = {
+        "contrast": np.concatenate([corrupt(test.pixels_nhwc, "contrast", s, every) for s in range(1, 6)]),
+        "labels": np.tile(test.labels, 5).astype(np.uint8),
+    }
+    archives = [tmp_path / place / "CIFAR-10-C.tar" for place in "ab"]  # two machines
+    for path in archives:
+        path.parent.mkdir()
+        with tarfile.open(path, "w") as tar:
+            for name, array in contents.items():
+                np.save(tmp_path / "x.npy", array)
+                tar.add(tmp_path / "x.npy", f"CIFAR-10-C/{name}.npy")
+    model = shared / "mlperf-tiny-resnet8" / "int8.tflite"
+    asked: dict[str, Any] = {"limit": 100, "corruptions": ["contrast"], "device_images": 0}
+    (tmp_path / "a" / "cifar-10-binary.tar.xz").symlink_to(shared / "cifar-10-binary.tar.xz")
+    (tmp_path / "b" / "cifar-10-binary.tar.xz").symlink_to(shared / "cifar-10-binary.tar.xz")
+    official = [audit(model, data_dir=path.parent, **asked) for path in archives]
+    generated = audit(model, data_dir=shared, source="generated", **asked)
+    assert official[0].result.robustness.source == "official"
+    assert official[0].predictions.pictures == official[1].predictions.pictures
+    assert generated.result.robustness.source == "generated"
+    assert official[0].result.robustness.per_corruption == generated.result.robustness.per_corruption
+    with archives[0].open("r+b") as file:
+        file.truncate(100_000_000)
+    with pytest.raises(DataError, match=r"is cut off or damaged|is damaged"):
+        audit(model, data_dir=archives[0].parent, **asked)
 
 
 def test_a_model_near_chance_is_told_what_it_expects(digit_models: Any) -> None:
