@@ -44,25 +44,31 @@ def quantized_tensors(qdq_onnx: bytes) -> list[QuantizedTensor]:
     from onnx import numpy_helper
 
     model = _parsed(qdq_onnx)
-    constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer}
+    scales = {name for n in model.graph.node if n.op_type == "QuantizeLinear" for name in n.input[1:]}
+    try:
+        constants = {i.name: numpy_helper.to_array(i) for i in model.graph.initializer if i.name in scales}
+    except Exception as error:  # whatever numpy makes of a damaged tensor
+        raise ExportError(f"a scale of this ONNX model is damaged: {error}") from error
     outputs = {o.name for o in model.graph.output}
     makers = {output: n.op_type for n in model.graph.node for output in n.output}
-    renamed = {n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear"}
+    renamed = {
+        n.output[0]: n.input[0] for n in model.graph.node if n.op_type == "DequantizeLinear" and n.input and n.output
+    }
     found = []
     for node in model.graph.node:
-        if makers.get(node.input[0]) == "Softmax":
-            continue
-        if node.op_type != "QuantizeLinear" or not {*node.input[1:]} <= constants.keys() or len(node.input) < 3:
+        if node.op_type != "QuantizeLinear" or len(node.input) != 3 or not {*node.input[1:]} <= constants.keys():
             continue
         source, scale, zero_point = node.input
-        if constants[zero_point].dtype != np.int8 or constants[scale].size != 1:
+        if makers.get(source) == "Softmax":
+            continue
+        if constants[zero_point].dtype != np.int8 or not constants[scale].size == constants[zero_point].size == 1:
             continue
         # The last activation keeps the output's name behind its quantization, so the float one is called otherwise.
         last = next(
             (name for name, quantized in renamed.items() if quantized == node.output[0] and name in outputs), ""
         )
         found.append(
-            QuantizedTensor(last or source, node.output[0], float(constants[scale]), int(constants[zero_point]))
+            QuantizedTensor(last or source, node.output[0], constants[scale].item(), constants[zero_point].item())
         )
     return found
 

@@ -7,6 +7,7 @@ picture depend on seed, corruption, severity and its index alone, so that any su
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -25,6 +26,7 @@ Variant = tuple[str, int]
 """A corruption's name and its severity."""
 CLEAN: Variant = ("clean", 0)
 _GENERATOR = 1  # raised when a corruption's bytes change, so that older entries of the cache are not used
+_BLOCK_PIXELS = 2**20  # corrupted between two signs of life: 1,024 pictures of 32 x 32
 _LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "pillow")  # whose arithmetic decides the last bit
 
 
@@ -83,8 +85,12 @@ class AuditImages:
         which = "all" if whole else hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()[:16]
         return f"{variant[0]}-{variant[1]}-{self.digest[:32]}-{which}"
 
-    def pictures(self, variant: Variant, indices: Ints) -> Pixels:
-        """The pictures at `indices` (ascending) under a corruption, shape (n, H, W, 3)."""
+    def pictures(self, variant: Variant, indices: Ints, alive: Callable[[], None] = lambda: None) -> Pixels:
+        """The pictures at `indices` (ascending) under a corruption, shape (n, H, W, 3).
+
+        Args:
+            alive: called now and then while they are made, which may take minutes.
+        """
         name, severity = variant
         if variant == CLEAN:
             return np.ascontiguousarray(self.clean[indices])
@@ -98,7 +104,12 @@ class AuditImages:
             return taken
         part = self.cache.load(self.key(variant, indices))
         if part is None:
-            part = corrupt(self.clean[indices], name, severity, indices, self.seed)
+            part = np.empty((len(indices), *self.clean.shape[1:]), np.uint8)
+            step = max(1, _BLOCK_PIXELS // (part.shape[1] * part.shape[2]))
+            for start in range(0, len(indices), step):
+                block = indices[start : start + step]
+                part[start : start + step] = corrupt(self.clean[block], name, severity, block, self.seed)
+                alive()
             self.cache.save(self.key(variant, indices), part)
         return part
 

@@ -106,7 +106,7 @@ def _do(task: dict[str, Any], runners: dict[str, Runner], images: AuditImages, s
     corruption, severity = variant = (task["corruption"], task["severity"])
     where = f"under {corruption} {severity}" if severity else "on the clean pictures"
     try:
-        pixels = images.pictures(variant, np.array(task["indices"], np.int64))
+        pixels = images.pictures(variant, np.array(task["indices"], np.int64), lambda: send(did=0))
         for name, file in task["answers"].items():
             send(running=f"{name} {where}")
             np.save(Path(file), classify(runners[name], pixels, lambda n: send(did=n)))

@@ -285,6 +285,15 @@ def test_a_model_near_chance_is_told_what_it_expects(digit_models: Any) -> None:
     assert told.result.warnings == []
 
 
+def test_making_large_pictures_gives_signs_of_life_and_the_same_pictures(tmp_path: Path) -> None:
+    clean = np.random.default_rng(0).integers(0, 256, (5, 600, 600, 3), np.uint8)  # two to a block
+    images = AuditImages(clean, 0, None, Cache(tmp_path, 0))
+    signs: list[None] = []
+    made = images.pictures(("gaussian_noise", 1), np.arange(5), lambda: signs.append(None))
+    assert len(signs) == 3
+    np.testing.assert_array_equal(made, corrupt(clean, "gaussian_noise", 1, range(5)))
+
+
 def test_mean_and_std_are_the_range_per_channel_and_reach_an_int8_input(digit_models: Any) -> None:
     low, high = normalised_range((0.5, 0.25, 0.0), (0.5, 0.25, 2.0))
     assert low == (-1.0, -1.0, 0.0)
