@@ -6,8 +6,9 @@ shows what clipped ranges cost, and is named for what it is.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from pipeline.audit.predictions import Progress, predict_all
 from pipeline.audit.result import CalibrationTrial
 from pipeline.audit.statistics import counted_rows, error_rates
 from pipeline.audit.subject import Subject
+from pipeline.audit.workers import run_inside
 
 _SEEDS = (0, 1, 2)
 _MIXTURES = ("stratified", "one class", "half corrupted")
@@ -39,6 +41,24 @@ def requantized(float_model: Subject, pictures: Pixels) -> bytes:
     content = float_model.content()
     x = runner.encode(resize(pictures, runner.resolution))
     return quantize(content, calibrate(content, x), input_scale=None)
+
+
+def quantized_in_child(
+    float_model: Subject, sets: Sequence[Pixels], folder: Path, did: Callable[[int], None]
+) -> list[Path]:
+    """`requantized` for each set of pictures, in a process of its own; the files are in `folder`.
+
+    Raises:
+        PipelineError: an operator that can't be quantized, or a runtime that crashes.
+    """
+    jobs, made = [], [folder / f"{number}.onnx" for number in range(len(sets))]
+    for out, pictures in zip(made, sets, strict=True):
+        np.save(out.with_suffix(".npy"), pictures)
+        files = {"pictures": str(out.with_suffix(".npy")), "out": str(out)}
+        jobs.append({"float": float_model.to_json(), **files})
+    done = itertools.count(1)
+    run_inside({"quantize": jobs, "layers": None}, {float_model.kind}, lambda _: did(next(done)))
+    return made
 
 
 def calibration_trials(
@@ -61,11 +81,9 @@ def calibration_trials(
     plans = [(size, seed, _MIXTURES[0]) for size in sizes for seed in _SEEDS]
     plans += [(max(sizes), 0, mixture) for mixture in _MIXTURES[1:]]
     with tempfile.TemporaryDirectory(prefix="pipeline-calibration-") as folder:
-        subjects = {}
-        for number, (size, seed, mixture) in enumerate(plans):
-            path = Path(folder, f"{number}.onnx")
-            path.write_bytes(requantized(float_model, _drawn(train, size, seed, mixture)))
-            subjects[str(number)] = replace(float_model, path=path)
+        drawn = [_drawn(train, size, seed, mixture) for size, seed, mixture in plans]
+        paths = quantized_in_child(float_model, drawn, Path(folder), lambda count: progress(count, len(plans), ""))
+        subjects = {str(number): replace(float_model, path=path) for number, path in enumerate(paths)}
         answers = predict_all(subjects, images, indices, corruptions, store, lambda *_: None, progress)
     counted = counted_rows(corruptions)
     measured = [error_rates(p, labels) for p in answers.values()]

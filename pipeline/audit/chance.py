@@ -47,7 +47,7 @@ def chance_warning(
     Args:
         indices: of the test pictures audited, with their labels.
     """
-    told = f"{subject.path.name} is near chance: {accuracy:.1%} on clean pictures of {classes} classes"
+    told = f"({subject.path.name}) is near chance: {accuracy:.1%} on clean pictures of {classes} classes"
     some = choose_images(labels, _PROBED_IMAGES, 0)
     trials = {option: replace(subject, input_range=levels) for option, levels in RANGES.items()}
     requests = [Request(option, CLEAN, indices[some]) for option in trials]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from flatnas.datasets import Images, choose_images
 from pipeline.audit.cache import Cache
@@ -11,6 +15,7 @@ from pipeline.audit.images import CLEAN, AuditImages, Ints
 from pipeline.audit.predictions import Progress
 from pipeline.audit.result import CalibrationTrial, LayerRecord
 from pipeline.audit.subject import Subject
+from pipeline.audit.workers import run_inside
 from pipeline.config import PipelineError
 
 _LAYER_IMAGES = 64  # per corruption
@@ -42,19 +47,27 @@ class Inside:
         Raises:
             PipelineError: there is no int8 model to look into.
         """
-        from pipeline.audit.layers import layers_of_onnx, layers_of_tflite
-
         chosen = self.indices[choose_images(self.labels, _LAYER_IMAGES, 0)]
         pictures = {"clean": self.images.pictures(CLEAN, chosen)}
         for done, name in enumerate(self.corruptions):
             progress(done, len(self.corruptions), name)
             pictures[name] = self.images.pictures((name, _LAYER_SEVERITY), chosen)
-        floats, qdq = self._float_onnx(), self._qdq_onnx()
-        if floats is not None:
-            return layers_of_onnx(floats, qdq or self._quantized(floats), pictures)
-        if self.subjects["model"].path.suffix.lower() == ".tflite":
-            return layers_of_tflite(self.subjects["model"], pictures)
-        raise PipelineError("--layers needs an int8 TFLite file, or a float ONNX as MODEL or --baseline")
+        floats, model = self._float_onnx(), self.subjects["model"]
+        if floats is None and model.path.suffix.lower() != ".tflite":
+            raise PipelineError("--layers needs an int8 TFLite file, or a float ONNX as MODEL or --baseline")
+        with tempfile.TemporaryDirectory(prefix="pipeline-layers-") as folder:
+            files = {name: str(Path(folder, f"{name}.npy")) for name in pictures}
+            for name, pixels in pictures.items():
+                np.save(files[name], pixels)
+            qdq = None if floats is None else str(self._quantized(floats, Path(folder)))
+            job = {"model": (floats or model).to_json(), "qdq": qdq, "pictures": files}
+            steps = list(pictures)
+            found = run_inside(
+                {"quantize": [], "layers": job},
+                {(floats or model).kind},
+                lambda name: progress(steps.index(name), len(steps), name),
+            )
+        return [LayerRecord(**record) for record in found]
 
     def trials(self, sizes: Sequence[int], progress: Progress) -> list[CalibrationTrial]:
         """The float ONNX quantized anew from sets of calibration pictures.
@@ -88,10 +101,17 @@ class Inside:
     def _onnx(self) -> list[Subject]:
         return [s for s in self.subjects.values() if s.path.suffix.lower() == ".onnx"]
 
-    def _quantized(self, floats: Subject) -> bytes:
-        from pipeline.audit.calibration import requantized
+    def _quantized(self, floats: Subject, folder: Path) -> Path:
+        """The QDQ ONNX of a float ONNX: the one that is here, else one made from training pictures."""
+        from pipeline.audit.calibration import quantized_in_child
 
-        return requantized(floats, self.train.subset(_CALIBRATION_IMAGES).pixels_nhwc)
+        content = self._qdq_onnx()
+        if content is None:
+            pictures = self.train.subset(_CALIBRATION_IMAGES).pixels_nhwc
+            return quantized_in_child(floats, [pictures], folder, lambda _: None)[0]
+        path = folder / "qdq.onnx"
+        path.write_bytes(content)
+        return path
 
 
 def _is_quantized(subject: Subject) -> bool:

@@ -8,7 +8,8 @@ ReLU's range is 0 itself, where nothing is lost): clipped calibration ranges sho
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +31,15 @@ _BATCH = 32
 _EXACT_DB = 200.0  # told of a tensor without any noise, such as the input
 
 
-def layers_of_onnx(float_model: Subject, qdq_onnx: bytes, pictures: Mapping[str, Pixels]) -> list[LayerRecord]:
+def layers_of_onnx(
+    float_model: Subject, qdq_onnx: bytes, pictures: Mapping[str, Pixels], alive: Callable[[str], None]
+) -> list[LayerRecord]:
     """Noise and saturation of each activation of a QDQ ONNX beside the float ONNX it was made from.
 
     Args:
         float_model: takes the same inputs.
         pictures: by corruption, `clean` among them; shape (n, H, W, 3) each.
+        alive: hears of every few pictures, with their corruption.
 
     Raises:
         ExportError: the two are not of one network.
@@ -44,13 +48,13 @@ def layers_of_onnx(float_model: Subject, qdq_onnx: bytes, pictures: Mapping[str,
     runner = float_model.load()
     floats = onnx_activations(float_model.content(), [tensor.name for tensor in tensors])
     integers = onnx_activations(qdq_onnx, [tensor.at for tensor in tensors])
-    return _records(tensors, runner, integers, floats, pictures)
+    return _records(tensors, runner, integers, floats, pictures, alive)
 
 
-def layers_of_tflite(model: Subject, pictures: Mapping[str, Pixels]) -> list[LayerRecord]:
+def layers_of_tflite(model: Subject, pictures: Mapping[str, Pixels], alive: Callable[[str], None]) -> list[LayerRecord]:
     """Saturation of each activation of an int8 TFLite file; without its float model there is no noise to tell."""
     tensors, integers = tflite_activations(model.path)
-    return _records(tensors, model.load(), integers, None, pictures)
+    return _records(tensors, model.load(), integers, None, pictures, alive)
 
 
 def _records(
@@ -59,11 +63,13 @@ def _records(
     integers: Activations,
     floats: Activations | None,
     pictures: Mapping[str, Pixels],
+    alive: Callable[[str], None],
 ) -> list[LayerRecord]:
     saturated: dict[str, npt.NDArray[np.float64]] = {}
     sqnr_db: dict[str, npt.NDArray[np.float64]] = {}
     for corruption, pixels in pictures.items():
-        saturated[corruption], sqnr_db[corruption] = _measure(tensors, runner, integers, floats, pixels)
+        told = partial(alive, corruption)
+        saturated[corruption], sqnr_db[corruption] = _measure(tensors, runner, integers, floats, pixels, told)
     return [
         LayerRecord(
             name=tensor.name,
@@ -80,6 +86,7 @@ def _measure(
     integers: Activations,
     floats: Activations | None,
     pixels: Pixels,
+    alive: Callable[[], None],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """(share of saturated values, SQNR in dB) of each tensor."""
     signal, noise, at_end, values = np.zeros((4, len(tensors)))
@@ -94,5 +101,6 @@ def _measure(
                 dequantized = tensor.scale * (q.astype(np.float64) - tensor.zero_point)
                 signal[i] += np.square(true, dtype=np.float64).sum()
                 noise[i] += np.square(true - dequantized).sum()
+        alive()
     signal = np.maximum(signal, np.finfo(np.float32).tiny)
     return at_end / values, 10 * np.log10(signal / np.maximum(noise, signal * 10 ** (-_EXACT_DB / 10)))

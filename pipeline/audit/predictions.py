@@ -35,6 +35,7 @@ _DAMAGED = (  # what numpy and zipfile raise on files that are none of ours, or 
     KeyError,
     TypeError,
     AttributeError,
+    MemoryError,
     OverflowError,
     NotImplementedError,
     RuntimeError,
@@ -205,6 +206,9 @@ class PredictionsFile:
                     for name in models
                 }
                 corruptions = tuple(str(name) for name in file["corruptions"])
+                shape = (len(variants(corruptions)), len(file["indices"]))
+                if any(p.classes.shape != shape or p.confidence.shape != shape for p in predictions.values()):
+                    raise ValueError(f"answers are not of shape {shape}")
                 return PredictionsFile(
                     file["indices"].astype(np.int64),
                     file["labels"].astype(np.int64),

@@ -71,16 +71,22 @@ def classify(runner: Runner, pixels: npt.NDArray[np.uint8], tell: Callable[[int]
     return found
 
 
-def main() -> None:
-    """Serve one parent until its end of the pipe closes."""
-    _limit_memory()
+def sender() -> Callable[..., None]:
+    """A function that sends its keyword arguments to the parent; whatever a runtime prints does not mix with them."""
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a runtime prints must not mix with the messages
+    os.dup2(2, 1)
 
     def send(**message: Any) -> None:
         out.write(json.dumps(message) + "\n")
         out.flush()
 
+    return send
+
+
+def main() -> None:
+    """Serve one parent until its end of the pipe closes."""
+    limit_memory()
+    send = sender()
     setup = json.loads(sys.stdin.readline())
     runners = {}
     for name, value in setup["subjects"].items():
@@ -120,7 +126,8 @@ def _do(task: dict[str, Any], runners: dict[str, Runner], images: AuditImages, s
         send(result=task["id"])
 
 
-def _limit_memory() -> None:
+def limit_memory() -> None:
+    """Make an allocation beyond the limit fail in this process."""
     try:
         import resource
     except ImportError:  # Windows

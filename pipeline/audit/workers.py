@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,14 +110,10 @@ def _serve(
         worker.send(setup)
         worker.next(waiting, folder)
     while left:
-        try:
-            message = messages.get(timeout=silence_seconds)
-        except queue.Empty:
-            busy = ", ".join(worker.state for worker in workers)
-            raise PipelineError(f"no sign of life for {silence_seconds:.0f} s from {busy}; it was stopped") from None
+        message = _next(messages, workers, silence_seconds)
         worker, content = message.worker, message.content
         if content is None:
-            raise worker.failure(subjects)
+            raise worker.failure({subject.kind for subject in subjects.values()})
         if "loading" in content:
             worker.state = f"loading the {content['loading']} ({subjects[content['loading']].path.name})"
         elif "running" in content:
@@ -139,6 +135,47 @@ def _serve(
             worker.next(waiting, folder)
 
 
+def _next(messages: queue.Queue[_Message], workers: Sequence[_Worker], silence_seconds: float) -> _Message:
+    try:
+        return messages.get(timeout=silence_seconds)
+    except queue.Empty:
+        busy = ", ".join(worker.state for worker in workers)
+        raise PipelineError(f"no sign of life for {silence_seconds:.0f} s from {busy}; it was stopped") from None
+
+
+def run_inside(
+    request: Mapping[str, Any], runtimes: Collection[str], did: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """The layers that `pipeline.audit.inside_worker` measured, in a process of its own; none where none were asked for.
+
+    Args:
+        did: hears a word about each step done.
+
+    Raises:
+        PipelineError: the models can't be run, or crash or hang a runtime.
+    """
+    messages: queue.Queue[_Message] = queue.Queue()
+    layers: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
+        worker = _Worker(Path(folder, "log"), messages, "pipeline.audit.inside_worker")
+        worker.state = "looking into the model"
+        try:
+            worker.send(request)
+            while True:
+                content = _next(messages, [worker], _SILENCE_SECONDS).content
+                if content is None:
+                    raise worker.failure(runtimes)
+                if "failed" in content:
+                    raise PipelineError(content["failed"])
+                if "done" in content:
+                    return layers
+                if "did" in content:
+                    did(content["did"])
+                layers = content.get("layers", layers)
+        finally:
+            worker.stop()
+
+
 def _files(folder: Path, number: int, task: Task) -> dict[str, Path]:
     return {name: folder / f"{number}-{place}.npy" for place, name in enumerate(task.subjects)}
 
@@ -146,7 +183,7 @@ def _files(folder: Path, number: int, task: Task) -> dict[str, Path]:
 class _Worker:
     """A worker process, and a thread that reads what it says."""
 
-    def __init__(self, log: Path, messages: queue.Queue[_Message]) -> None:
+    def __init__(self, log: Path, messages: queue.Queue[_Message], module: str = "pipeline.audit.worker") -> None:
         self.state = "a worker that starts"
         self.note = ""
         self._log = log
@@ -154,7 +191,7 @@ class _Worker:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from pipeline.audit.worker import main; main()"],
+                [sys.executable, "-c", f"from {module} import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -191,14 +228,14 @@ class _Worker:
             }
         )
 
-    def failure(self, subjects: Mapping[str, Subject]) -> Exception:
+    def failure(self, runtimes: Collection[str]) -> Exception:
         """Why it has gone: a signal is the runtime's fault, an exception ours."""
         code = self._process.wait()
         log = self._log.read_text(errors="replace").strip()
         if code < 0:
             what = signal.strsignal(-code) or f"signal {-code}"
-            runtimes = ", ".join(sorted({subject.kind for subject in subjects.values()}))
-            return PipelineError(f"the runtime ({runtimes}) crashed while {self.state}: {what}; try another --runner")
+            told = ", ".join(sorted(runtimes))
+            return PipelineError(f"the runtime ({told}) crashed while {self.state}: {what}; try another --runner")
         return RuntimeError(f"an audit worker ended with code {code} while {self.state}:\n{log}")
 
     def stop(self) -> None:

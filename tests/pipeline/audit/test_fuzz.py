@@ -29,9 +29,9 @@ import sys
 from pathlib import Path
 import numpy as np
 from pipeline.audit.subject import Subject
-from pipeline.audit.worker import _limit_memory, classify
+from pipeline.audit.worker import classify, limit_memory
 from test_fuzz import mutated
-_limit_memory()
+limit_memory()
 whole, folder, runner = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
 for number in range(int(sys.argv[4]), int(sys.argv[5])):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +30,7 @@ from pipeline.audit.images import CLEAN, AuditImages, variants
 from pipeline.audit.predictions import Request, predict, predict_all
 from pipeline.audit.subject import normalised_range
 from pipeline.audit.worker import UnusableAnswerError, answers
-from pipeline.audit.workers import Task, run_tasks
+from pipeline.audit.workers import Task, run_inside, run_tasks
 from pipeline.config import PipelineError
 
 FEW = ("contrast", "fog")
@@ -366,6 +367,20 @@ def test_a_runtime_that_crashes_is_one_line_with_model_and_signal(digit_models: 
 
     with pytest.raises(PipelineError, match=r"the runtime \(onnxruntime\) crashed while .*Segmentation fault"):
         _answers_of({"model": Subject(digit_models.float_onnx)}, told=crash)
+
+
+def test_a_crash_while_the_layers_are_looked_into_is_one_line(digit_models: Any) -> None:
+    pictures = {"clean": "/nowhere/x.npy"}
+    model = Subject(digit_models.int8_tflite)
+    request = {"quantize": [], "layers": {"model": model.to_json(), "qdq": None, "pictures": pictures}}
+    with pytest.raises(PipelineError, match=r"x\.npy"):
+        run_inside(request, {"litert"}, quiet)
+    before = _children()
+    killer = threading.Timer(0.3, lambda: [os.kill(p, signal.SIGSEGV) for p in _children() if p not in before])
+    killer.start()
+    with pytest.raises(PipelineError, match=r"the runtime \(litert\) crashed while looking into the model: Segm"):
+        run_inside(request, {"litert"}, quiet)
+    killer.join()
 
 
 def test_a_runtime_that_hangs_is_stopped(digit_models: Any) -> None:
