@@ -187,11 +187,12 @@ class _Worker:
         self.state = "a worker that starts"
         self.note = ""
         self._log = log
-        # The child finds our packages where we found them, whatever the caller did to sys.path.
+        # The child finds our packages where we found them, whatever the caller did to sys.path; -P keeps a user's own
+        # export.py in the current directory from taking their place.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from {module} import main; main()"],
+                [sys.executable, "-P", "-c", f"from {module} import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pipeline.audit.result import AuditResult
+from pipeline.audit.result import AuditResult, CalibrationTrial
 from pipeline.report.budget import requirement
 from pipeline.report.quantities import percent, plain, points
 from pipeline.report.tables import audit_table
 
 _SIGNIFICANT = 0.05
 _NOISIEST = 3  # layers named
+_SATURATED = 0.0005  # shares below 0.1 % are not worth a line
 
 
 def audit_screen(result: AuditResult) -> Group:
@@ -74,10 +76,21 @@ def _lines(result: AuditResult) -> Iterator[tuple[str, str]]:
         )
     if result.layers:
         yield from _layer_lines(result)
-    for trial in result.calibration_trials or ():
+    yield from _trial_lines(result.calibration_trials or [])
+
+
+def _trial_lines(trials: list[CalibrationTrial]) -> Iterator[tuple[str, str]]:
+    """A line for each size and mixture of calibration sets, over its seeds."""
+    sets: dict[tuple[int, str], list[CalibrationTrial]] = {}
+    for trial in trials:
+        sets.setdefault((trial.images, trial.mixture), []).append(trial)
+    for (images, mixture), same in sets.items():
+        errors = [trial.mean_error for trial in same]
+        spread = f" ({percent(min(errors), 2)} to {percent(max(errors), 2)})" if len(same) > 1 else ""
+        accuracy = percent(fmean(trial.accuracy for trial in same), 2)
         yield (
-            f"calibrated on {trial.images} ({trial.mixture}, seed {trial.seed})",
-            f"error {percent(trial.mean_error, 2)}, clean top-1 {percent(trial.accuracy, 2)}",
+            f"calibrated on {images}, {mixture}",
+            f"error {percent(fmean(errors), 2)}{spread}, clean top-1 {accuracy}",
         )
 
 
@@ -90,6 +103,8 @@ def _layer_lines(result: AuditResult) -> Iterator[tuple[str, str]]:
         yield f"noisiest: {layer.name}", f"{worst:.1f} dB under {under}, {layer.sqnr_db['clean']:.1f} dB clean"
     saturated = sorted(layers, key=lambda layer: -max(layer.saturated.values()))
     for layer in saturated[:_NOISIEST]:
+        if max(layer.saturated.values()) < _SATURATED:
+            return
         under = max(layer.saturated, key=layer.saturated.__getitem__)
         yield (
             f"saturated: {layer.name}",

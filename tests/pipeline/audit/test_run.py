@@ -188,6 +188,15 @@ def test_a_fixed_number_of_pictures_is_filled_up_and_a_hard_coded_one_is_kept_to
     assert fixed.result.robustness == free.result.robustness
 
 
+def test_a_users_own_modules_in_the_current_directory_do_not_take_the_place_of_ours(
+    digit_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("export.py", "pipeline.py", "flatnas.py"):
+        (tmp_path / name).write_text("raise SystemExit('a script of the user')\n")
+    monkeypatch.chdir(tmp_path)
+    assert audit(digit_models.float_onnx, dataset="digits", limit=23, corruptions=["fog"]).result.warnings == []
+
+
 def test_a_model_that_its_runtime_cannot_run_is_one_line(digit_models: Any, tmp_path: Path) -> None:
     import onnx
     from onnx import helper, numpy_helper
