@@ -10,7 +10,7 @@ import hashlib
 import io
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Cache:
 
     root: Path
     limit_bytes: int
+    _warned: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     def load(self, key: str) -> npt.NDArray[Any] | None:
         """The array of that name, or None where it is absent or damaged (then it is deleted)."""
@@ -62,7 +63,10 @@ class Cache:
             self._make_room(len(content) + _DIGEST_BYTES)
             write_bytes(self._path(key), content + hashlib.sha256(content).digest())
         except OSError as error:
-            log.warning("%s can't be kept (%s); it will be computed again", self.root, error.strerror)
+            reason = error.strerror or str(error)
+            if reason not in self._warned:  # once, not for each of hundreds of entries
+                self._warned.add(reason)
+                log.warning("%s can't be kept (%s); it will be computed again", self.root, reason)
 
     def _path(self, key: str) -> Path:
         return self.root / f"{key}.npy"

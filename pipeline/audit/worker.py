@@ -118,6 +118,8 @@ def _do(task: dict[str, Any], runners: dict[str, Runner], images: AuditImages, s
             np.save(Path(file), classify(runners[name], pixels, lambda n: send(did=n)))
     except FlatnasError as error:
         send(failed=str(error))
+    except OSError as error:
+        send(failed=f"can't write answers: {error}; TMPDIR names another place")
     except UnusableAnswerError as error:
         send(failed=f"the {name} gives no usable scores {where}: {error}")
     except _RuntimeFailedError as error:

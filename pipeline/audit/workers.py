@@ -79,7 +79,10 @@ def run_tasks(
     count = max(1, min(os.cpu_count() or 1, len(tasks), pictures // _PICTURES_PER_WORKER))
     with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
         clean = Path(folder, "clean.npy")
-        np.save(clean, images.clean)
+        try:
+            np.save(clean, images.clean)
+        except OSError as error:
+            raise PipelineError(f"can't write to {folder}: {error}; TMPDIR names another place") from error
         setup = {
             "subjects": {name: subject.to_json() for name, subject in subjects.items()},
             "images": images.to_json(clean),

@@ -197,6 +197,21 @@ def test_a_users_own_modules_in_the_current_directory_do_not_take_the_place_of_o
     assert audit(digit_models.float_onnx, dataset="digits", limit=23, corruptions=["fog"]).result.warnings == []
 
 
+def test_a_full_temporary_folder_is_one_line_with_what_to_do(digit_models: Any) -> None:
+    """The system refuses to make a file longer, as it does on a full disk."""
+    program = f"""
+import resource, signal
+from pipeline.audit import audit
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+audit({str(digit_models.float_onnx)!r}, dataset="digits", limit=11, corruptions=["snow"], cache_limit_bytes=0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("pipeline.config.PipelineError: can't write to ")
+    assert last.endswith("; TMPDIR names another place")
+
+
 def test_a_model_that_its_runtime_cannot_run_is_one_line(digit_models: Any, tmp_path: Path) -> None:
     import onnx
     from onnx import helper, numpy_helper
