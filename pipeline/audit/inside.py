@@ -41,20 +41,30 @@ class Inside:
     train: Images
     store: Cache
 
-    def layers(self, progress: Progress) -> list[LayerRecord]:
-        """Noise and saturation of each activation of the int8 model.
+    def check(self, layers: bool, trials: bool) -> None:
+        """Refuse what these files can't tell, before anything is computed.
 
         Raises:
-            PipelineError: there is no int8 model to look into.
+            PipelineError: no int8 model to look into; no float ONNX, and an int8 file no longer knows what was lost.
         """
+        if not (layers or trials) or self._float_onnx() is not None:
+            return
+        if trials:
+            raise PipelineError(
+                "--calibration quantizes the float model anew, and an int8 file can't be: "
+                "give a float ONNX as MODEL or --baseline, or a run directory"
+            )
+        if self.subjects["model"].path.suffix.lower() != ".tflite":
+            raise PipelineError("--layers needs an int8 TFLite file, or a float ONNX as MODEL or --baseline")
+
+    def layers(self, progress: Progress) -> list[LayerRecord]:
+        """Noise and saturation of each activation of the int8 model; `check` has passed."""
         chosen = self.indices[choose_images(self.labels, _LAYER_IMAGES, 0)]
         pictures = {"clean": self.images.pictures(CLEAN, chosen)}
         for done, name in enumerate(self.corruptions):
             progress(done, len(self.corruptions), name)
             pictures[name] = self.images.pictures((name, _LAYER_SEVERITY), chosen)
         floats, model = self._float_onnx(), self.subjects["model"]
-        if floats is None and model.path.suffix.lower() != ".tflite":
-            raise PipelineError("--layers needs an int8 TFLite file, or a float ONNX as MODEL or --baseline")
         with tempfile.TemporaryDirectory(prefix="pipeline-layers-") as folder:
             files = {name: str(Path(folder, f"{name}.npy")) for name in pictures}
             for name, pixels in pictures.items():
@@ -70,19 +80,11 @@ class Inside:
         return [LayerRecord(**record) for record in found]
 
     def trials(self, sizes: Sequence[int], progress: Progress) -> list[CalibrationTrial]:
-        """The float ONNX quantized anew from sets of calibration pictures.
-
-        Raises:
-            PipelineError: there is no float ONNX; an int8 file no longer knows what was lost.
-        """
+        """The float ONNX quantized anew from sets of calibration pictures; `check` has passed."""
         from pipeline.audit.calibration import calibration_trials
 
         floats = self._float_onnx()
-        if floats is None:
-            raise PipelineError(
-                "--calibration quantizes the float model anew, and an int8 file can't be: "
-                "give a float ONNX as MODEL or --baseline, or a run directory"
-            )
+        assert floats is not None
         some = choose_images(self.labels, _TRIAL_IMAGES, 0)
         seen = self.indices[some], self.labels[some]
         return calibration_trials(floats, self.train, sizes, self.images, *seen, self.corruptions, self.store, progress)

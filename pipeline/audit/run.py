@@ -98,6 +98,8 @@ def audit(
     pixels = Cache(cache_folder() / "pixels", cache_limit_bytes)
     images = AuditImages(data.test.pixels_nhwc, seed, official, pixels)
     store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES if cache_limit_bytes else 0)
+    inside = Inside(subjects, images, indices, labels, names, data.train, store)
+    inside.check(layers, bool(calibration_sizes))
 
     facts: dict[str, Facts] = {}
 
@@ -126,7 +128,6 @@ def audit(
                 device = device_arithmetic(on_device, *seen, device_images, store, progress)
         except PipelineError as error:
             warnings.append(f"the device's arithmetic was not compared: {error}")
-    inside = Inside(subjects, images, indices, labels, names, data.train, store)
     with track("the layers") as progress:
         looked_into = inside.layers(progress) if layers else None
     with track("calibration sets") as progress:
