@@ -80,6 +80,15 @@ def test_wrong_use_is_one_line_that_says_what_to_do(
     assert message in refused(run("audit", digit_models.int8_tflite, *arguments, cwd=tmp_path))
 
 
+def test_the_baseline_has_a_normalisation_of_its_own(digit_models: Any, tmp_path: Path) -> None:
+    halves = ("--baseline-mean", "0.5,0.5,0.5", "--baseline-std", "0.5,0.5,0.5")
+    model = digit_models.undeclared_onnx  # expects -1 to 1
+    result = run("audit", model, "--baseline", model, *halves, *FEW, "--json", "-", cwd=tmp_path)
+    accuracy = json.loads(result.stdout)["accuracy"]
+    assert accuracy["model"] < 0.3
+    assert accuracy["baseline"] > 0.8
+
+
 def test_files_that_are_no_usable_models_are_refused_in_one_line(digit_models: Any, tmp_path: Path) -> None:
     whole = digit_models.int8_tflite.read_bytes()
     (tmp_path / "cut.tflite").write_bytes(whole[: len(whole) // 2])
