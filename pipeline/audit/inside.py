@@ -79,6 +79,17 @@ class Inside:
             )
         return [LayerRecord(**record) for record in found]
 
+    def layers_warning(self) -> list[str]:
+        """Whose layers `layers` tells of, where that is not the audited file."""
+        floats = self._float_onnx()
+        if floats is None or self._qdq_onnx() is not None:
+            return []
+        told = f"the layers are those of {floats.path.name} quantized anew by our rules"
+        if floats is self.subjects["model"]:
+            return [told]
+        beside = self.subjects["model"].path.with_suffix(".onnx").name
+        return [f"{told}; for those of the audited file put its QDQ ONNX beside it as {beside}"]
+
     def trials(self, sizes: Sequence[int], progress: Progress) -> list[CalibrationTrial]:
         """The float ONNX quantized anew from sets of calibration pictures; `check` has passed."""
         from pipeline.audit.calibration import calibration_trials

@@ -132,6 +132,7 @@ def audit(
         looked_into = inside.layers(progress) if layers else None
     with track("calibration sets") as progress:
         trials = inside.trials(calibration_sizes, progress) if calibration_sizes else None
+    warnings += inside.layers_warning() if layers else []
     parts = {"device": device, "layers": looked_into, "calibration_trials": trials, "warnings": warnings}
     return Audit(result.model_copy(update=parts), found, images, data.class_names)
 

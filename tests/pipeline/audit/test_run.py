@@ -91,6 +91,10 @@ def test_int8_beside_float_is_paired_and_the_devices_arithmetic_is_told(digit_mo
     assert result.device.images == 100
     assert result.device.disagreement < 0.1
     assert result.layers is not None
+    assert result.warnings == [
+        "the layers are those of float.onnx quantized anew by our rules; for those of the audited file put its QDQ "
+        "ONNX beside it as int8.onnx"
+    ]
     by_name = {layer.name: layer for layer in result.layers}
     scores = by_name["scores"]
     assert scores.sqnr_db is not None
