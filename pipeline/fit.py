@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from hardware_profiles.footprint import excess, footprint, latency_on, needs, op_costs, violations
+from hardware_profiles.instructions import instructions
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
@@ -76,6 +77,7 @@ class Fit(_Record):
         excess: need / budget - 1 of each resource.
         unaccelerated: operators that run on reference C, by name.
         unknown: operators of unknown cost, by name.
+        instructions: that our firmware is predicted to take for one inference; null for other runtimes.
     """
 
     target: str
@@ -90,6 +92,7 @@ class Fit(_Record):
     unaccelerated: list[str]
     unknown: list[str]
     complete: bool
+    instructions: int | None
     suggestions: list[FitSuggestion]
     operators: list[FitOperator]
 
@@ -138,6 +141,7 @@ def fit_target(
         unaccelerated=list(unaccelerated(ops, profile.core, runtime)),
         unknown=sorted(set(cost.unknown)),
         complete=not cost.unknown,
+        instructions=instructions(ops, profile.core) if runtime == "firmware" and not cost.unknown else None,
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
         operators=_operators(ops, profile, runtime) if per_operator else [],
     )

@@ -52,7 +52,8 @@ def _one(answer: Fit, console: Console) -> None:
         )
     console.print(table)
     ms = answer.footprint.latency_ms
-    console.print(f"latency is an estimate: {interval_ms(ms.low, ms.high)}")
+    counted = f"; the firmware takes about {count(answer.instructions)} instructions" if answer.instructions else ""
+    console.print(f"latency is an estimate: {interval_ms(ms.low, ms.high)}{counted}")
     _peak(answer, console)
     if answer.operators:
         _operators(answer, console)

@@ -1,0 +1,104 @@
+"""Instructions that our C firmware takes for a network on a core: what its kernels' loops count, times fitted weights.
+
+    instructions(step) = sum over the terms of its kernel: how often a loop's body runs * instructions of the body
+
+The terms follow the loops of `export/runtime/`; their weights are non-negative least squares, by relative error, over
+the layers of random subnets and the operators of random graphs on emulated cores (GCC 12, -O2). They are instructions,
+not cycles: dual issue, wait states and caches lie between the two. Not known beforehand, and worth up to 5 %: whether a
+layer's output fills int8, which saves its clamp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import ceil, prod
+
+from hardware_profiles.firmware import InstructionSet, plan_firmware
+from hardware_profiles.instruction_weights import WEIGHTS
+from hardware_profiles.ops import OpSpec
+
+# Whose weights a core has: those of the same instructions.
+CORES: Mapping[str, tuple[InstructionSet, str]] = {
+    "cortex-m0plus": ("scalar", "armv6-m"),
+    "cortex-m3": ("scalar", "armv7-m"),
+    "cortex-m4": ("dsp", "dsp"),
+    "cortex-m7": ("dsp", "dsp"),
+    "cortex-m33": ("dsp", "dsp"),
+    "cortex-m55": ("mve", "mve"),
+}
+
+
+def instructions(ops: Sequence[OpSpec], core: str) -> int:
+    """Of one inference of an int8 network, to within a few percent.
+
+    Args:
+        ops: in execution order.
+        core: a key of `CORES`, with the features that its instruction set needs.
+
+    Raises:
+        KeyError: no weights for the core, or for a kernel that the network needs.
+    """
+    instruction_set, weights = CORES[core]
+    return round(
+        sum(
+            sum(w * t for w, t in zip(WEIGHTS[weights][kernel], terms, strict=True))
+            for kernel, terms in steps(ops, instruction_set)
+        )
+    )
+
+
+def steps(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> list[tuple[str, tuple[float, ...]]]:
+    """Each step's kernel and its terms, in execution order."""
+    plan = plan_firmware(ops, instruction_set)
+    return [_terms(ops[step.op], step.add is not None, instruction_set) for step in plan.steps]
+
+
+def _terms(op: OpSpec, adds: bool, instruction_set: InstructionSet) -> tuple[str, tuple[float, ...]]:
+    if op.kind in ("conv", "fully_connected"):
+        return "conv", _conv(op, adds, instruction_set)
+    if op.kind == "depthwise_conv":
+        return _depthwise(op, instruction_set)
+    elements = max(prod(op.output.shape), *(prod(tensor.shape) for tensor in op.inputs))
+    return op.kind, (elements, op.output.shape[-1], 1)
+
+
+def _conv(op: OpSpec, adds: bool, instruction_set: InstructionSet) -> tuple[float, ...]:
+    """Blocks of pixels x pairs of channels x steps; requantized outputs; gathered windows; pixels."""
+    channels = op.output.shape[-1]
+    pixels = prod(op.output.shape) // channels
+    depth = op.weights // channels
+    outputs, pairs = pixels * channels, 2 * ceil(channels / 2)
+    pointwise = op.kind == "fully_connected" or op.kernel_hw == op.stride_hw == (1, 1)
+    rest = (outputs * adds, pixels, 1)
+    if instruction_set == "dsp":
+        blocks, words = ceil(pixels / 4), 4 * ceil(depth / 4)
+        loose = op.inputs[0].shape[-1] % 4 != 0  # gathered byte by byte
+        row, rows = depth // op.kernel_hw[0], pixels * op.kernel_hw[0]
+        gathered = (0, 0, 0, rows * row) if loose else (rows * (row // 16), rows * (row % 16 // 4), rows, 0)
+        return (blocks * pairs * words, blocks * pairs, outputs, *gathered, *rest)
+    if instruction_set == "mve":
+        blocks = ceil(pixels / 3)
+        return (blocks * pairs * ceil(depth / 16), blocks * pairs, outputs, pixels * depth * (not pointwise), *rest)
+    blocks = 2 * ceil(pixels / 2)
+    window = pixels * prod(op.kernel_hw) * (not pointwise)
+    return (blocks * pairs * depth, blocks * pairs, outputs, pixels * depth * (not pointwise), window, *rest)
+
+
+def _depthwise(op: OpSpec, instruction_set: InstructionSet) -> tuple[str, tuple[float, ...]]:
+    (kernel, width), (stride, _) = op.kernel_hw, op.stride_hw
+    _, out_h, out_w, channels = op.output.shape
+    _, in_h, in_w, _ = op.inputs[0].shape
+    rows = (out_h - 1) * stride + kernel
+    pixels = out_h * out_w
+    if instruction_set == "dsp" and kernel == width and kernel in (3, 5, 7) and stride in (1, 2):
+        fours = ceil(out_w / 4)
+        plane = rows * (4 * fours * stride + kernel - 1)
+        inside, lines = channels * in_h * in_w, channels * out_h
+        terms = (lines * fours, lines * out_w, lines, channels * plane, inside, channels, 1)
+        return f"depthwise {kernel} stride {stride}", terms
+    if instruction_set == "mve":
+        fours = ceil(channels / 4)
+        return "depthwise", (pixels * kernel * width * fours, pixels * fours, pixels * kernel, pixels, channels, 1)
+    plane = rows * ((out_w - 1) * stride + width)
+    outputs = pixels * channels
+    return "depthwise", (outputs * kernel * width, outputs, outputs * kernel, channels * plane, channels, 1)

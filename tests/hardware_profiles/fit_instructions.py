@@ -1,0 +1,158 @@
+"""Counts instructions on emulated cores and fits `hardware_profiles/instruction_weights.py` to them.
+
+    python tests/hardware_profiles/fit_instructions.py DIRECTORY
+
+It needs arm-none-eabi-gcc, QEMU and the extra `train`, goes on where it was stopped, and takes an hour. It fits to the
+layers of eight random subnets and to the operators of random graphs; 23 other subnets are held out, and their totals
+are written to `firmware_instructions.json`, which test_instructions.py holds the weights against.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "export"))
+
+import random_nets  # noqa: E402
+import single_ops  # noqa: E402
+from conftest import randomise  # noqa: E402
+
+from export.calibrate import calibrate  # noqa: E402
+from export.canonical import canonical  # noqa: E402
+from export.firmware.build import find_toolchain  # noqa: E402
+from export.firmware.cores import CORES as EMULATED  # noqa: E402
+from export.firmware.emulate import find_emulator  # noqa: E402
+from export.firmware.proof import prove  # noqa: E402
+from export.fold import fold_batch_norm  # noqa: E402
+from export.graph import ExportError, Graph, to_ops  # noqa: E402
+from export.quantize import quantize_graph  # noqa: E402
+from export.read_onnx import read_onnx  # noqa: E402
+from export.read_tflite import read_tflite  # noqa: E402
+from export.to_c import to_c  # noqa: E402
+from export.to_onnx import to_onnx  # noqa: E402
+from export.to_tflite import to_tflite  # noqa: E402
+from flatnas.spaces import mcu_space  # noqa: E402
+from flatnas.supernet import Subnet  # noqa: E402
+from hardware_profiles.instructions import CORES, steps  # noqa: E402
+
+FITTED, HELD_OUT = range(8), range(8, 31)
+OPERATORS = ("add", "mul", "mean", "max_pool", "pad", "softmax", "concatenation", "average_pool", "relu")
+LEAST = 2000  # instructions; below it an error does not matter
+_OWN = {"dsp": "_dsp", "mve": "_mve"}  # ends of the names of the kernels that an instruction set has of its own
+
+
+def subnet(seed: int) -> Graph:
+    """A random subnet with random weights, every fifth with hard-swish."""
+    import torch
+
+    torch.set_num_threads(1)
+    space = mcu_space(10, 32, "hard_swish" if seed % 5 == 4 else "relu6")
+    rng = np.random.default_rng(seed)
+    arch = space.sample_by_size(rng)
+    shape = (1, 3, arch.resolution, arch.resolution)
+    onnx = to_onnx(fold_batch_norm(randomise(Subnet(space, arch), seed)), shape, metadata={})
+    x = np.random.default_rng(seed).uniform(-1, 1, (16, *shape[1:])).astype(np.float32)
+    qdq = quantize_graph(canonical(onnx), calibrate(onnx, x), (np.float32(1 / 128), 0))
+    return read_tflite(to_tflite(read_onnx(qdq)))
+
+
+def graphs() -> Iterator[tuple[str, int, Graph]]:
+    """What is counted: subnets, graphs of one operator, and small random nets."""
+    for seed in (*FITTED, *HELD_OUT):
+        yield "subnet", seed, subnet(seed)
+    for seed in range(4):
+        for name in OPERATORS:
+            yield name, seed, getattr(single_ops, name)(np.random.default_rng(seed))
+    for seed in range(12):
+        yield "random_net", seed, random_nets.random_net(np.random.default_rng(seed))
+
+
+def count(directory: Path) -> list[dict[str, Any]]:
+    """Each graph's instructions per step on each core, kept in `counts.jsonl`."""
+    file = directory / "counts.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    known = {(row["name"], row["seed"], row["core"]) for row in rows}
+    toolchain = find_toolchain()
+    assert toolchain is not None
+    for name, seed, graph in graphs():
+        shape = graph.tensor(graph.inputs[0]).shape
+        x = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
+        for core, (instruction_set, _) in CORES.items():
+            if (name, seed, core) in known:
+                continue
+            emulator = find_emulator(EMULATED[core])
+            assert emulator is not None
+            sources = to_c(to_tflite(graph), instruction_set, version="0", labels=())
+            try:
+                with tempfile.TemporaryDirectory() as build:
+                    proof = prove(sources, core, EMULATED[core], x, {}, toolchain, emulator, Path(build))
+            except ExportError:  # larger than the board's flash
+                continue
+            row = {"name": name, "seed": seed, "core": core}
+            row["kernels"] = [layer.kernel for layer in proof.layers]
+            row["counts"] = [layer.instructions for layer in proof.layers]
+            rows.append(row)
+            with file.open("a") as out:
+                out.write(json.dumps(row) + "\n")
+    return rows
+
+
+def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
+    """The weights of each kernel's terms, by relative error."""
+    ops = {(name, seed): to_ops(graph) for name, seed, graph in graphs()}
+    samples: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        if row["name"] == "subnet" and row["seed"] in HELD_OUT:
+            continue
+        instruction_set, table = CORES[row["core"]]
+        described = steps(ops[row["name"], row["seed"]], instruction_set)
+        for (kind, terms), kernel, counted in zip(described, row["kernels"], row["counts"], strict=True):
+            samples[table][kind].append((terms, kernel.endswith(_OWN.get(table, "_c")), counted))
+    weights: dict[str, dict[str, list[float]]] = {}
+    for table, kinds in sorted(samples.items()):
+        weights[table] = {}
+        for kind, found in sorted(kinds.items()):
+            chosen = [s for s in found if s[1]] or found  # of a kernel that some layers only get, none
+            A = np.array([terms for terms, _, _ in chosen], np.float64)
+            y = np.array([counted for _, _, counted in chosen], np.float64)
+            scale = 1 / np.maximum(y, LEAST)
+            weights[table][kind] = nnls(A * scale[:, None], y * scale)[0].tolist()
+    return weights
+
+
+def write(rows: list[dict[str, Any]], weights: dict[str, dict[str, list[float]]]) -> None:
+    """The module of weights, and the totals of the subnets held out."""
+    text = [
+        '"""Instructions per run of a loop\'s body: by tests/hardware_profiles/fit_instructions.py."""',
+        "\nfrom __future__ import annotations\n\nfrom collections.abc import Mapping\n",
+        "WEIGHTS: Mapping[str, Mapping[str, tuple[float, ...]]] = {",
+    ]
+    for table, kinds in weights.items():
+        text += [f'    "{table}": {{']
+        text += [f'        "{kind}": ({", ".join(f"{w:.5g}" for w in row)}),' for kind, row in kinds.items()]
+        text += ["    },"]
+    (HERE.parents[1] / "hardware_profiles" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
+    held_out = [
+        {"seed": seed, "instructions": {r["core"]: sum(r["counts"]) for r in rows if _is_subnet(r, seed)}}
+        for seed in HELD_OUT
+    ]
+    (HERE / "firmware_instructions.json").write_text(json.dumps(held_out, indent=1) + "\n")
+
+
+def _is_subnet(row: dict[str, Any], seed: int) -> bool:
+    return row["name"] == "subnet" and row["seed"] == seed
+
+
+if __name__ == "__main__":
+    counted = count(Path(sys.argv[1]))
+    write(counted, fit(counted))
