@@ -325,6 +325,23 @@ def _tflm_interpreter(content: bytes, name: str) -> Any:
         return runtime.Interpreter.from_bytes(content, arena_size=_tflm_arena_bytes(content))
 
 
+def tflm_head_bytes(content: bytes) -> int:
+    """The arena's head as TFLite Micro records it: all activations at their offsets, as on a device.
+
+    Raises:
+        ExportError: the wheel is not installed, or TFLite Micro can't load the file.
+    """
+    interpreter = _tflm_interpreter(content, "the model")
+    with tempfile.TemporaryFile() as log:
+        with _stderr_to(log):
+            interpreter.print_allocations()
+        log.seek(0)
+        found = re.search(rb"Arena allocation head (\d+) bytes", log.read())
+    if found is None:
+        raise ExportError("this tflite-micro does not say how much of its arena a model uses")
+    return int(found[1])
+
+
 def _tflm_arena_bytes(content: bytes) -> int:
     """More than enough for all activations at once and the runtime's own state on a 64-bit host."""
     from export.read_tflite import read_tflite

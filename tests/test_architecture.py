@@ -48,7 +48,14 @@ def test_stages_never_import_stages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("library", "home"), [("matplotlib", "pipeline/report"), ("onnx", "export"), ("pickle", "nowhere")]
+    ("library", "home"),
+    [
+        ("matplotlib", "pipeline/report"),
+        ("onnx", "export"),
+        ("tensorflow", "export/tensorflow_program.py"),
+        ("onnx2tf", "export/tensorflow_program.py"),
+        ("pickle", "nowhere"),
+    ],
 )
 def test_a_library_is_imported_only_where_it_lives(library: str, home: str) -> None:
     for package in PACKAGES:

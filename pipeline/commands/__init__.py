@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.commands.audit import audit
 from pipeline.commands.compare import compare
+from pipeline.commands.crosscheck import crosscheck
 from pipeline.commands.data import data
 from pipeline.commands.firmware import firmware
 from pipeline.commands.fit import fit
@@ -16,4 +17,6 @@ from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.verify import verify
 
-COMMANDS = (run, audit, compare, fit, parity, firmware, models, supernet, study, targets, data, verify, report)
+COMMANDS = (
+    run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, study, targets, data, verify, report,
+)  # fmt: skip
