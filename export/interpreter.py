@@ -400,3 +400,5 @@ _KERNELS: dict[str, Callable[[Graph, Node], _Kernel]] = {
     "LOGISTIC": _logistic,
     "QUANTIZE": _quantize,
 }
+
+INTEGER_OPS = tuple(_KERNELS)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from export.accumulators import check_accumulator
 from export.canonical import canonical
 from export.graph import Array, ExportError
 from export.onnx_graph import OnnxGraph
@@ -244,7 +245,9 @@ class _QdqWriter:
         q, scales = quantize_weights(weights.astype(np.float32), weight_name, floor)
         bias_scales = input_scale * scales  # float32, as TFLite computes it
         steps = np.rint(values.astype(np.float64) / bias_scales).astype(np.int64)
-        self._check_accumulator(node, q, steps, bias_scales)
+        written = self._graph.only_reader(node.output[0]) if is_fused(self._graph, node) else node
+        multipliers = bias_scales.astype(np.float64) / float(self._quantization[written.output[0]][0])
+        check_accumulator(f"node '{node.name}' ({node.op_type})", q, steps, multipliers)
         target, bias_target = f"{node.name}.weight_dequantized", f"{node.name}.bias_dequantized"
         inputs = [
             self._constant(f"{node.name}.weight_quantized", q),
@@ -258,21 +261,6 @@ class _QdqWriter:
         ]
         self._node("DequantizeLinear", inputs, bias_target, axis=0)
         return [self._names[x], target, bias_target]
-
-    def _check_accumulator(self, node: Any, weights: Array, bias: Array, bias_scales: Floats) -> None:
-        """Sums must fit int32, also where an output finer than they are makes the runtime shift them left first."""
-        clip = self._graph.only_reader(node.output[0]) if is_fused(self._graph, node) else node
-        largest = 255 * np.abs(weights.reshape(len(weights), -1).astype(np.int64)).sum(1) + np.abs(bias)
-        multipliers = bias_scales.astype(np.float64) / float(self._quantization[clip.output[0]][0])
-        left_shifts = np.maximum(np.frexp(multipliers)[1], 0)
-        over = largest * 2.0**left_shifts >= 2**31
-        if over.any():
-            channel = int(np.argmax(over))
-            raise ExportError(
-                f"node '{node.name}' ({node.op_type}): channel {channel} can overflow its int32 accumulator "
-                f"({largest[channel]} shifted left by {left_shifts[channel]}); its output's range is too small for "
-                "its weights, or it sums too many products"
-            )
 
     def _node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> None:
         from onnx import helper

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from export.accumulators import check_accumulator
 from export.canonical import canonical, clip_bounds
 from export.graph import Activation, Array, ExportError, Graph, Node, Options, Padding, QParams, Tensor
 from export.onnx_graph import OnnxGraph, attributes, parse_onnx
@@ -85,6 +86,7 @@ class _OnnxReader:
         inputs = tuple(self._activation(i.name) for i in self._graph.inputs)
         outputs = tuple(self._output(o.name) for o in self._graph.outputs)
         self._check_pairs()
+        self._check_accumulators()
         return Graph(tuple(self._nodes), self._tensors, inputs, outputs, self._graph.metadata)
 
     def _check_pairs(self) -> None:
@@ -99,6 +101,19 @@ class _OnnxReader:
                         f"node '{node.name}' ({node.op}): '{name}' has no QuantizeLinear/DequantizeLinear pair; a "
                         "quantized graph needs one behind every activation and in front of every weight"
                     )
+
+    def _check_accumulators(self) -> None:
+        """As quantization does, for the scales of others' graphs."""
+        for node in self._nodes:
+            if node.op not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+                continue
+            x, w, bias, y = (self._tensors[name] for name in (*node.inputs[:3], node.outputs[0]))
+            if x.qparams is None or w.qparams is None or y.qparams is None or w.data is None or bias.data is None:
+                continue  # float
+            multipliers = x.qparams.scale.astype(np.float64) * w.qparams.scale / y.qparams.scale
+            weights = np.moveaxis(w.data, w.qparams.axis, 0)
+            multipliers = np.broadcast_to(multipliers, len(weights))
+            check_accumulator(f"node '{node.name}' ({node.op})", weights, bias.data, multipliers)
 
     def _collect_quantization(self, node: Any) -> None:
         if not _is_qdq(node):
@@ -240,6 +255,12 @@ class _OnnxReader:
         q = self._weight_qparams.get(node.input[1])
         if q is not None and q.zero_point.any():
             raise ExportError(f"node '{node.name}' ({node.op_type}): its weights must be quantized symmetrically")
+        channel_axis = 1 if node.op_type == "Gemm" and not attributes(node).get("transB", 0) else 0
+        if q is not None and q.scale.size > 1 and q.axis != channel_axis:
+            raise ExportError(
+                f"node '{node.name}' ({node.op_type}): its weights are quantized along axis {q.axis}; only their "
+                f"output channels, axis {channel_axis}, can have scales of their own"
+            )
         return self._constants[node.input[1]]
 
     def _quantized_constant(self, name: str, value: Array, axis: int) -> str:

@@ -48,6 +48,20 @@ _REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "a dynamic size": (lambda: _conv(shape=["N", 3, "H", "W"]), "the shape of 'image' is not static"),
     "an opset too old": (lambda: _conv(opset=9), r"is of opset 9; 11 to \d+ can be read"),
+    "an opset too new": (
+        lambda: _conv(opset=onnx.defs.onnx_opset_version() + 1),
+        r"is of opset \d+; 11 to \d+ can be read: export it with opset 17",
+    ),
+    "weights that are computed": (
+        lambda: _model(
+            [
+                helper.make_node("Relu", ["image"], ["w"], name="before"),
+                helper.make_node("Conv", ["image", "w"], ["logits"], name="first"),
+            ],
+            {},
+        ),
+        r"node 'first' \(Conv\): its weights are computed, not constant",
+    ),
     "a group that is not depthwise": (
         lambda: _conv(np.ones((4, 2, 1, 1), np.float32), shape=["N", 4, 8, 8], group=2),
         r"node 'first' \(Conv\): grouped convolutions other than depthwise",
@@ -141,3 +155,54 @@ def test_a_scale_of_zero_is_refused() -> None:
             initializer.CopyFrom(numpy_helper.from_array(np.float32(0), "a_scale"))
     with pytest.raises(ExportError, match="a scale must be positive, not 0"):
         read_onnx(model.SerializeToString())
+
+
+def _with_constants(model: Any, **values: Any) -> bytes:
+    """A quantized model with other scales or zero points."""
+    for initializer in model.graph.initializer:
+        if initializer.name in values:
+            initializer.CopyFrom(numpy_helper.from_array(np.asarray(values[initializer.name]), initializer.name))
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_a_quantized_graph_whose_sums_overflow_is_refused_at_the_node() -> None:
+    # as above, but the scales come from another tool: of the products 2/255 * 1/127, of the output 1e-15
+    content = _with_constants(_quantized(), a_scale=np.float32(1e-15))
+    with pytest.raises(ExportError, match=r"node 'first' \(CONV_2D\): channel 0 can overflow its int32 accumulator"):
+        read_onnx(content)
+
+
+def test_weights_must_be_symmetric_and_have_their_scales_along_output_channels() -> None:
+    content = _with_constants(_quantized(), **{"first.weight_zero_point": np.array([0, 0, 3, 0], np.int8)})
+    with pytest.raises(ExportError, match=r"node 'first' \(Conv\): its weights must be quantized symmetrically"):
+        read_onnx(content)
+    model = _quantized()
+    half = next(node for node in model.graph.node if node.output[0] == "first.weight_dequantized")
+    next(a for a in half.attribute if a.name == "axis").i = 1
+    names = ("first.weight_scale", "first.weight_zero_point")
+    content = _with_constants(model, **dict(zip(names, (np.ones(3, np.float32), np.zeros(3, np.int8)), strict=True)))
+    with pytest.raises(ExportError, match=r"node 'first' \(Conv\): its weights are quantized along axis 1; only"):
+        read_onnx(content)
+
+
+def test_an_activation_quantized_per_channel_is_refused_at_its_node() -> None:
+    scales, zero_points = np.ones(4, np.float32), np.zeros(4, np.int8)
+    content = _with_constants(_quantized(), a_scale=scales, a_zero_point=zero_points)
+    with pytest.raises(ExportError, match=r"node 'a_.*' \(QuantizeLinear\): an activation can't be quantized per"):
+        read_onnx(content)
+
+
+def test_a_scale_that_is_computed_is_refused_at_its_node() -> None:
+    model = _quantized()
+    kept = [i for i in model.graph.initializer if i.name != "a_scale"]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    with pytest.raises(ExportError, match=r"node 'a_.*' \(QuantizeLinear\): its scale and zero point must be const"):
+        read_onnx(model.SerializeToString())
+
+
+def test_activations_that_are_nan_are_refused_by_their_tensor() -> None:
+    content = _conv()
+    with pytest.raises(ExportError, match=r"tensor 'image': an activation range is .*infinities or NaN"):
+        quantize(content, {"image": Range(float("nan"), 1), "logits": Range(0, 1)})

@@ -116,12 +116,16 @@ def torchvision_net(name: str) -> Any:
     torch = pytest.importorskip("torch")
     models = pytest.importorskip("torchvision.models")
     torch.manual_seed(0)
-    net = getattr(models, name)(num_classes=10).eval()
+    return with_statistics(getattr(models, name)(num_classes=10))
+
+
+def with_statistics(net: Any) -> Any:
+    """Evaluation mode, with batch-norm statistics that a wrong folding would show."""
     for module in net.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if type(module).__name__ == "BatchNorm2d":
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 1.5)
-    return net
+    return net.eval()
 
 
 def exported_by_torch(net: Any, size: int) -> bytes:
@@ -163,10 +167,45 @@ def ds_cnn() -> Any:
     return nn.Sequential(*layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16 * 64, 10), nn.Softmax(1)).eval()
 
 
+def efficientnet_lite() -> Any:
+    """EfficientNet-Lite in shape: inverted bottlenecks of kernels 3 and 5, ReLU6, no squeeze-excite, a dropout."""
+    torch = pytest.importorskip("torch")
+    nn = torch.nn
+    torch.manual_seed(0)
+
+    def conv(c_in: int, c_out: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[Any]:
+        layer = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        return [layer, nn.BatchNorm2d(c_out), nn.ReLU6()]
+
+    class Bottleneck(nn.Module):
+        def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, expand: int) -> None:
+            super().__init__()
+            wide = c_in * expand
+            layers = conv(c_in, wide) if expand > 1 else []
+            layers += conv(wide, wide, kernel, stride, wide) + conv(wide, c_out)[:-1]
+            self.layers, self.residual = nn.Sequential(*layers), stride == 1 and c_in == c_out
+
+        def forward(self, x: Any) -> Any:
+            return x + self.layers(x) if self.residual else self.layers(x)
+
+    blocks = [(8, 8, 3, 1, 1), (8, 12, 3, 2, 6), (12, 12, 3, 1, 6), (12, 20, 5, 2, 6), (20, 20, 5, 1, 6)]
+    net = nn.Sequential(
+        *conv(3, 8, 3, 2),
+        *(Bottleneck(*block) for block in blocks),
+        *conv(20, 64),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(0.2),
+        nn.Linear(64, 10),
+    )
+    return with_statistics(net)
+
+
 @pytest.mark.parametrize(
     ("name", "size"),
     [
         ("ds_cnn", 32),
+        ("efficientnet_lite", 32),
         pytest.param("resnet18", 32, marks=pytest.mark.slow),
         pytest.param("mobilenet_v2", 64, marks=pytest.mark.slow),
         pytest.param("mobilenet_v3_small", 64, marks=pytest.mark.slow),
@@ -176,7 +215,8 @@ def ds_cnn() -> Any:
 def test_a_network_from_elsewhere_becomes_float_and_int8_tflite(name: str, size: int, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("tflite_micro")
-    net = ds_cnn() if name == "ds_cnn" else torchvision_net(name)
+    built = {"ds_cnn": ds_cnn, "efficientnet_lite": efficientnet_lite}
+    net = built[name]() if name in built else torchvision_net(name)
     content = exported_by_torch(net, size)
     x = np.random.default_rng(0).standard_normal((4, 3, size, size)).astype(np.float32)
     with torch.no_grad():
