@@ -288,10 +288,28 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: InputRange | None
     return _tflite_runner(path, kind, spec, output, input_range, metadata, layout, run)
 
 
-def _litert_interpreter(content: bytes, kind: Kind, threads: int, name: str) -> Any:
+def litert_invoke(path: Path, threads: int, xnnpack: bool) -> Callable[[], None]:
+    """One inference of a TFLite file on a random input, to be timed.
+
+    Raises:
+        ExportError: a damaged file, or one that LiteRT can't load.
+    """
+    content, _ = _tflite_content(path)
+    interpreter = _litert_interpreter(content, "litert" if xnnpack else "litert-builtin", threads, path.name)
+    for spec in interpreter.get_input_details():
+        steps = np.random.default_rng(0).integers(0, 128, spec["shape"])
+        interpreter.set_tensor(spec["index"], steps.astype(spec["dtype"]))
+    return lambda: interpreter.invoke()
+
+
+def _litert_interpreter(content: bytes, kernels: str, threads: int, name: str) -> Any:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    resolver = OpResolverType.BUILTIN_REF if kind == "litert-reference" else OpResolverType.AUTO
+    resolver = {
+        "litert": OpResolverType.AUTO,
+        "litert-builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        "litert-reference": OpResolverType.BUILTIN_REF,
+    }[kernels]
     with _loading(name, "LiteRT"):
         interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()

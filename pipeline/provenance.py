@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 _PACKAGES = (
     "flatnas-deploy",
@@ -29,3 +30,14 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def cpu_name() -> str:
+    """The processor as its maker calls it, where the system tells."""
+    described = Path("/proc/cpuinfo")
+    if described.is_file():
+        for line in described.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model"):
+                return value.strip()
+    return platform.processor() or platform.machine()

@@ -253,6 +253,23 @@ class MemoryRow(_Record):
     peak: bool
 
 
+class HostLatencyRow(_Record):
+    """LiteRT on the CPU that made the report, one image at a time: not the target's latency."""
+
+    file: str
+    threads: int
+    xnnpack: bool
+    median_ms: float
+    p90_ms: float
+
+
+class HostLatencyRecord(_Record):
+    """Which CPU, and how long the files of a mobile target took on it."""
+
+    cpu: str
+    rows: list[HostLatencyRow]
+
+
 class StageSeconds(_Record):
     """How long a stage took."""
 
@@ -277,6 +294,7 @@ class RunReport(_Record):
     parity: list[ParityRecord]
     firmware: FirmwareRecord | None = None
     memory: list[MemoryRow]
+    host_latency: HostLatencyRecord | None = None
     gates: list[Gate]
     passed: bool
     artifacts: dict[str, str]

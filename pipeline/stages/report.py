@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,11 +10,14 @@ from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.gates import run_gates
+from pipeline.provenance import cpu_name
 from pipeline.records import footprint_record
 from pipeline.results import (
     Accuracy,
     BudgetRecord,
     FirmwareRecord,
+    HostLatencyRecord,
+    HostLatencyRow,
     MemoryRow,
     ParityRecord,
     Robustness,
@@ -84,6 +88,7 @@ def _report(context: StageContext) -> RunReport:
             MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
             for c in op_costs(ops, context.profile)
         ],
+        host_latency=_host_latency(context) if context.profile.kind == "mobile" else None,
         gates=gates,
         passed=all(gate.passed for gate in gates),
         artifacts={
@@ -93,10 +98,31 @@ def _report(context: StageContext) -> RunReport:
     )
 
 
+def _host_latency(context: StageContext) -> HostLatencyRecord:
+    """One thread and all of them, with XNNPACK; one without."""
+    from dataclasses import asdict
+
+    from export.host_latency import host_latency
+
+    cores = os.cpu_count() or 1
+    ways = dict.fromkeys(((1, True), (cores, True), (1, False)))
+    rows = [
+        HostLatencyRow(**asdict(host_latency(path, threads, xnnpack)))
+        for path in sorted((context.directory / "model").glob("*.tflite"))
+        for threads, xnnpack in ways
+    ]
+    return HostLatencyRecord(cpu=cpu_name(), rows=rows)
+
+
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     return {"seed": config.seed, "profile": profile.model_dump()}
 
 
 STAGE = Stage(
-    "report", needs=_NEEDS, gives=("report.json", "report.html", "MODEL_CARD.md"), settings=_settings, run=_run
+    "report",
+    needs=_NEEDS,
+    gives=("report.json", "report.html", "MODEL_CARD.md"),
+    settings=_settings,
+    run=_run,
+    version=2,
 )

@@ -64,7 +64,8 @@ def test_an_ofa_checkpoint_becomes_a_model_for_a_raspberry_pi(tmp_path: Path) ->
     mismatches = {row["runner"]: row["mismatches"] for row in report["parity"]}
     assert mismatches["litert-reference"] == mismatches.get("tflm", 0) == 0
     assert report["arch"]["resolution"] == 64
-    assert (tmp_path / "run" / "model" / "model.float.tflite").is_file()
+    kinds = ("dynamic", "float", "float16", "int8")
+    assert {row["file"] for row in report["host_latency"]["rows"]} == {f"model.{kind}.tflite" for kind in kinds}
     searched = next(
         json.loads(line)["footprint"]
         for line in (tmp_path / "run" / "search" / "evaluations.jsonl").read_text().splitlines()

@@ -351,6 +351,18 @@ def test_the_page_tells_every_measurement(page: _Page) -> None:
     assert [fact for fact in facts if fact not in text] == []
 
 
+def test_the_page_shows_a_mobile_targets_latency_on_the_host_as_the_hosts(page: _Page) -> None:
+    row = {"file": "model.int8.tflite", "threads": 1, "xnnpack": True, "median_ms": 0.4321, "p90_ms": 0.5}
+    rows = [row, {**row, "xnnpack": False, "median_ms": 12.34, "p90_ms": 15.0}]
+    mobile = _Page(render_page(sample_report(host_latency={"cpu": "Some CPU <3", "rows": rows}), LABELS))
+    text = mobile.said()
+    assert "Some CPU <3, one image at a time. Not the target's latency" in text
+    assert "model.int8.tflite XNNPACK 1 0.432 ms 0.5 ms" in text
+    assert "model.int8.tflite built in 1 12.3 ms 15 ms" in text
+    assert mobile.open == []
+    assert "LiteRT on this computer" not in page.said()
+
+
 def test_the_heat_map_shows_float_int8_and_difference_of_each_severity(page: _Page) -> None:
     # gaussian noise: float 0.25 * (1, 1.55, 2.1, 2.65, 3.2); int8 adds 0.004 * (-1, 1, 3, 0, 2)
     row = "gaussian noise 25.0 38.8 52.5 66.2 80.0 24.6 39.1 53.7 66.2 80.8 −0.4 +0.4 +1.2 0.0 +0.8"
