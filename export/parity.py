@@ -6,6 +6,7 @@ Which difference of the output is allowed, and why (measured; see docs/decisions
     litert-reference  1  the same, but FULLY_CONNECTED rounds once where TFLite Micro rounds twice
     litert            8  XNNPACK requantizes through float and rounds half to even; a difference grows with depth
     onnxruntime       8  dequantizes to float and rounds half to even
+    torch             8  likewise: the module that quantization-aware training trains
 
 Every activation is made an output of the compared file, so that the first operator that differs can be named. A final
 softmax is not what the bounds are about, but the scores it reads: it makes one step of a score many of a probability. A
@@ -29,10 +30,18 @@ from export.read_tflite import read_tflite
 from export.runners import Kind, load_runner, load_tracer, tflm_installed
 from export.to_tflite import to_tflite
 
-BOUNDS_LSB: dict[Kind, int] = {"interpreter": 0, "tflm": 0, "litert-reference": 1, "litert": 8, "onnxruntime": 8}
+BOUNDS_LSB: dict[str, int] = {
+    "interpreter": 0,
+    "tflm": 0,
+    "litert-reference": 1,
+    "litert": 8,
+    "onnxruntime": 8,
+    "torch": 8,
+}
 _CHUNK = 32  # inputs whose activations are held at once
 
 Progress = Callable[[int, int, str], None]
+_Values = Callable[[Array], dict[str, Array]]  # real images (N, C, H, W) -> int8 values of tensors, by name
 _Trace = Callable[[Array], list[Array]]  # int8 inputs (N, ...) -> one int8 array (N, ...) per compared tensor
 
 
@@ -88,11 +97,14 @@ def parity(
     int8_onnx: Path | None,
     inputs_nhwc: npt.NDArray[np.int8],
     progress: Progress = lambda done, total, note: None,
+    *,
+    fake_quantized: bool = False,
 ) -> tuple[Parity, ...]:
     """Compare the installed runtimes on raw int8 inputs, shape (N, R, R, 3).
 
     Args:
         int8_onnx: the QDQ file of the same model; left out when None.
+        fake_quantized: compare it as a fake-quantized torch module, too.
 
     Raises:
         ExportError: the file is no int8 model, or the two files are of different models.
@@ -106,20 +118,23 @@ def parity(
         content = to_tflite(exposed)
     except ExportError:  # an operator outside the set
         return _compare_outputs(int8_tflite, graph, inputs_nhwc, progress)
-    traces: dict[Kind, _Trace] = {
-        kind: load_tracer(content, kind)
-        for kind in ("tflm", "litert-reference", "litert")
-        if kind != "tflm" or tflm_installed()
+    kinds: tuple[Kind, ...] = ("tflm", "litert-reference", "litert")
+    traces: dict[str, _Trace] = {
+        kind: load_tracer(content, kind) for kind in kinds if kind != "tflm" or tflm_installed()
     }
     if int8_onnx is not None:
-        traces["onnxruntime"] = _onnx_trace(int8_onnx, graph)
+        traces["onnxruntime"] = _qdq_trace(int8_onnx, graph, _onnxruntime)
+        if fake_quantized:
+            from export.fake_quantized import load_fake_quantized
+
+            traces["torch"] = _qdq_trace(int8_onnx, graph, lambda path, names: load_fake_quantized(path))
     return _compare(graph, lambda x: [output for _, output in interpreter.trace(x)], traces, inputs_nhwc, progress)
 
 
 def _compare_outputs(path: Path, graph: Graph, inputs: Array, progress: Progress) -> tuple[Parity, ...]:
     last = replace(graph, nodes=tuple(node for node in graph.nodes if graph.outputs[0] in node.outputs))
     kinds: list[Kind] = ["tflm", "litert"] if tflm_installed() else ["litert"]
-    traces: dict[Kind, _Trace] = {kind: _output_of(path, kind) for kind in kinds}
+    traces: dict[str, _Trace] = {kind: _output_of(path, kind) for kind in kinds}
     return _compare(last, _output_of(path, "litert-reference"), traces, inputs, progress)
 
 
@@ -129,7 +144,7 @@ def _output_of(path: Path, kind: Kind) -> _Trace:
 
 
 def _compare(
-    graph: Graph, reference: _Trace, traces: dict[Kind, _Trace], inputs: Array, progress: Progress
+    graph: Graph, reference: _Trace, traces: dict[str, _Trace], inputs: Array, progress: Progress
 ) -> tuple[Parity, ...]:
     names = [node.outputs[0] for node in graph.nodes]
     at = _scores(graph, names)
@@ -177,40 +192,48 @@ def _rows(values: Array) -> Array:
     return values.reshape(len(values), -1)
 
 
-def _onnx_trace(path: Path, tflite: Graph) -> _Trace:
-    """The quantized tensors of a QDQ file, one for each node of the TFLite file made of it."""
-    import onnx
-    import onnxruntime as ort
-    from onnx import TensorProto, helper
+def _qdq_trace(path: Path, tflite: Graph, load: Callable[[Path, list[str]], _Values]) -> _Trace:
+    """The quantized tensors of a QDQ file, one for each node of the TFLite file made of it.
 
+    Args:
+        load: of the file and the float tensors in front of its pairs, what computes their int8 values from images.
+    """
     graph = read_onnx(path)
     if [node.op for node in graph.nodes] != [node.op for node in tflite.nodes]:
         raise ExportError(f"{path.name} is not the QDQ graph that the TFLite file was made of: its operators differ")
-    model = onnx.load_from_string(path.read_bytes())
-    quantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
-    # a PAD that reading split off from a convolution is no tensor of the QDQ file
-    names = {node.outputs[0]: quantized[node.outputs[0]] for node in graph.nodes if node.outputs[0] in quantized}
-    del model.graph.output[:]
-    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in names.values())
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    compute = load(path, [node.outputs[0] for node in graph.nodes])
     image = graph.tensor(graph.inputs[0]).qparams
     assert image is not None
     scale, zero_point = image.scale[0], int(image.zero_point[0])
 
     def run(x: Array) -> list[Array]:
         real = (x.astype(np.float32) - np.float32(zero_point)) * scale
-        feeds = {model.graph.input[0].name: np.ascontiguousarray(real.transpose(0, 3, 1, 2))}
-        outputs = session.run(list(names.values()), feeds)
-        values = {name: v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for name, v in zip(names, outputs, strict=True)}
+        computed = compute(np.ascontiguousarray(real.transpose(0, 3, 1, 2)))
+        values = {n: v.transpose(0, 2, 3, 1) if v.ndim == 4 else v for n, v in computed.items()}
         values[graph.inputs[0]] = x
         for node in graph.nodes:
-            if node.outputs[0] not in names:
+            if node.outputs[0] not in values:  # a PAD that reading split off from a convolution
                 values[node.outputs[0]] = _padded(graph, node, values[node.inputs[0]])
         return [values[node.outputs[0]] for node in graph.nodes]
 
     return run
+
+
+def _onnxruntime(path: Path, names: list[str]) -> _Values:
+    import onnx
+    import onnxruntime as ort
+    from onnx import TensorProto, helper
+
+    model = onnx.load_from_string(path.read_bytes())
+    quantized = {n.input[0]: n.output[0] for n in model.graph.node if n.op_type == "QuantizeLinear"}
+    outputs = {name: quantized[name] for name in names if name in quantized}
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.INT8, None) for name in outputs.values())
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    image = model.graph.input[0].name
+    return lambda images: dict(zip(outputs, session.run(list(outputs.values()), {image: images}), strict=True))
 
 
 def _padded(graph: Graph, node: Node, x: Array) -> Array:

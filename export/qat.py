@@ -48,16 +48,28 @@ def round_weights(weights: Tensor) -> Tensor:
 class FakeQuantized(nn.Module):
     """A float graph with int8 rounding; its parameters are the weights and biases of its layers."""
 
-    def __init__(self, graph: OnnxGraph, ranges: Mapping[str, Range], image: Quantization | None = None) -> None:
+    def __init__(
+        self,
+        graph: OnnxGraph,
+        ranges: Mapping[str, Range],
+        image: Quantization | None = None,
+        fixed: Mapping[str, Quantization] | None = None,
+    ) -> None:
         """Take over the weights of a canonical graph.
+
+        Args:
+            graph: canonical, float.
+            ranges: of its activations.
+            image: the input's quantization, where it is given.
+            fixed: that of other tensors, where it is given; they need no range.
 
         Raises:
             ExportError: an operator that can't be quantized, by its node.
         """
         super().__init__()
-        fixed = {} if image is None else {graph.inputs[0].name: image}
+        given = {**(fixed or {}), **({} if image is None else {graph.inputs[0].name: image})}
         self._graph = graph
-        self._quantization = activation_quantization(graph, ranges, fixed)
+        self._quantization = activation_quantization(graph, ranges, given)
         self._layers = [node for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
         for node in graph.nodes:
             if node.op_type not in _RUN:
@@ -71,6 +83,10 @@ class FakeQuantized(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the graph's output, each value one that int8 can hold."""
+        return self.trace(x)[self._graph.outputs[0].name]
+
+    def trace(self, x: Tensor) -> dict[str, Tensor]:
+        """Every value of the graph, by its name."""
         name = self._graph.inputs[0].name
         values = {name: round_activation(x, self._quantization[name])}
         for node in self._graph.nodes:
@@ -78,7 +94,7 @@ class FakeQuantized(nn.Module):
             fused = is_fused(self._graph, node)
             name = node.output[0]
             values[name] = output if fused else round_activation(output, self._quantization[name])
-        return values[self._graph.outputs[0].name]
+        return values
 
     def _run(self, node: Any, values: Mapping[str, Tensor]) -> Tensor:
         inputs = [values[name] for name in node.input if name in values]

@@ -76,6 +76,7 @@ def test_a_library_is_imported_only_where_it_lives(library: str, home: str) -> N
         "export.quantize",
         "export.runners",
         "export.read_onnx",
+        "export.parity",
         "pipeline.audit",
     ],
 )

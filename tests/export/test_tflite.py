@@ -90,14 +90,15 @@ def test_the_int8_file_computes_what_torch_computes(exported: Any) -> None:
 
 def test_the_runtimes_agree(exported: Any) -> None:
     pytest.importorskip("tflite_micro")
-    rows = {row.runner: row for row in parity(exported.int8_tflite, exported.int8_onnx, _int8(exported.pixels))}
-    assert set(rows) == {"tflm", "litert-reference", "litert", "onnxruntime"}
+    files = exported.int8_tflite, exported.int8_onnx
+    rows = {row.runner: row for row in parity(*files, _int8(exported.pixels), fake_quantized=True)}
+    assert set(rows) == {"tflm", "litert-reference", "litert", "onnxruntime", "torch"}
     assert max(tensor.max_abs_lsb for tensor in rows["tflm"].tensors) == 0
     # the last layer rounds twice in TFLite Micro, once in LiteRT
     assert rows["litert-reference"].first_difference in (None, rows["litert-reference"].tensors[-1])
     assert rows["litert-reference"].max_abs_lsb <= 1
-    # XNNPACK and onnxruntime requantize through float, half to even: a step per layer, and these nets have seven
-    assert max(rows["litert"].max_abs_lsb, rows["onnxruntime"].max_abs_lsb) <= 4
+    # these requantize through float, half to even: a step per layer, and these nets have seven
+    assert max(rows[name].max_abs_lsb for name in ("litert", "onnxruntime", "torch")) <= 4
     assert {row.n for row in rows.values()} == {len(exported.pixels)}
 
 
