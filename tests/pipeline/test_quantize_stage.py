@@ -58,10 +58,10 @@ def nets(digits: Any) -> dict[str, bytes]:
     return {"plain": plain, "hard": to_onnx(net, (1, 3, 32, 32))}
 
 
-def _run(directory: Path, content: bytes, data: Any, mode: str) -> Any:
+def _run(directory: Path, content: bytes, data: Any, mode: str, resolution: int = 32) -> Any:
     config = RunConfig(target="cortex-m7", dataset="digits", preset="quick", quantize=mode)
     (directory / "model").mkdir()
-    (directory / "model" / "arch.json").write_text(json.dumps({"resolution": 32}))
+    (directory / "model" / "arch.json").write_text(json.dumps({"resolution": resolution}))
     (directory / "model" / "model.float.onnx").write_bytes(content)
     work = directory / ".work"
     work.mkdir()
@@ -104,3 +104,24 @@ def test_ptq_never_trains_and_qat_always_does(nets: Any, digits: Any, tmp_path: 
         record = _run(directory, nets["plain"], digits, mode)
         assert _methods(record) == methods
         assert record["attempts"][0]["accuracy"] >= record["float_accuracy"] - 0.02
+
+
+@pytest.mark.slow
+def test_auto_recovers_hard_swish_and_squeeze_excite_with_channels_of_very_different_size(tmp_path: Path) -> None:
+    from small_nets import gated_net, spread_channels
+
+    from export.fold import fold_batch_norm
+    from export.to_onnx import to_onnx
+    from flatnas.train import Recipe, cross_entropy, train
+
+    data, size = load_dataset("digits"), 16
+    torch.manual_seed(0)
+    net = gated_net(size, channels=16, blocks=3)
+    net[-1] = torch.nn.Linear(16, len(data.class_names))
+    train(net, data.train, cross_entropy(net, size, 0.0), Recipe(30, 0.1, 0, batch_size=50, mirror=False, shift=1))
+    content = to_onnx(spread_channels(fold_batch_norm(net), 1000), (1, 3, size, size))
+    record = _run(tmp_path, content, data, "auto", size)
+    lost = {attempt["method"]: record["float_accuracy"] - attempt["accuracy"] for attempt in record["attempts"]}
+    assert record["float_accuracy"] > 0.9
+    assert lost["minmax"] > 0.03
+    assert min(lost.values()) <= 0.01
