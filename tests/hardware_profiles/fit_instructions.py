@@ -25,7 +25,7 @@ sys.path.insert(0, str(HERE.parent / "export"))
 
 import random_nets  # noqa: E402
 import single_ops  # noqa: E402
-from conftest import randomise  # noqa: E402
+from small_nets import randomise  # noqa: E402
 
 from export.calibrate import calibrate  # noqa: E402
 from export.canonical import canonical  # noqa: E402
