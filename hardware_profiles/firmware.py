@@ -17,29 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from hardware_profiles.memory import MemoryPlan, plan_memory, scratch_name
-from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
+from hardware_profiles.ops import OpSpec, TensorSpec
 
 InstructionSet = Literal["scalar", "dsp", "mve", "host"]
 
 # Cores that firmware is made for, with what their kernels may use where the chip has it.
 CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
-
-# Flash of a kernel's code, by GCC 12 -O2 for the Cortex-M7, rounded up; and of startup code, model_run and the like.
-_CODE_BYTES: Mapping[OpKind, int] = {
-    "conv": 3500,
-    "depthwise_conv": 3500,
-    "add": 300,
-    "mul": 300,
-    "mean": 200,
-    "avg_pool": 300,
-    "max_pool": 300,
-    "pad": 200,
-    "softmax": 1500,
-    "concat": 100,
-    "activation": 300,
-    "quantize": 300,
-}
-_BASE_BYTES, _LAYER_BYTES, _CHANNEL_BYTES = 700, 80, 9  # a channel has its bias, its multiplier and its shift
 
 
 def instruction_set(core: str, features: Collection[str]) -> InstructionSet | None:
@@ -47,6 +30,11 @@ def instruction_set(core: str, features: Collection[str]) -> InstructionSet | No
     if core not in CORES:
         return None
     return "mve" if "mve" in features else "dsp" if "dsp" in features else "scalar"
+
+
+def compiled_for(core: str, instruction_set: InstructionSet) -> str:
+    """Whose code a core runs: the DSP extension's, Helium's, or portable C as Thumb-1 or Thumb-2."""
+    return ("armv6-m" if core == "cortex-m0plus" else "armv7-m") if instruction_set == "scalar" else instruction_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +106,16 @@ def plan_firmware(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> Fir
         add = fused.get(i)
         output = op.output if add is None else ops[add].output
         residual = () if add is None else tuple(t for t in ops[add].inputs if t.name != op.output.name)
-        wanted = _wanted_after(i, add, readers, buffers)
-        free = [t for t in _writable(op, residual, buffers, instruction_set) if buffers[t.name] not in wanted]
+        writable = _writable(op, residual, buffers, instruction_set)
+        wanted = _wanted_after(i, add, readers, buffers) if writable else set()
+        free = [t for t in writable if buffers[t.name] not in wanted]
         buffers[output.name] = buffers[free[0].name] if free else output.name
         steps.append(Step(i, output.name, add))
         specs.append(
             replace(
                 op,
-                inputs=tuple(replace(t, name=buffers[t.name]) for t in (*op.inputs, *residual)),
-                output=replace(output, name=buffers[output.name]),
+                inputs=tuple(_in_buffer(t, buffers) for t in (*op.inputs, *residual)),
+                output=_in_buffer(output, buffers),
                 scratch_bytes=scratch_bytes(op, instruction_set),
             )
         )
@@ -164,23 +153,6 @@ def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
 
 
 _DSP_DEPTHWISE = tuple((kernel, stride) for kernel in (3, 5, 7) for stride in (1, 2))
-
-
-def firmware_flash_bytes(ops: Sequence[OpSpec]) -> int:
-    """Flash of code, weights and tables, a close upper bound."""
-    kinds = {"conv" if op.kind == "fully_connected" else op.kind for op in ops}
-    code = _BASE_BYTES + sum(_CODE_BYTES.get(kind, 0) for kind in kinds)
-    tables = 256 * sum(op.kind in ("activation", "quantize") for op in ops)
-    weights = sum(_packed_weights(op) + _CHANNEL_BYTES * op.channel_scales + _LAYER_BYTES for op in ops)
-    return code + tables + weights
-
-
-def _packed_weights(op: OpSpec) -> int:
-    """Bytes of weights as the kernels want them: channels in pairs, steps in fours."""
-    if op.kind not in ("conv", "fully_connected") or not op.channel_scales:
-        return op.weights
-    channels = op.output.shape[-1]
-    return -(-channels // 2) * 2 * -(-(op.weights // channels) // 4) * 4
 
 
 def _readers(ops: Sequence[OpSpec]) -> dict[str, list[int]]:
@@ -229,3 +201,8 @@ def _writable(
     if op.kind in ("add", "mul", "activation", "quantize") or depthwise:
         return [t for t in op.inputs if t.shape == op.output.shape]
     return []
+
+
+def _in_buffer(tensor: TensorSpec, buffers: Mapping[str, str]) -> TensorSpec:
+    name = buffers[tensor.name]
+    return tensor if name == tensor.name else replace(tensor, name=name)

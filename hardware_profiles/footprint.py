@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hardware_profiles.firmware import FirmwarePlan, firmware_flash_bytes, instruction_set, plan_firmware
+from hardware_profiles.firmware import InstructionSet, instruction_set, plan_firmware
+from hardware_profiles.firmware_flash import firmware_flash
 from hardware_profiles.latency import Interval, latency_ms
 from hardware_profiles.memory import ORDERS, TFLM_ORDER, plan_memory
 from hardware_profiles.ops import OpSpec, macs, params
@@ -99,14 +100,16 @@ def _memory(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> tu
     if runtime != "firmware":
         plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
         return flatbuffer_bytes(ops), plan.peak_bytes + runtime_state_bytes(ops, runtime)
-    return firmware_flash_bytes(ops), _firmware_plan(ops, profile).memory.peak_bytes
+    kernels = _kernels(profile)
+    firmware = plan_firmware(ops, kernels)
+    return firmware_flash(ops, firmware, profile.core, kernels).total, firmware.memory.peak_bytes
 
 
-def _firmware_plan(ops: Sequence[OpSpec], profile: HardwareProfile) -> FirmwarePlan:
+def _kernels(profile: HardwareProfile) -> InstructionSet:
     kernels = instruction_set(profile.core, profile.features)
     if kernels is None:
         raise ValueError(f"runtime 'firmware' does not run on {profile.core}")
-    return plan_firmware(ops, kernels)
+    return kernels
 
 
 def latency_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str) -> Interval:
@@ -121,7 +124,7 @@ def latency_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str) ->
 def op_costs(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str | None = None) -> tuple[OpCost, ...]:
     """Each operator's MACs, parameters and live activations, in execution order; `runtime` as for `footprint`."""
     if (runtime or profile.runtime) == "firmware":
-        live = _firmware_plan(ops, profile).live_bytes(len(ops))
+        live = plan_firmware(ops, _kernels(profile)).live_bytes(len(ops))
     else:
         live = plan_memory(ops).live_bytes
     peak = live.index(max(live))

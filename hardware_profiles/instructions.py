@@ -10,41 +10,29 @@ layer's output fills int8, which saves its clamp.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import ceil, prod
 
-from hardware_profiles.firmware import InstructionSet, plan_firmware
+from hardware_profiles.firmware import InstructionSet, compiled_for, plan_firmware
 from hardware_profiles.instruction_weights import WEIGHTS
 from hardware_profiles.ops import OpSpec
 
-# Whose weights a core has: those of the same instructions.
-CORES: Mapping[str, tuple[InstructionSet, str]] = {
-    "cortex-m0plus": ("scalar", "armv6-m"),
-    "cortex-m3": ("scalar", "armv7-m"),
-    "cortex-m4": ("dsp", "dsp"),
-    "cortex-m7": ("dsp", "dsp"),
-    "cortex-m33": ("dsp", "dsp"),
-    "cortex-m55": ("mve", "mve"),
-}
 
-
-def instructions(ops: Sequence[OpSpec], core: str) -> int:
+def instructions(ops: Sequence[OpSpec], core: str, instruction_set: InstructionSet) -> int:
     """Of one inference of an int8 network, to within a few percent.
 
     Args:
         ops: in execution order.
-        core: a key of `CORES`, with the features that its instruction set needs.
+        instruction_set: of the core, see `hardware_profiles.firmware.instruction_set`.
 
     Raises:
-        KeyError: no weights for the core, or for a kernel that the network needs.
+        KeyError: no weights for a kernel that the network needs.
     """
-    instruction_set, weights = CORES[core]
-    return round(
-        sum(
-            sum(w * t for w, t in zip(WEIGHTS[weights][kernel], terms, strict=True))
-            for kernel, terms in steps(ops, instruction_set)
-        )
-    )
+    weights = WEIGHTS[compiled_for(core, instruction_set)]
+    found = 0.0
+    for kernel, terms in steps(ops, instruction_set):
+        found += sum(w * t for w, t in zip(weights[kernel], terms, strict=True))
+    return round(found)
 
 
 def steps(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> list[tuple[str, tuple[float, ...]]]:

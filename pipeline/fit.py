@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from hardware_profiles.firmware import instruction_set
 from hardware_profiles.footprint import excess, footprint, latency_on, needs, op_costs, violations
 from hardware_profiles.instructions import instructions
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
@@ -141,7 +142,7 @@ def fit_target(
         unaccelerated=list(unaccelerated(ops, profile.core, runtime)),
         unknown=sorted(set(cost.unknown)),
         complete=not cost.unknown,
-        instructions=instructions(ops, profile.core) if runtime == "firmware" and not cost.unknown else None,
+        instructions=_instructions(ops, profile) if runtime == "firmware" and not cost.unknown else None,
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
         operators=_operators(ops, profile, runtime) if per_operator else [],
     )
@@ -162,6 +163,11 @@ def _check_runtime(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str
         raise PipelineError("firmware is made of int8 models, and this one is float; quantize it first")
     if runtime == "firmware" and all(op.kind == "reshape" for op in ops):
         raise PipelineError("the model has no operator but RESHAPE: firmware of it has nothing to compute")
+
+
+def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None:
+    kernels = instruction_set(profile.core, profile.features)
+    return instructions(ops, profile.core, kernels) if kernels else None
 
 
 def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[FitOperator]:

@@ -43,8 +43,17 @@ from export.to_onnx import to_onnx  # noqa: E402
 from export.to_tflite import to_tflite  # noqa: E402
 from flatnas.spaces import mcu_space  # noqa: E402
 from flatnas.supernet import Subnet  # noqa: E402
-from hardware_profiles.instructions import CORES, steps  # noqa: E402
+from hardware_profiles.firmware import InstructionSet, compiled_for  # noqa: E402
+from hardware_profiles.instructions import steps  # noqa: E402
 
+CORES: dict[str, InstructionSet] = {
+    "cortex-m0plus": "scalar",
+    "cortex-m3": "scalar",
+    "cortex-m4": "dsp",
+    "cortex-m7": "dsp",
+    "cortex-m33": "dsp",
+    "cortex-m55": "mve",
+}
 FITTED, HELD_OUT = range(8), range(8, 31)
 OPERATORS = ("add", "mul", "mean", "max_pool", "pad", "softmax", "concatenation", "average_pool", "relu")
 LEAST = 2000  # instructions; below it an error does not matter
@@ -87,7 +96,7 @@ def count(directory: Path) -> list[dict[str, Any]]:
     for name, seed, graph in graphs():
         shape = graph.tensor(graph.inputs[0]).shape
         x = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
-        for core, (instruction_set, _) in CORES.items():
+        for core, instruction_set in CORES.items():
             if (name, seed, core) in known:
                 continue
             emulator = find_emulator(EMULATED[core])
@@ -114,7 +123,8 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     for row in rows:
         if row["name"] == "subnet" and row["seed"] in HELD_OUT:
             continue
-        instruction_set, table = CORES[row["core"]]
+        instruction_set = CORES[row["core"]]
+        table = compiled_for(row["core"], instruction_set)
         described = steps(ops[row["name"], row["seed"]], instruction_set)
         for (kind, terms), kernel, counted in zip(described, row["kernels"], row["counts"], strict=True):
             samples[table][kind].append((terms, kernel.endswith(_OWN.get(table, "_c")), counted))

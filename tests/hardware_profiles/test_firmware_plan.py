@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hardware_profiles.firmware import firmware_flash_bytes, instruction_set, plan_firmware, scratch_bytes
+from hardware_profiles.firmware import instruction_set, plan_firmware, scratch_bytes
+from hardware_profiles.firmware_flash import firmware_flash
 from hardware_profiles.footprint import footprint
 from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile
@@ -104,7 +105,8 @@ def test_kernels_follow_from_what_the_chip_has(core: str, features: tuple[str, .
 
 def test_the_footprint_of_the_firmware_is_its_plan() -> None:
     cost = footprint(RESIDUAL, load_profile("cortex-m7"), runtime="firmware", file_bytes=123_456)
-    assert cost.sram_bytes == plan_firmware(RESIDUAL, "dsp").memory.peak_bytes
-    assert cost.flash_bytes == firmware_flash_bytes(RESIDUAL)
+    plan = plan_firmware(RESIDUAL, "dsp")
+    assert cost.sram_bytes == plan.memory.peak_bytes
+    assert cost.flash_bytes == firmware_flash(RESIDUAL, plan, "cortex-m7", "dsp").total
     with pytest.raises(ValueError, match="does not run on cortex-a72"):
         footprint(RESIDUAL, load_profile("raspberry-pi-4"), runtime="firmware")
