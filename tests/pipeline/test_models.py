@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from pipeline.artifacts import sha256_of
 from pipeline.cli import pipeline
 from pipeline.config import PipelineError
 from pipeline.models import find_model, model_file, released_models
+from pipeline.results import RunReport
 
 
 def a_run(directory: Path) -> Path:
@@ -42,6 +44,20 @@ def test_every_released_model_is_found_by_its_name_unless_a_file_is_called_so(
     assert find_model(Path(name)) == released_models()[name]
     Path(name).write_bytes(b"mine")
     assert find_model(Path(name)) == Path(name)
+
+
+@pytest.mark.parametrize("name", released_models())
+def test_every_released_model_is_whole_and_its_report_is_about_its_bytes(name: str) -> None:
+    directory = released_models()[name]
+    verified = CliRunner().invoke(pipeline, ["verify", name], standalone_mode=False)
+    assert verified.return_value == 0, verified.output
+    report = RunReport.model_validate_json((directory / "report.json").read_bytes())
+    assert report.passed
+    assert report.artifacts["model/model.int8.tflite"] == sha256_of(model_file(directory))
+    assert report.robustness.mce.int8 is not None
+    listed = CliRunner().invoke(pipeline, ["models"]).output
+    assert name in listed
+    assert f"{100 * report.accuracy.tflite_int8:.2f} %" in listed
 
 
 def test_an_unknown_released_model_is_answered_with_the_known_ones() -> None:
