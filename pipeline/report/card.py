@@ -18,6 +18,13 @@ class _Markdown(str):
     """Text that already is Markdown and is not escaped again."""
 
 
+_RUNTIMES = {
+    "firmware": "the C sources in `model/firmware`",
+    "tflm": "TFLite Micro as the runtime",
+    "litert": "LiteRT as the runtime",
+}
+
+
 def render_card(report: RunReport, labels: Sequence[str]) -> str:
     """The model card.
 
@@ -46,6 +53,7 @@ def render_card(report: RunReport, labels: Sequence[str]) -> str:
         r=report,
         labels=labels,
         budget=budget_rows(report),
+        runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
         missing=[name for name in STANDARD_15 if name not in report.robustness.corruptions],
         extras=[name for name in report.robustness.corruptions if name not in STANDARD_15],

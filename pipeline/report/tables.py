@@ -50,9 +50,13 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     arch = Text.assemble(("arch  ", "dim"), str(Arch.from_json(report.arch)))
     parts: list[RenderableType] = [verdict_panel(report), arch, _footprint(report), _quality(report), _gates(report)]
     where = f"{directory}/" if directory else ""
-    parts.append(
-        Text.assemble(("files  ", "dim"), f"{where}report.html · {where}MODEL_CARD.md · {where}model/model.int8.tflite")
-    )
+    files = [
+        "report.html",
+        "MODEL_CARD.md",
+        "model/model.int8.tflite",
+        *(["model/firmware"] if report.firmware else []),
+    ]
+    parts.append(Text.assemble(("files  ", "dim"), " · ".join(f"{where}{file}" for file in files)))
     return Group(*parts)
 
 

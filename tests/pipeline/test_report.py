@@ -526,6 +526,41 @@ def test_the_card_tells_input_robustness_limits_and_files() -> None:
     assert [fact for fact in facts if fact not in card] == []
 
 
+def _with_firmware() -> RunReport:
+    core = {
+        "core": "cortex-m7",
+        "emulator": "QEMU 7.2 mps2-an500",
+        "compiler": "gcc 12.2",
+        "references": ["integer interpreter"],
+        "images": 20,
+        "mismatches": 0,
+        "first_mismatch": None,
+        "instructions": 9_690_000,
+        "flash_bytes": {"code": 7_300, "data": 109_300, "total": 116_600},
+        "ram_bytes": {"arena": 37_800, "variables": 0, "stack": 500, "total": 38_300},
+        "layers": [],
+    }
+    footprint = {**_footprint(100_000, 12_345_678, 37_800), "runtime": "firmware"}
+    return sample_report(footprint=footprint, firmware={"cores": [core]})
+
+
+def test_a_budget_that_bounds_the_firmware_is_not_called_a_runtimes() -> None:
+    for report in (sample_report(), _with_firmware()):
+        counted = report.footprint.runtime == "firmware"
+        said, card = _Page(render_page(report, LABELS)).said(), render_card(report, LABELS)
+        assert ("With the runtime:" in said) == ("runtime's own state" in card) == (not counted)
+        assert ("The whole arena: 37.8 kB of 81.92 kB" in said) == ("the firmware's arena" in card) == counted
+        assert ("with the C sources in `model/firmware`" in card) == counted
+        assert ("with TFLite Micro as the runtime" in card) == (not counted)
+        assert ("model/firmware" in _printed(summary(report))) == counted
+
+
+def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
+    card = " ".join(render_card(_with_firmware(), LABELS).split())
+    assert "flash 116.6 kB, RAM 38.3 kB (arena 37.8 kB, stack 500 B), 9.69 M instructions for one image" in card
+    assert "0 of 20 inputs differ from integer interpreter" in card
+
+
 def test_the_card_says_only_what_holds_for_other_data_and_a_smaller_audit() -> None:
     fifteen = [
         *CORRUPTIONS,
