@@ -67,10 +67,10 @@ def _operators(answer: Fit, console: Console) -> None:
     table = Table("operator", "name", box=None, pad_edge=False)
     for heading in ("MACs", "parameters", "alive", "latency", "share"):
         table.add_column(heading, justify="right")
-    total = answer.footprint.latency_ms.mid
+    total, slow = answer.footprint.latency_ms.mid, "float" if answer.runtime == "litert" else "reference C"
     for row in answer.operators:
         table.add_row(
-            row.op if row.accelerated else f"{row.op} [yellow]reference C[/]",
+            row.op if row.accelerated else f"{row.op} [yellow]{slow}[/]",
             _short(row.name),
             count(row.macs),
             count(row.params),
@@ -82,12 +82,13 @@ def _operators(answer: Fit, console: Console) -> None:
 
 
 def _matrix(answers: Sequence[Fit], console: Console) -> None:
-    table = Table("target", "fits", *_NAMES.values(), "latency of", "over by", box=None, pad_edge=False)
+    table = Table("target", "runtime", "fits", *_NAMES.values(), "latency of", "over by", box=None, pad_edge=False)
     for answer in answers:
         ms = answer.footprint.latency_ms
         over = [f"{_NAMES[v.resource]} {_WRITTEN[v.resource](v.needs - v.has)}" for v in answer.violations]
         table.add_row(
             answer.target,
+            answer.runtime,
             _verdict(answer),
             *(_share(answer.excess[resource]) for resource in _NAMES),
             f"{interval_ms(ms.low, ms.high)} of {answer.budget.latency_ms:g}",
@@ -97,7 +98,10 @@ def _matrix(answers: Sequence[Fit], console: Console) -> None:
         column.no_wrap = True
     console.print(table)
     console.print(f"{sum(a.fits for a in answers)} of {len(answers)} targets fit; shares are of the budget")
-    _peak(answers[0], console)
+    for runtime in dict.fromkeys(answer.runtime for answer in answers):
+        answer = next(answer for answer in answers if answer.runtime == runtime)
+        console.print(f"{answer.target}, {runtime}:", end=" ")
+        _peak(answer, console)
     missed = [answer for answer in answers if answer.suggestions]
     for answer in missed[:_MATRIX_SUGGESTIONS]:
         console.print(f"{answer.target}: {_sentence(answer.suggestions[0], answer)}")
@@ -122,12 +126,18 @@ def _mark(good: bool) -> str:
 
 def _peak(answer: Fit, console: Console) -> None:
     peak = answer.peak_op
-    console.print(f"peak memory: {peak.op} '{_short(peak.name)}', {size(peak.live_bytes)} of activations alive")
+    console.print(f"peak memory: {peak.op} '{_short(peak.name)}', {size(peak.live_bytes)} of the arena alive")
     if answer.unaccelerated:
-        names = ", ".join(answer.unaccelerated)
-        console.print(f"on reference C, since {answer.runtime} has no fast kernel for it there: {names}")
+        console.print(f"{_slower(answer)}: {', '.join(answer.unaccelerated)}")
     if answer.unknown:
         console.print(f"[yellow]of unknown cost, so that all numbers are too low: {', '.join(answer.unknown)}[/]")
+
+
+def _slower(answer: Fit) -> str:
+    """Why operators are not accelerated; XNNPACK has kernels for all, and those for floats take longer."""
+    if answer.runtime == "litert":
+        return "in float, which takes longer than int8"
+    return f"on reference C, since {answer.runtime} has no fast kernel for it there"
 
 
 def _short(name: str) -> str:

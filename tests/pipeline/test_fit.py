@@ -126,11 +126,24 @@ def test_all_targets_answer_for_a_foreign_model_within_two_seconds(tmp_path: Pat
 def test_people_get_a_matrix_or_one_target_in_detail_with_a_checked_suggestion(tmp_path: Path) -> None:
     matrix = run(resnet8(), "--target", "cortex-m7,rp2040", cwd=tmp_path).stdout
     assert "1 of 2 targets fit" in matrix
+    assert [line.split()[:2] for line in matrix.splitlines()[1:3]] == [
+        ["cortex-m7", "firmware"],
+        ["rp2040", "firmware"],
+    ]
     one = run(resnet8(), "--target", "rp2040", "--operators", cwd=tmp_path).stdout
     assert one.count("CONV_2D") == 9 + 1  # each convolution, and the peak
     assert "8.502 M over" in one
     assert "drop the input to 16x16: saves 9.376 M MACs" in one
     assert "…" not in matrix + one
+
+
+@needs_shared
+def test_the_matrix_tells_runtimes_apart_and_what_each_lacks(tmp_path: Path) -> None:
+    matrix = run(resnet8("float"), "--target", "cortex-m7,cortex-m4,raspberry-pi-4", cwd=tmp_path).stdout
+    peaks = [line.partition(":")[0] for line in matrix.splitlines() if "peak memory" in line]
+    assert peaks == ["cortex-m7, tflm", "raspberry-pi-4, litert"]
+    assert "on reference C, since tflm has no fast kernel for it there: ADD," in matrix
+    assert "in float, which takes longer than int8: ADD," in matrix
 
 
 @needs_shared
