@@ -60,7 +60,7 @@ def _list(reports: dict[str, RunReport]) -> None:
     from pipeline.report.quantities import count, percent, points, size
 
     table = Table("model", "data set", box=None, pad_edge=False)
-    for heading in ("int8 top-1", "int8 mCE", "int8 \u2212 float", "file", "SRAM", "MACs"):
+    for heading in ("int8 top-1", "int8 mCE", "int8 \u2212 float", "flash", "SRAM", "MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():
         mce, cost = report.robustness.mce.int8, report.footprint
