@@ -235,7 +235,7 @@ def _validated(entries: Mapping[str, Any], file: str, overrides: Mapping[str, st
     try:
         return HardwareProfile(**values, sources=sources)
     except ValidationError as error:
-        raise ProfileError(_explain(error, file)) from error
+        raise ProfileError(_explain(error, file, overrides)) from error
 
 
 _PARSERS: Mapping[str, Callable[[object], float]] = {
@@ -269,9 +269,11 @@ def _overrides(overrides: Mapping[str, str]) -> dict[str, Number | str]:
     return {k: v if k == "runtime" else Number(v, "--set", "", "--set") for k, v in overrides.items()}
 
 
-def _explain(error: ValidationError, file: str) -> str:
+def _explain(error: ValidationError, file: str, overrides: Mapping[str, str]) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
+    if overrides:
+        file = "--set" if key in overrides else f"{file} with --set"
     if first["type"] == "missing":
         return f"{file}: '{key}' is missing"
     message = first["msg"].removeprefix("Value error, ")

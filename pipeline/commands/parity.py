@@ -60,4 +60,6 @@ def _show(rows: tuple[Parity, ...]) -> None:
             f"{first.node}, {first.max_abs_lsb} LSB" if first else "none",
             style=None if row.holds else "red",
         )
-    Console().print(table)
+    console = Console()
+    console.width = max(console.width, 120)  # a line per runtime, also where the output is piped
+    console.print(table)

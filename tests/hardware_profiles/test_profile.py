@@ -125,8 +125,15 @@ def test_an_unknown_override_names_the_nearest_key() -> None:
 
 
 def test_an_override_without_a_unit_names_the_key_and_the_units() -> None:
-    with pytest.raises(ProfileError, match=r"cortex-m4.toml: budget.sram_bytes: '64k' is not a size with a unit"):
+    with pytest.raises(ProfileError, match=r"^--set: budget.sram_bytes: '64k' is not a size with a unit"):
         load_profile("cortex-m4", {"budget.sram_bytes": "64k"})
+
+
+def test_a_contradiction_with_an_override_is_not_blamed_on_the_file_alone() -> None:
+    with pytest.raises(ProfileError, match=r"^cortex-m4.toml with --set: budget.sram_bytes is 2,097,152, but"):
+        load_profile("cortex-m4", {"budget.sram_bytes": "2MiB"})
+    with pytest.raises(ProfileError, match=r"^--set: runtime: "):
+        load_profile("cortex-m4", {"runtime": "tfml"})
 
 
 def test_a_budget_above_what_the_board_leaves_is_an_error_with_the_arithmetic() -> None:
