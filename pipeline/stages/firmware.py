@@ -41,7 +41,11 @@ def _run(context: StageContext) -> None:
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    settings: dict[str, Any] = {"core": profile.core, "images": config.counts.firmware_images}
+    settings: dict[str, Any] = {
+        "core": profile.core,
+        "features": list(profile.features),
+        "images": config.counts.firmware_images,
+    }
     if profile.core in CORES:  # a proof that lacked a tool is made once the tool is there
         tools = find_tools(profile)
         settings["toolchain"] = tools.toolchain and f"{tools.toolchain.name} {tools.toolchain.version}"

@@ -80,7 +80,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
         "alpha": config.alpha,
         "budget": profile.budget.model_dump(),
         "plan": [plan.initial, plan.batch, plan.evaluations, plan.most],
-        "cost": [profile.runtime, profile.core, profile.clock_hz],
+        "cost": [profile.runtime, profile.core, list(profile.features), profile.clock_hz, profile.measured_latency],
     }
 
 
