@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
+from pipeline.config import RunConfig
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, requirement
 from pipeline.results import RunReport
@@ -25,12 +26,13 @@ _RUNTIMES = {
 }
 
 
-def render_card(report: RunReport, labels: Sequence[str]) -> str:
+def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> str:
     """The model card.
 
     Args:
         report: the run.
         labels: names of the classes, in the order of the outputs.
+        config: what was asked of the run.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -54,10 +56,27 @@ def render_card(report: RunReport, labels: Sequence[str]) -> str:
         labels=labels,
         budget=budget_rows(report),
         runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
+        finetuning=_finetuning(config),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
         missing=[name for name in STANDARD_15 if name not in report.robustness.corruptions],
         extras=[name for name in report.robustness.corruptions if name not in STANDARD_15],
     )
+
+
+def _finetuning(config: RunConfig) -> str:
+    """How the subnet got its weights."""
+    epochs, plain = config.counts.finetune_epochs, config.counts.plain_share
+    if config.protocol == "paper":
+        return "adaptive SAM (ASAM) on training images, as FlatNAS was published, from the supernet's weights"
+    if epochs == 0:
+        return "none; the supernet's weights with batch norms recalibrated on training images"
+    method = "sharpness-aware minimization (SAM)"
+    if config.optimizer == "sgd":
+        method = "SGD without SAM"
+    elif plain:
+        method = f"SGD, and {method} in the last {quantities.percent(1 - plain, 0)}"
+    augmix = ", with AugMix" if config.augment == "augmix" else ""
+    return f"{method} on training images{augmix}, epochs: {epochs}, from the supernet's weights"
 
 
 def _escape(value: object) -> str:

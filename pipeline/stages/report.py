@@ -48,7 +48,7 @@ def _run(context: StageContext) -> None:
     labels = read_json(context.path("model/model.json"))["labels"]
     write_json(context.path("report.json"), report.model_dump(by_alias=True))
     write_bytes(context.path("report.html"), render_page(report, labels).encode())
-    write_bytes(context.path("MODEL_CARD.md"), render_card(report, labels).encode())
+    write_bytes(context.path("MODEL_CARD.md"), render_card(report, labels, context.config).encode())
 
 
 def _report(context: StageContext) -> RunReport:
@@ -124,5 +124,5 @@ STAGE = Stage(
     gives=("report.json", "report.html", "MODEL_CARD.md"),
     settings=_settings,
     run=_run,
-    version=2,
+    version=3,
 )

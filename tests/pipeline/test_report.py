@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 from rich.console import Console, RenderableType
 
+from pipeline.config import RunConfig
 from pipeline.report.budget import budget_rows, requirement
 from pipeline.report.card import render_card
 from pipeline.report.page import render_page
@@ -19,6 +20,7 @@ from pipeline.report.quantities import count, duration, interval_ms, millisecond
 from pipeline.report.tables import audit_table, summary, verdict_panel
 from pipeline.results import Gate, RunReport
 
+CONFIG = RunConfig(target="cortex-m7", dataset="cifar10")
 LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 ARCH: dict[str, Any] = {
     "resolution": 32,
@@ -429,7 +431,7 @@ def test_the_same_report_gives_the_same_bytes_whatever_the_users_matplotlibrc() 
     first = render_page(sample_report(), LABELS)
     with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.linewidth": 9}):
         assert render_page(sample_report(), LABELS) == first
-    assert render_card(sample_report(), LABELS) == render_card(sample_report(), LABELS)
+    assert render_card(sample_report(), LABELS, CONFIG) == render_card(sample_report(), LABELS, CONFIG)
 
 
 def _failing() -> RunReport:
@@ -449,7 +451,7 @@ def test_a_failed_run_names_its_gates_everywhere() -> None:
     assert "Failed: fits the budget is 1.135, must be ≤ 1; min accuracy is 0.8964, must be ≥ 0.9" in text
     assert "Does not fit the budget" in text
     assert "93 kB 81.92 kB 114 %" in text
-    card = render_card(_failing(), LABELS)
+    card = render_card(_failing(), LABELS, CONFIG)
     assert "**FAIL**" in card
     assert "| fits the budget | 1.135 | ≤ 1 | **failed** |" in card
     terminal = _printed(verdict_panel(_failing()))
@@ -476,7 +478,7 @@ def test_names_cannot_become_markup_on_the_page() -> None:
 
 
 def test_names_cannot_become_markup_in_the_card() -> None:
-    card = render_card(_hostile(), [HOSTILE])
+    card = render_card(_hostile(), [HOSTILE], CONFIG)
     outside_code = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"\\.", "", card))
     assert "<script" not in outside_code
     assert "\n# head" not in card, "a line break in a name starts no heading"
@@ -499,7 +501,7 @@ def test_names_are_not_read_as_rich_markup() -> None:
 
 
 def test_the_card_tells_input_robustness_limits_and_files() -> None:
-    card = render_card(sample_report(), LABELS)
+    card = render_card(sample_report(), LABELS, CONFIG)
     facts = [
         "int8, NHWC, 1 × 32 × 32 × 3",
         "q = pixel − 128",
@@ -547,7 +549,7 @@ def _with_firmware() -> RunReport:
 def test_a_budget_that_bounds_the_firmware_is_not_called_a_runtimes() -> None:
     for report in (sample_report(), _with_firmware()):
         counted = report.footprint.runtime == "firmware"
-        said, card = _Page(render_page(report, LABELS)).said(), render_card(report, LABELS)
+        said, card = _Page(render_page(report, LABELS)).said(), render_card(report, LABELS, CONFIG)
         assert ("With the runtime:" in said) == ("runtime's own state" in card) == (not counted)
         assert ("The whole arena: 37.8 kB of 81.92 kB" in said) == ("the firmware's arena" in card) == counted
         assert ("with the C sources in `model/firmware`" in card) == counted
@@ -556,9 +558,23 @@ def test_a_budget_that_bounds_the_firmware_is_not_called_a_runtimes() -> None:
 
 
 def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
-    card = " ".join(render_card(_with_firmware(), LABELS).split())
+    card = " ".join(render_card(_with_firmware(), LABELS, CONFIG).split())
     assert "flash 116.6 kB, RAM 38.3 kB (arena 37.8 kB, stack 500 B), 9.69 M instructions for one image" in card
     assert "0 of 20 inputs differ from integer interpreter" in card
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "sharpness-aware minimization (SAM) on training images, epochs: 5, from the supernet's weights."),
+        ({"preset": "release"}, "SGD, and sharpness-aware minimization (SAM) in the last 33 % on training images"),
+        ({"optimizer": "sgd", "augment": "augmix"}, "SGD without SAM on training images, with AugMix, epochs: 5"),
+        ({"finetune_epochs": 0}, "none; the supernet's weights with batch norms recalibrated"),
+        ({"protocol": "paper"}, "adaptive SAM (ASAM)"),
+    ],
+)
+def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said: str) -> None:
+    assert f"Fine-tuning: {said}" in render_card(sample_report(), LABELS, CONFIG.model_copy(update=changes))
 
 
 def test_the_card_says_only_what_holds_for_other_data_and_a_smaller_audit() -> None:
@@ -574,13 +590,13 @@ def test_the_card_says_only_what_holds_for_other_data_and_a_smaller_audit() -> N
     ]
     value = sample_report().robustness.model_dump()
     value |= {"corruptions": [*fifteen, "saturate"], "mce": {"float": 0.3, "int8": 0.31}, "images": 500, "device": None}
-    full = render_card(sample_report(dataset="digits", robustness=value), LABELS)
+    full = render_card(sample_report(dataset="digits", robustness=value), LABELS, CONFIG)
     assert "CIFAR" not in full
     assert "All 15 standard corruptions ran" in full
     assert "no part of mCE: `saturate`" in full
     assert "| mCE | 30.00 % | 31.00 % |" in full
     assert "device's own" not in full
-    assert "500 of the 10,000" in render_card(sample_report(robustness=value), LABELS)
+    assert "500 of the 10,000" in render_card(sample_report(robustness=value), LABELS, CONFIG)
 
 
 def test_the_summary_fits_a_terminal_and_a_log() -> None:
@@ -657,7 +673,7 @@ def test_a_run_with_little_to_show_still_has_a_page_and_a_card() -> None:
     for search, memory in ((one, _memory()[:1]), (none, [])):
         report = sample_report(search=search, memory=memory, robustness=bare, parity=[], gates=[], stages=[])
         assert _Page(render_page(report, LABELS)).open == []
-        assert "MODEL" not in render_card(report, LABELS)
+        assert "MODEL" not in render_card(report, LABELS, CONFIG)
         assert "–" in _printed(summary(report))
 
 
