@@ -72,14 +72,23 @@ def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = 
 
 
 def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -> None:
-    """Write sources, build files and example; files of an earlier model are removed."""
+    """Write sources, build files and example; files of an earlier model are removed.
+
+    Raises:
+        PipelineError: the directory can't be written.
+    """
     from export.firmware.cores import CORES as EMULATED
     from export.firmware.package import package_files, possible_files
 
-    for path in (*possible_files(), ELF, PROOF):
-        (directory / path).unlink(missing_ok=True)
-    for path, text in package_files(sources, EMULATED[profile.core]).items():
-        write_bytes(directory / path, text.encode())
+    try:
+        for path in (*possible_files(), ELF, PROOF):
+            (directory / path).unlink(missing_ok=True)
+        for path, text in package_files(sources, EMULATED[profile.core]).items():
+            write_bytes(directory / path, text.encode())
+    except OSError as error:
+        raise PipelineError(
+            f"can't write to {directory}: {error.strerror}; name another directory with --out"
+        ) from error
 
 
 def emulate(

@@ -120,6 +120,14 @@ def test_wrong_use_is_one_line(
     assert done.stderr.count("error: ") == 1
 
 
+def test_a_directory_that_cannot_be_one_is_one_line(model: Path) -> None:
+    done = pipeline(model, "--target", "cortex-m7", "--out", model)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"error: can't write to {model}: Not a directory; name another directory with --out"
+    ]
+
+
 def test_a_model_that_is_too_large_says_by_how_much_and_which_layer(tmp_path: Path) -> None:
     path = tmp_path / "large.tflite"
     path.write_bytes(classifier(side=160, channels=16))  # its map alone has 409,600 bytes
