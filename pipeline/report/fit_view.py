@@ -94,7 +94,7 @@ def _matrix(answers: Sequence[Fit], console: Console) -> None:
             f"{interval_ms(ms.low, ms.high)} of {answer.budget.latency_ms:g}",
             ", ".join(over) or "–",
         )
-    for column in table.columns:
+    for column in table.columns[:-1]:  # where the line is too short, only the last one wraps
         column.no_wrap = True
     console.print(table)
     console.print(f"{sum(a.fits for a in answers)} of {len(answers)} targets fit; shares are of the budget")

@@ -15,6 +15,7 @@ from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.config import PipelineError
 from pipeline.fit import fit_target
+from pipeline.report.fit_view import show
 
 ROOT = Path(__file__).parents[2]
 SHARED = os.environ.get("PIPELINE_SHARED")
@@ -135,6 +136,16 @@ def test_people_get_a_matrix_or_one_target_in_detail_with_a_checked_suggestion(t
     assert "8.502 M over" in one
     assert "drop the input to 16x16: saves 9.376 M MACs" in one
     assert "…" not in matrix + one
+
+
+def test_a_target_that_is_over_everywhere_shortens_no_other_column(capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = TensorSpec("x", (1, 256, 256, 64)), TensorSpec("y", (1, 256, 256, 64))
+    ops = [OpSpec("conv", "CONV_2D", (x,), y, kernel_hw=(9, 9), weights=64 * 64 * 81, biases=64, channel_scales=64)]
+    show([fit_target(ops, load_profile(name)) for name in ("cortex-m0plus", "nucleo-f446re")])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    for word in ("cortex-m0plus  firmware  no", "nucleo-f446re  firmware  no", "parameters 203.8 k", "SRAM 8."):
+        assert word in shown, shown
 
 
 @needs_shared
