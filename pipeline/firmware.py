@@ -124,11 +124,11 @@ def emulate(
 
 
 def _check_fits(sources: Sources, profile: HardwareProfile) -> None:
-    memory = sources.plan.memory
-    over = memory.peak_bytes - profile.sram_bytes
+    memory, block = sources.plan.memory, profile.largest_block_bytes
+    over = memory.peak_bytes - block
     if over > 0:
         raise DoesNotFitError(
-            f"{profile.name} has {profile.sram_bytes:,} bytes of RAM, and the model needs {over:,} more: its arena is "
+            f"{profile.name} has {block:,} bytes of RAM in one block, and the model needs {over:,} more: its arena is "
             f"{memory.peak_bytes:,}, and layer '{sources.layers[memory.peak_op].title}' needs most of it"
         )
     largest = max(sources.layers, key=lambda layer: layer.constant_bytes)

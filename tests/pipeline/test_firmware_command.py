@@ -133,8 +133,16 @@ def test_a_model_that_is_too_large_says_by_how_much_and_which_layer(tmp_path: Pa
     path.write_bytes(classifier(side=160, channels=16))  # its map alone has 409,600 bytes
     done = pipeline(path, "--target", "cortex-m7", "--out", tmp_path / "out")
     assert done.returncode == 1
-    assert "bytes of RAM, and the model needs" in done.stderr
+    assert "cortex-m7 has 327,680 bytes of RAM in one block, and the model needs" in done.stderr
     assert "layer '0 CONV_2D -> 160x160x16' needs most of it" in done.stderr
+
+
+def test_an_arena_that_fits_the_board_but_none_of_its_blocks_is_too_large(tmp_path: Path) -> None:
+    path = tmp_path / "large.tflite"
+    path.write_bytes(classifier(side=180, channels=16))  # 518,400 bytes and its input's: under 992 KiB
+    done = pipeline(path, "--target", "nucleo-h743zi", "--out", tmp_path / "out")
+    assert done.returncode == 1
+    assert "nucleo-h743zi has 524,288 bytes of RAM in one block, and the model needs" in done.stderr
 
 
 def test_an_onnx_file_is_refused(tmp_path: Path) -> None:
