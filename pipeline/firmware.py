@@ -83,7 +83,7 @@ def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -
     try:
         for path in (*possible_files(), ELF, PROOF):
             (directory / path).unlink(missing_ok=True)
-        for path, text in package_files(sources, EMULATED[profile.core]).items():
+        for path, text in package_files(sources, EMULATED[profile.core], profile.compiler_flags).items():
             write_bytes(directory / path, text.encode())
     except OSError as error:
         raise PipelineError(

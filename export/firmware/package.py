@@ -8,10 +8,15 @@ from export.firmware.cores import Core
 from export.to_c import Sources
 
 
-def package_files(sources: Sources, core: Core) -> dict[str, str]:
-    """Path to text of every file for users of the model."""
+def package_files(sources: Sources, core: Core, compiler_flags: tuple[str, ...] = ()) -> dict[str, str]:
+    """Path to text of every file for users of the model.
+
+    Args:
+        compiler_flags: that choose the chip's core and its floating-point ABI, which a library must share with the
+            application it is linked to; the core's own when empty.
+    """
     templates = files("export") / "runtime" / "package"
-    flags = " ".join((*core.gcc, "-mthumb"))
+    flags = " ".join(compiler_flags or (*core.gcc, "-mthumb"))
     package = {f"src/{name}": text for name, text in sources.files.items()}
     for path in _TEMPLATES:
         text = (templates / path.rpartition("/")[2]).read_text()

@@ -44,6 +44,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     settings: dict[str, Any] = {
         "core": profile.core,
         "features": list(profile.features),
+        "compiler flags": list(profile.compiler_flags),
         "images": config.counts.firmware_images,
     }
     if profile.core in CORES:  # a proof that lacked a tool is made once the tool is there

@@ -84,6 +84,22 @@ def test_the_makefile_builds_a_library(model: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "libmodel.a").stat().st_size > 1000
 
 
+@pytest.mark.parametrize("target", ["cortex-m0plus", "nucleo-f446re", "nucleo-h743zi", "cortex-m33", "cortex-m55"])
+def test_the_library_has_the_floating_point_abi_of_the_targets_applications(
+    target: str, model: Path, tmp_path: Path
+) -> None:
+    if not shutil.which("make") or not shutil.which("arm-none-eabi-gcc"):
+        pytest.skip("make or arm-none-eabi-gcc is not installed")
+    assert pipeline(model, "--target", target, "--out", tmp_path / "out").returncode == 0
+    subprocess.run(["make", "-s"], cwd=tmp_path / "out", check=True)
+    application, library = tmp_path / "application.c", tmp_path / "out" / "libmodel.a"
+    application.write_text("float half(float x) { return x / 2; }\n")
+    whole = ["-Wl,--whole-archive", library, "-o", tmp_path / "whole.o"]
+    link = ["arm-none-eabi-gcc", *load_profile(target).compiler_flags, "-r", "-nostdlib", application, *whole]
+    done = subprocess.run(link, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_it_proves_the_model_on_an_emulated_core(model: Path, tmp_path: Path) -> None:
     from export.firmware.build import find_toolchain
     from export.firmware.cores import CORES

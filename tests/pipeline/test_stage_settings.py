@@ -21,6 +21,7 @@ MEASURED = Source(text="timer", date="2026-11-24", range=(1.2, 1.4))
         (search.STAGE, {"clock_hz": 100_000_000}),
         (search.STAGE, {"latency_factor": 1.3, "sources": {**M4.sources, "latency_factor": MEASURED}}),
         (firmware.STAGE, {"features": ("fpu",)}),
+        (firmware.STAGE, {"compiler_flags": ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft")}),
     ],
 )
 def test_a_change_of_the_profile_that_changes_costs_or_code_redoes_the_stage(
