@@ -161,8 +161,7 @@ def run(
             supernet=str(supernet.resolve()) if supernet else None,
             overrides=values,
         )
-        base = out or Path("runs") / Path(dataset).name
-        directory = base if out and len(names) == 1 else base / name
+        directory = run_directory(out, dataset, profile.name, alone=len(names) == 1)
         try:
             codes.append(_run_target(config, profile, data, directory, reporter))
         except InfeasibleBudgetError as error:
@@ -171,6 +170,19 @@ def run(
             reporter.line(f"[red]{error}[/]")
             codes.append(1)
     return max(codes)
+
+
+def run_directory(out: Path | None, dataset: str, target: str, *, alone: bool) -> Path:
+    """Where a target's run lies.
+
+    Args:
+        out: as `--out` names it.
+        target: the profile's name, which of a profile's file is not its path.
+        alone: whether it is the only target.
+    """
+    if out and alone:
+        return out
+    return (out or Path("runs") / Path(dataset).name) / target
 
 
 def _data(
