@@ -14,10 +14,11 @@ from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import InfeasibleBudgetError, PipelineError
-from pipeline.records import core_proof
+from pipeline.records import core_proof, peer_record
 from pipeline.results import FirmwareRecord
 
 if TYPE_CHECKING:
+    from export.firmware.peer import Checkout
     from export.firmware.proof import Proof
     from export.to_c import Sources
 
@@ -120,6 +121,48 @@ def emulate(
     record = FirmwareRecord(cores=[core_proof(proof)])
     write_json(directory / PROOF, record.model_dump())
     _check_flash(proof, profile)
+    return record
+
+
+def compare_with_peer(
+    checkout: Checkout,
+    tflite: bytes,
+    sources: Sources,
+    profile: HardwareProfile,
+    tools: Tools,
+    inputs: np.ndarray[Any, Any],
+    record: FirmwareRecord,
+    directory: Path,
+) -> FirmwareRecord:
+    """Build and run a user's TFLite Micro as `emulate` did the firmware, and add it to `proof.json`.
+
+    Args:
+        record: what `emulate` gave.
+
+    Raises:
+        ExportError: the peer can't be built or run.
+    """
+    from export.firmware.cores import CORES as EMULATED
+    from export.firmware.peer import prove_peer
+    from export.interpreter import Interpreter
+
+    expected = Interpreter(sources.graph).run(inputs)
+    core = EMULATED[profile.core]
+    with tempfile.TemporaryDirectory() as work:
+        peer = prove_peer(
+            checkout,
+            tflite,
+            sources,
+            profile.core,
+            core,
+            inputs,
+            expected,
+            tools.toolchain,
+            tools.emulator,
+            Path(work),
+        )
+    record = record.model_copy(update={"peers": [peer_record(peer)]})
+    write_json(directory / PROOF, record.model_dump())
     return record
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flatnas.arch import Arch
 from flatnas.evaluation import Flatness, Measured
@@ -18,9 +18,11 @@ from pipeline.results import (
     Latency,
     MeasuredRecord,
     ParityRecord,
+    PeerRecord,
 )
 
 if TYPE_CHECKING:
+    from export.firmware.peer import Peer
     from export.firmware.proof import Proof
     from export.parity import Parity
 
@@ -91,8 +93,16 @@ def parity_record(parity: Parity) -> ParityRecord:
 
 def core_proof(proof: Proof) -> CoreProof:
     """One core's part of `proof.json`."""
-    record = asdict(proof)
-    record["flash_bytes"]["total"] = proof.flash_bytes.total
-    record["ram_bytes"]["total"] = proof.ram_bytes.total
-    record["references"] = list(proof.references)
-    return CoreProof.model_validate(record)
+    return CoreProof.model_validate({**_with_totals(proof), "references": list(proof.references)})
+
+
+def peer_record(peer: Peer) -> PeerRecord:
+    """A peer's part of `proof.json`."""
+    return PeerRecord.model_validate(_with_totals(peer))
+
+
+def _with_totals(measured: Proof | Peer) -> dict[str, Any]:
+    record = asdict(measured)
+    record["flash_bytes"]["total"] = measured.flash_bytes.total
+    record["ram_bytes"]["total"] = measured.ram_bytes.total
+    return record

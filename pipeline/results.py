@@ -222,14 +222,35 @@ class CoreProof(_Record):
     layers: list[LayerRecord]
 
 
+class PeerRecord(_Record):
+    """Another runtime with the same model, inputs and emulated core, built from the user's own sources.
+
+    Attributes:
+        mismatches: inputs with any byte that differs from what the firmware is held to.
+        instructions: of one inference, without the set-up; not cycles.
+    """
+
+    name: str
+    core: str
+    emulator: str
+    compiler: str
+    images: int
+    mismatches: int
+    instructions: int
+    flash_bytes: FlashRecord
+    ram_bytes: RamRecord
+
+
 class FirmwareRecord(_Record):
     """`proof.json`.
 
     Attributes:
+        peers: what was asked to be built and run beside.
         skipped: why nothing was emulated, and how to change that; null where something was.
     """
 
     cores: list[CoreProof]
+    peers: list[PeerRecord] = []
     skipped: str | None = None
 
 

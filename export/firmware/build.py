@@ -47,10 +47,10 @@ def find_toolchain() -> Toolchain | None:
     """GCC where it is installed, else the clang of the wheel `ziglang`, else None."""
     gcc = shutil.which("arm-none-eabi-gcc")
     if gcc:
-        return Toolchain("gcc", _run([gcc, "-dumpfullversion"], Path.cwd()).strip(), (gcc,))
+        return Toolchain("gcc", run_tool([gcc, "-dumpfullversion"], Path.cwd()).strip(), (gcc,))
     if find_spec("ziglang"):
         zig = (sys.executable, "-m", "ziglang")
-        return Toolchain("zig", _run([*zig, "version"], Path.cwd()).strip(), (*zig, "cc"))
+        return Toolchain("zig", run_tool([*zig, "version"], Path.cwd()).strip(), (*zig, "cc"))
     return None
 
 
@@ -64,25 +64,35 @@ def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, di
     Raises:
         ExportError: the compiler fails; its message is shown.
     """
-    proof = {f.name: f.read_text() for f in (files("export") / "runtime" / "proof").iterdir() if f.is_file()}
-    proof["link.ld"] = _link_script(proof["link.ld"], core)
+    proof = proof_files()
+    proof["link.ld"] = link_script(proof["link.ld"], core)
     for name, text in {**sources, **proof}.items():
         (directory / name).write_text(text)
     units = [name for name in (*sources, *proof) if name.endswith((".c", ".S"))]
     common = [*toolchain.command, *toolchain.flags(core), "-std=c99", "-O2", "-ffreestanding", *WARNINGS]
     common += ["-ffunction-sections", "-fdata-sections", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables"]
-
-    def compile_unit(name: str) -> str:
-        hook = ["-include", "layer_hook.h"] if name == "model.c" else []
-        unit = f"{Path(name).stem}.o"
-        _run([*common, *hook, "-c", name, "-o", unit], directory)
-        return unit
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(compile_unit, units))
+    hook = {"model.c": ["-include", "layer_hook.h"]}
+    objects = {f"{Path(name).stem}.o": [*common, *hook.get(name, []), name] for name in units}
+    compile_units(objects, directory)
     libraries = ["-nostdlib", "-lgcc"] if toolchain.name == "gcc" else []
-    _run([*common, "-Wl,-T,link.ld", "-Wl,--gc-sections", *objects, *libraries, "-o", "proof.elf"], directory)
+    run_tool([*common, "-Wl,-T,link.ld", "-Wl,--gc-sections", *objects, *libraries, "-o", "proof.elf"], directory)
     return directory / "proof.elf"
+
+
+def proof_files() -> dict[str, str]:
+    """Name to text of what runs a model on an emulated board."""
+    return {f.name: f.read_text() for f in (files("export") / "runtime" / "proof").iterdir() if f.is_file()}
+
+
+def compile_units(objects: Mapping[str, Sequence[str]], directory: Path) -> None:
+    """Compile object files, each by its command, on all processors.
+
+    Raises:
+        ExportError: the compiler fails; its message is shown.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(lambda unit: run_tool([*objects[unit], "-c", "-o", unit], directory), objects):
+            pass
 
 
 def host_compiler() -> tuple[str, ...] | None:
@@ -109,11 +119,12 @@ def build_library(
         (directory / name).write_text(text)
     units = [name for name in (*sources, "batch.c") if name.endswith(".c")]
     arena = "-DMODEL_ARENA_STORAGE=static __thread"
-    _run([*compiler, "-std=c99", *flags, *WARNINGS, arena, "-shared", "-fPIC", *units, "-o", "model.so"], directory)
+    run_tool([*compiler, "-std=c99", *flags, *WARNINGS, arena, "-shared", "-fPIC", *units, "-o", "model.so"], directory)
     return directory / "model.so"
 
 
-def _link_script(template: str, core: Core) -> str:
+def link_script(template: str, core: Core) -> str:
+    """A linker script with a board's memories."""
     board = core.board
     values = {
         "FLASH_ORIGIN": board.flash_origin,
@@ -126,8 +137,8 @@ def _link_script(template: str, core: Core) -> str:
     return template
 
 
-def _run(command: Sequence[str], directory: Path) -> str:
-    """What a command prints.
+def run_tool(command: Sequence[str], directory: Path) -> str:
+    """What a command prints on standard output.
 
     Raises:
         ExportError: it fails or hangs; says what it said.

@@ -100,10 +100,11 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Answer:
-    """The content of proof.bin."""
+class Answer:
+    """What a run says (proof.bin, see proof.c)."""
 
     stack_bytes: int
+    arena_bytes: int
     instructions: tuple[int, ...]  # per layer
     outputs: Int8s
     trace: tuple[Int8s, ...]  # each layer's output for the one input, if any
@@ -132,7 +133,7 @@ def prove(
         ExportError: the build or the emulation fails.
     """
     elf = build_proof(sources.files, core, toolchain, directory)
-    answer = _run(sources, elf, inputs, emulator, seconds)
+    answer = run_proof(sources, elf, inputs, emulator, seconds)
     expected = [outputs.reshape(len(inputs), -1) for outputs in references.values()]
     wrong = np.zeros(len(inputs), bool)
     for outputs in expected:
@@ -140,9 +141,9 @@ def prove(
     mismatch = None
     if wrong.any():
         index = int(np.flatnonzero(wrong)[0])
-        traced = _run(sources, elf, inputs, emulator, seconds, trace=index)
+        traced = run_proof(sources, elf, inputs, emulator, seconds, trace=index)
         mismatch = _first_mismatch(sources, inputs[index], index, traced, [outputs[index] for outputs in expected])
-    flash, ram = _sizes(elf, answer.stack_bytes)
+    flash, ram = section_sizes(elf, answer.stack_bytes)
     return Proof(
         core=core_name,
         emulator=emulator.name,
@@ -172,9 +173,14 @@ def reference_outputs(tflite: bytes, inputs: Int8s) -> dict[str, Int8s]:
     return outputs
 
 
-def _run(
+def run_proof(
     sources: Sources, elf: Path, inputs: Int8s, emulator: Emulator, seconds: float, trace: int = _NO_TRACE
-) -> _Answer:
+) -> Answer:
+    """Run an ELF file with proof.c in it on every input.
+
+    Raises:
+        ExportError: it does not end, or with a code of its own.
+    """
     (elf.parent / "inputs.bin").write_bytes(
         struct.pack("<II", len(inputs), trace) + np.ascontiguousarray(inputs).tobytes()
     )
@@ -184,24 +190,25 @@ def _run(
     return _read_answer(answer.read_bytes(), sources, len(inputs), trace)
 
 
-def _read_answer(content: bytes, sources: Sources, count: int, trace: int) -> _Answer:
-    calibration, stack, layers = struct.unpack_from("<III", content)
-    ticks = np.frombuffer(content, "<u4", layers, 12)
-    values = np.frombuffer(content, np.int8, -1, 12 + 4 * layers)
+def _read_answer(content: bytes, sources: Sources, count: int, trace: int) -> Answer:
+    calibration, stack, arena, layers = struct.unpack_from("<IIII", content)
+    ticks = np.frombuffer(content, "<u4", layers, 16)
+    values = np.frombuffer(content, np.int8, -1, 16 + 4 * layers)
     size = prod(sources.graph.tensor(sources.graph.outputs[0]).shape)
     lengths = [prod(layer.output.shape) for layer in sources.layers] if trace != _NO_TRACE else []
     before = 0 if trace == _NO_TRACE else trace * size
     traced = values[before : before + sum(lengths)]
     outputs = np.concatenate([values[:before], values[before + sum(lengths) :]]).reshape(count, size)
-    return _Answer(
+    return Answer(
         stack,
+        arena,
         tuple(round(int(t) * _CALIBRATION / calibration) for t in ticks),
         outputs,
         tuple(np.split(traced, np.cumsum(lengths)[:-1])) if lengths else (),
     )
 
 
-def _first_mismatch(sources: Sources, x: Int8s, index: int, answer: _Answer, expected: list[Int8s]) -> Mismatch:
+def _first_mismatch(sources: Sources, x: Int8s, index: int, answer: Answer, expected: list[Int8s]) -> Mismatch:
     """The first layer whose output differs from the interpreter's, else where the output differs from a reference."""
     from export.interpreter import Interpreter
 
@@ -215,7 +222,7 @@ def _first_mismatch(sources: Sources, x: Int8s, index: int, answer: _Answer, exp
     return Mismatch(index, title, where, int(want[where]), int(got[where]))
 
 
-def _sizes(elf: Path, stack_bytes: int) -> tuple[Flash, Ram]:
+def section_sizes(elf: Path, stack_bytes: int) -> tuple[Flash, Ram]:
     """What the model costs, without the harness, which has sections of its own."""
     from elftools.elf.elffile import ELFFile
 

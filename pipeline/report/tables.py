@@ -17,7 +17,7 @@ from rich.text import Text
 from flatnas.arch import Arch
 from pipeline.report.budget import BudgetRow, budget_rows, requirement
 from pipeline.report.quantities import interval_ms, percent, plain, points, size
-from pipeline.results import CoreProof, Delta, RunReport
+from pipeline.results import CoreProof, Delta, PeerRecord, RunReport
 
 _BAR = 20  # characters
 _WORSE = 0.005  # differences below half a point are left uncoloured
@@ -131,6 +131,20 @@ def firmware_table(proof: CoreProof) -> Group:
         Text(facts),
         table,
     )
+
+
+def peer_table(proof: CoreProof, peers: Sequence[PeerRecord]) -> Table:
+    """The firmware and its peers side by side."""
+    headings = ("", "outputs equal", "instructions", "flash", "code", "data", "RAM", "arena", "variables", "stack")
+    table = Table(*headings, box=None, header_style="dim", pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, x in (("this firmware", proof), *((peer.name, peer) for peer in peers)):
+        flash, ram = x.flash_bytes, x.ram_bytes
+        sizes = (flash.total, flash.code, flash.data, ram.total, ram.arena, ram.variables, ram.stack)
+        equal = f"{x.images - x.mismatches} of {x.images}"
+        table.add_row(Text(name), equal, f"{x.instructions:,}", *map(size, sizes))
+    return table
 
 
 def _audit_head(

@@ -1,7 +1,7 @@
 /* Runs a model on an emulated core, by semihosting: inputs.bin in, proof.bin out.
  *
  * inputs.bin  two words: number of inputs, index of the input whose layers are written; then the inputs
- * proof.bin   words: ticks of CALIBRATION instructions, stack bytes, number of layers, ticks of each layer;
+ * proof.bin   words: ticks of CALIBRATION instructions, stack bytes, arena bytes, number of layers, ticks of each layer;
  *             then every output in turn, the one input's after its layers' outputs
  *
  * A tick is SysTick's; with QEMU's `-icount shift=0` an instruction takes a nanosecond of virtual time, and what a tick
@@ -13,10 +13,14 @@
 enum { OPEN = 0x01, CLOSE = 0x02, WRITE = 0x05, READ = 0x06, EXIT = 0x20, EXIT_CODE = 0x20026 };
 enum { READ_BINARY = 1, WRITE_BINARY = 5 };
 enum { MAX_LAYERS = 512, PAINTED_BYTES = 16384, CALIBRATION = 1000000 };
-enum { CAN_NOT_READ = 3, CAN_NOT_WRITE = 4 };
+enum { CAN_NOT_READ = 3, CAN_NOT_WRITE = 4, LONGER_THAN_THE_COUNTER = 5 };
 
 #define PAINT 0xA5C3A5C3u
 #define SYSTICK ((volatile uint32_t *)0xE000E010u) /* control, reload, current */
+#define COUNTED_TO_ZERO (1u << 16)                 /* of control */
+#ifndef PROOF_ARENA_BYTES
+#define PROOF_ARENA_BYTES MODEL_ARENA_BYTES
+#endif
 
 typedef uint32_t word;
 
@@ -121,13 +125,17 @@ int main(void) {
     SYSTICK[0] = 5;
     const word calibration = calibrate();
     fill_input();
+    SYSTICK[2] = 0;
     watched = TICKS;
     last_tick = now();
     model_run();
     watched = NOTHING;
+    if (layers == 1 && SYSTICK[0] & COUNTED_TO_ZERO) {
+        proof_exit(LONGER_THAN_THE_COUNTER);
+    }
     SYSTICK[0] = 0;
     fill_input();
-    const word facts[3] = {calibration, stack_bytes(), layers};
+    const word facts[4] = {calibration, stack_bytes(), PROOF_ARENA_BYTES, layers};
     write_all(facts, sizeof facts);
     write_all(ticks, layers * (word)sizeof(word));
     for (word i = 0; i < header[0]; i++) {

@@ -1,13 +1,10 @@
-/* What a Cortex-M needs before main(), and the two functions of libc that compilers call by themselves. */
-#include <stddef.h>
+/* What a Cortex-M needs before main(). */
 #include <stdint.h>
 
 extern uint32_t stack_top, data_load, data_start, data_end, bss_start, bss_end;
 int main(void);
 void proof_exit(int32_t code);
 void reset_handler(void);
-void *memcpy(void *to, const void *from, size_t count);
-void *memset(void *to, int value, size_t count);
 
 enum { FAULT = 99 };
 
@@ -38,19 +35,4 @@ void reset_handler(void) {
         *to++ = 0;
     }
     proof_exit(main());
-}
-
-void *memcpy(void *to, const void *from, size_t count) {
-    volatile uint8_t *target = to;
-    for (const uint8_t *source = from; count > 0; count--) {
-        *target++ = *source++;
-    }
-    return to;
-}
-
-void *memset(void *to, int value, size_t count) {
-    for (volatile uint8_t *target = to; count > 0; count--) {
-        *target++ = (uint8_t)value;
-    }
-    return to;
 }

@@ -1,0 +1,81 @@
+"""`pipeline firmware --peer-tflm`: what it adds to proof.json and the terminal, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny_tflm import copying_model, write_tiny_tflm
+
+from export.firmware.build import find_toolchain
+from export.firmware.peer import cxx_compiler
+from export.graph import ExportError
+
+ROOT = Path(__file__).parents[2]
+
+
+def pipeline(model: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pipeline", "firmware", model, "--target", "cortex-m4", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(copying_model())
+    return path
+
+
+@pytest.fixture
+def tools() -> None:
+    toolchain = find_toolchain()
+    if toolchain is None or not shutil.which("qemu-system-arm"):
+        pytest.skip("no compiler or no QEMU")
+    try:
+        cxx_compiler(toolchain)
+    except ExportError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.usefixtures("tools")
+def test_the_peer_stands_beside_the_firmware(model: Path, tmp_path: Path) -> None:
+    tree, out = write_tiny_tflm(tmp_path / "tree"), tmp_path / "out"
+    done = pipeline(model, "--out", out, "--emulate", "--peer-tflm", tree)
+    assert done.returncode == 0, done.stderr
+    proof = json.loads((out / "proof.json").read_text())
+    (core,), (peer,) = proof["cores"], proof["peers"]
+    assert set(peer) <= set(core) | {"name"}
+    assert (peer["name"], peer["images"], peer["mismatches"]) == ("TFLite Micro, reference kernels", 20, 0)
+    assert peer["flash_bytes"]["total"] == peer["flash_bytes"]["code"] + peer["flash_bytes"]["data"]
+    assert peer["ram_bytes"]["arena"] == 1234
+    rows = {line.split("  ")[0].strip(): line for line in done.stderr.splitlines() if " of 20 " in line}
+    assert f"{core['instructions']:,}" in rows["this firmware"]
+    assert f"{peer['instructions']:,}" in rows["TFLite Micro, reference kernels"]
+
+
+@pytest.mark.usefixtures("tools")
+def test_a_peer_that_does_not_build_leaves_the_proof(model: Path, tmp_path: Path) -> None:
+    tree, out = write_tiny_tflm(tmp_path / "tree"), tmp_path / "out"
+    (tree / "tensorflow/lite/micro/kernels/pooling.cc").write_text("#error too old")
+    done = pipeline(model, "--out", out, "--emulate", "--peer-tflm", tree)
+    assert done.returncode == 2
+    assert "#error too old" in done.stderr
+    assert json.loads((out / "proof.json").read_text())["peers"] == []
+
+
+def test_a_peer_needs_the_emulator(model: Path, tmp_path: Path) -> None:
+    done = pipeline(model, "--out", tmp_path / "out", "--peer-tflm", tmp_path)
+    assert done.returncode == 2
+    assert "add --emulate" in done.stderr
+
+
+@pytest.mark.usefixtures("tools")
+def test_what_is_no_checkout_is_refused_before_anything_is_built(model: Path, tmp_path: Path) -> None:
+    done = pipeline(model, "--out", tmp_path / "out", "--emulate", "--peer-tflm", tmp_path)
+    assert done.returncode == 2
+    assert "is no TFLite Micro tree" in done.stderr
+    assert not (tmp_path / "out").exists()
