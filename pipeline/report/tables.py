@@ -139,7 +139,9 @@ def peer_table(proof: CoreProof, peers: Sequence[PeerRecord]) -> Table:
     table = Table(*headings, box=None, header_style="dim", pad_edge=False)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name, x in (("this firmware", proof), *((peer.name, peer) for peer in peers)):
+    rows: list[tuple[str, CoreProof | PeerRecord]] = [("this firmware", proof)]
+    rows += [(peer.name, peer) for peer in peers]
+    for name, x in rows:
         flash, ram = x.flash_bytes, x.ram_bytes
         sizes = (flash.total, flash.code, flash.data, ram.total, ram.arena, ram.variables, ram.stack)
         equal = f"{x.images - x.mismatches} of {x.images}"

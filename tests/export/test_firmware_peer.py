@@ -67,6 +67,13 @@ def test_an_arena_too_small_says_what_it_had(tmp_path: Path) -> None:
         prove_tree(tree, tmp_path / "build")
 
 
+@pytest.mark.slow
+def test_more_instructions_than_the_counter_holds_are_no_figure(tmp_path: Path) -> None:
+    loop = "; for (volatile int k = 0; k < 200000000; k++) {}"  # over 2^24 ticks of 40
+    with pytest.raises(ExportError, match="one inference takes longer than the board's counter can tell"):
+        prove_tree(write_tiny_tflm(tmp_path / "tree", added=loop), tmp_path / "build")
+
+
 def test_the_compiler_is_quoted_when_the_build_fails(tmp_path: Path) -> None:
     tree = write_tiny_tflm(tmp_path / "tree")
     (tree / "tensorflow/lite/micro/kernels/pooling.cc").write_text("#error a kernel of another age")
