@@ -47,7 +47,7 @@ _OPERATORS = {  # method of MicroMutableOpResolver after `Add`, registration aft
     "MAX_POOL_2D": ("MaxPool2D", "MAX_POOL_2D_INT8", "pooling"),
     "MEAN": ("Mean", "MEAN", "reduce"),
     "MUL": ("Mul", "MUL_INT8", "mul"),
-    "PAD": ("Pad", "PAD_INT8", "pad"),
+    "PAD": ("Pad", "PAD", "pad"),
     "QUANTIZE": ("Quantize", "QUANTIZE", "quantize"),
     "RELU": ("Relu", "RELU", "activations"),
     "RELU6": ("Relu6", "RELU6", "activations"),
