@@ -59,6 +59,8 @@ def _list(reports: dict[str, RunReport]) -> None:
 
     from pipeline.report.quantities import count, percent, points, size
 
+    console = Console(highlight=False)
+    console.width = max(console.width, 100)  # a line per model, also where the output is piped
     table = Table("model", "data set", box=None, pad_edge=False)
     for heading in ("int8 top-1", "int8 mCE", "int8 \u2212 float", "flash", "SRAM", "MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -74,4 +76,4 @@ def _list(reports: dict[str, RunReport]) -> None:
             size(cost.sram_bytes),
             count(cost.macs),
         )
-    Console().print(table)
+    console.print(table)
