@@ -91,6 +91,7 @@ class AuditImages:
         Args:
             alive: called now and then while they are made, which may take minutes.
         """
+        indices = np.asarray(indices, np.int64)
         name, severity = variant
         if variant == CLEAN:
             return np.ascontiguousarray(self.clean[indices])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.option(
     "--runtime",
     type=click.Choice(["firmware", "tflm", "litert"]),
-    help="Whose costs to count; the target's own by default.",
+    help="Whose costs to count; the target's own by default (of a float model on an MCU, TFLite Micro's).",
 )
 @click.option("--operators", is_flag=True, help="List each operator's share, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
