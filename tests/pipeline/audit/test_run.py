@@ -397,14 +397,21 @@ def test_a_runtime_that_crashes_is_one_line_with_model_and_signal(digit_models: 
         _answers_of({"model": Subject(digit_models.float_onnx)}, told=crash)
 
 
-def test_a_crash_while_the_layers_are_looked_into_is_one_line(digit_models: Any) -> None:
-    pictures = {"clean": "/nowhere/x.npy"}
+def test_a_crash_while_the_layers_are_looked_into_is_one_line(digit_models: Any, tmp_path: Path) -> None:
+    pictures = {"clean": str(tmp_path / "x.npy")}
     model = Subject(digit_models.int8_tflite)
     request = {"quantize": [], "layers": {"model": model.to_json(), "qdq": None, "pictures": pictures}}
     with pytest.raises(PipelineError, match=r"x\.npy"):
         run_inside(request, {"litert"}, quiet)
+    os.mkfifo(tmp_path / "x.npy")  # nobody writes: the child waits for its pictures until it is killed
     before = _children()
-    killer = threading.Timer(0.3, lambda: [os.kill(p, signal.SIGSEGV) for p in _children() if p not in before])
+
+    def kill() -> None:
+        while not (born := [pid for pid in _children() if pid not in before]):
+            time.sleep(0.01)
+        os.kill(born[0], signal.SIGSEGV)
+
+    killer = threading.Thread(target=kill, daemon=True)
     killer.start()
     with pytest.raises(PipelineError, match=r"the runtime \(litert\) crashed while looking into the model: Segm"):
         run_inside(request, {"litert"}, quiet)
