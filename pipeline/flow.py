@@ -27,7 +27,7 @@ STAGES = (
     supernet.STAGE,  # shared weights of every subnet: shipped for CIFAR-10, adapted to other data
     search.STAGE,  # NSGA-II with surrogates over (F_AR, MACs) inside the target's budgets
     select.STAGE,  # one feasible subnet
-    finetune.STAGE,  # SAM, the largest subnet as a teacher in long trainings
+    finetune.STAGE,  # SAM; with the full preset the largest subnet teaches
     to_onnx.STAGE,  # batch norm folded, float ONNX
     quantize.STAGE,  # int8 as QDQ ONNX, by the cheapest method that keeps the accuracy
     to_tflite.STAGE,  # the same scales as TFLite: the bytes that ship
