@@ -9,6 +9,7 @@ LiteRT's `schema.fbs`, version 3.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -44,15 +45,18 @@ WRITABLE = (*_VERSIONS_INT8, *_FLOAT_ONLY)
 METADATA_NAME = "flatnas-deploy"
 
 
-def to_tflite(graph: Graph) -> bytes:
+def to_tflite(graph: Graph, metadata: Mapping[str, bytes] | None = None) -> bytes:
     """Serialize a graph whose activations are all int8, or all float32 (export.mobile: with smaller weights).
+
+    Args:
+        metadata: entries of the model's metadata table; a float file adds the graph's own as JSON.
 
     Raises:
         ExportError: an operator that can't be written, by its node.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    return _TfliteWriter(schema, graph).finish()
+    return _TfliteWriter(schema, graph).finish(metadata or {})
 
 
 class _TfliteWriter:
@@ -72,7 +76,7 @@ class _TfliteWriter:
         self._indices: dict[str, int] = {}
         self._codes: dict[tuple[str, int], int] = {}
 
-    def finish(self) -> bytes:
+    def finish(self, metadata: Mapping[str, bytes]) -> bytes:
         graph = self._graph
         for name in graph.inputs:
             self._tensor(name)
@@ -80,8 +84,10 @@ class _TfliteWriter:
             self._operator(node)
         self._subgraph.inputs = [self._tensor(name) for name in graph.inputs]
         self._subgraph.outputs = [self._tensor(name) for name in graph.outputs]
-        if not self._int8 and graph.metadata:
-            self._metadata()
+        if not self._int8 and graph.metadata:  # an int8 file's input quantization says it already
+            self._metadata(METADATA_NAME, json.dumps(dict(graph.metadata), sort_keys=True).encode())
+        for name, content in metadata.items():
+            self._metadata(name, content)
         builder = _sharing_builder()
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
@@ -128,13 +134,11 @@ class _TfliteWriter:
             self._buffers[content] = len(self._model.buffers) - 1
         return self._buffers[content]
 
-    def _metadata(self) -> None:
-        """What a float file must say of its input, as JSON; an int8 file's input quantization says it already."""
+    def _metadata(self, name: str, content: bytes) -> None:
         entry = self._schema.MetadataT()
-        entry.name, entry.buffer = METADATA_NAME, len(self._model.buffers)
-        content = json.dumps(dict(self._graph.metadata), sort_keys=True).encode()
+        entry.name, entry.buffer = name, len(self._model.buffers)
         self._model.buffers.append(_aligned_buffer(self._schema, content))
-        self._model.metadata = [entry]
+        self._model.metadata = [*(self._model.metadata or ()), entry]
 
     def _code(self, node: Node) -> int:
         key = (node.op, self._version(node))

@@ -1,4 +1,7 @@
-"""TFLite: int8 with the scales of the ONNX taken over exactly; on mobile float, float16 and dynamic range, too."""
+"""TFLite: int8 with the scales of the ONNX taken over exactly; on mobile float, float16 and dynamic range, too.
+
+Mobile files carry TFLite's own metadata and the labels; a microcontroller's are stripped to what runs.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +22,17 @@ _MOBILE = ("model/model.float.tflite", "model/model.float16.tflite", "model/mode
 def _run(context: StageContext) -> None:
     from export.mobile import to_dynamic_range, to_float16
     from export.read_onnx import read_onnx
+    from export.tflite_metadata import to_tflite_with_metadata
     from export.to_tflite import to_tflite
 
+    mobile = context.profile.kind == "mobile"
     graph = read_onnx(context.path("model/model.int8.onnx"))
-    content = to_tflite(graph)
+    content = to_tflite_with_metadata(graph) if mobile else to_tflite(graph)
     write_bytes(context.path(_INT8), content)
     real = read_onnx(context.path("model/model.float.onnx"))
     for name, made in zip(_MOBILE, (None, to_float16, to_dynamic_range), strict=True):
-        if context.profile.kind == "mobile":
-            write_bytes(context.path(name), to_tflite(made(real) if made else real))
+        if mobile:
+            write_bytes(context.path(name), to_tflite_with_metadata(made(real) if made else real))
         else:
             context.path(name).unlink(missing_ok=True)
     image, logits = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
@@ -68,5 +73,5 @@ STAGE = Stage(
     settings=_settings,
     run=_run,
     may_give=_MOBILE,
-    version=2,
+    version=3,
 )
