@@ -73,6 +73,11 @@ class Preset:
     audit_images: int
     device_images: int
 
+    @property
+    def qat_epochs(self) -> int:
+        """Epochs of quantization-aware training: a third of the fine-tuning, at least one."""
+        return max(self.finetune_epochs // 3, 1)
+
 
 PRESETS: dict[PresetName, Preset] = {
     "quick": Preset(

@@ -77,6 +77,36 @@ class EvaluationRecord(MeasuredRecord):
         return sum(by_name[gaussian_name(sigma)] for sigma in sigmas) / len(sigmas)
 
 
+class QuantizationStep(_Record):
+    """A technique, and the network's error with it on held-out calibration images."""
+
+    name: str
+    error: Number
+
+
+class QuantizationAttempt(_Record):
+    """One way to int8 that was tried.
+
+    Attributes:
+        method: `minmax`, `post-training` or `qat`.
+        accuracy: top-1 of the int8 ONNX on validation images.
+        steps: post-training techniques that were kept; `qat` starts from them.
+    """
+
+    method: Literal["minmax", "post-training", "qat"]
+    accuracy: Number
+    steps: list[QuantizationStep]
+
+
+class QuantizationRecord(_Record):
+    """`model/quantization.json`: how the net became int8; `method` is the attempt that ships."""
+
+    method: Literal["minmax", "post-training", "qat"]
+    validation_images: int
+    float_accuracy: Number
+    attempts: list[QuantizationAttempt]
+
+
 class SearchRecord(_Record):
     """What the search did; `hypervolume`, `kendall_tau` and `proposer` have one value per iteration."""
 
@@ -310,6 +340,7 @@ class RunReport(_Record):
     budget: BudgetRecord
     fits: bool
     search: SearchRecord
+    quantization: QuantizationRecord | None = None
     accuracy: Accuracy
     robustness: Robustness
     parity: list[ParityRecord]

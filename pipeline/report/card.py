@@ -12,7 +12,7 @@ from importlib.resources import files
 from pipeline.config import RunConfig
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, requirement
-from pipeline.results import RunReport
+from pipeline.results import QuantizationRecord, RunReport
 
 
 class _Markdown(str):
@@ -57,6 +57,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
         budget=budget_rows(report),
         runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
         finetuning=_finetuning(config),
+        quantization=_quantization(report.quantization, config),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
         missing=[name for name in STANDARD_15 if name not in report.robustness.corruptions],
         extras=[name for name in report.robustness.corruptions if name not in STANDARD_15],
@@ -77,6 +78,29 @@ def _finetuning(config: RunConfig) -> str:
         method = f"SGD, and {method} in the last {quantities.percent(1 - plain, 0)}"
     augmix = ", with AugMix" if config.augment == "augmix" else ""
     return f"{method} on training images{augmix}, epochs: {epochs}, from the supernet's weights"
+
+
+def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:
+    """How the net became int8."""
+    if record is None:  # a report from before it was told
+        return "int8, per-channel weights"
+    (steps,) = (attempt.steps for attempt in record.attempts if attempt.method == record.method)
+    kept = [step.name for step in steps if step.name != "minmax"]
+    ranges = [name for name in kept if name not in ("equalization", "bias correction")]
+    techniques = [
+        "least and greatest value",
+        *(["equalization"] if "equalization" in kept else []),
+        *([f"narrower for {len(ranges)} groups of tensors"] if ranges else []),
+        *(["bias correction"] if "bias correction" in kept else []),
+    ]
+    images = quantities.count(config.counts.calibration_images)
+    text = f"int8, per-channel weights, ranges from {images} training images ({', '.join(techniques)})"
+    if record.method != "qat":
+        return text
+    return (
+        f"{text}, then quantization-aware training of the weights on training images, "
+        f"with SAM, epochs: {config.counts.qat_epochs}; the ranges stayed"
+    )
 
 
 def _escape(value: object) -> str:

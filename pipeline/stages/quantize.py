@@ -84,7 +84,7 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
 
     module = FakeQuantized(start.graph, start.ranges, _INPUT)
     recipe = Recipe(
-        epochs=max(context.counts.finetune_epochs // 3, 1),
+        epochs=context.counts.qat_epochs,
         learning_rate=_LEARNING_RATE,
         seed=context.config.seed,
         rho=0.05,

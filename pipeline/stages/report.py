@@ -20,6 +20,7 @@ from pipeline.results import (
     HostLatencyRow,
     MemoryRow,
     ParityRecord,
+    QuantizationRecord,
     Robustness,
     RunReport,
     SearchRecord,
@@ -28,11 +29,13 @@ from pipeline.results import (
 from pipeline.runner import Stage, StageContext
 
 _INT8, _PROOF = "model/model.int8.tflite", "model/firmware/proof.json"
+_QUANTIZATION = "model/quantization.json"
 _NEEDS = (
     "search/evaluations.jsonl",
     "search/front.json",
     "model/arch.json",
     "model/model.json",
+    _QUANTIZATION,
     _INT8,
     "audit/parity.json",
     "audit/audit.json",
@@ -80,6 +83,7 @@ def _report(context: StageContext) -> RunReport:
             **searched,
             seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
         ),
+        quantization=QuantizationRecord(**read_json(context.path(_QUANTIZATION))),
         accuracy=accuracy,
         robustness=robustness,
         parity=parity,
@@ -124,5 +128,5 @@ STAGE = Stage(
     gives=("report.json", "report.html", "MODEL_CARD.md"),
     settings=_settings,
     run=_run,
-    version=3,
+    version=4,
 )

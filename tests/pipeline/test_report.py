@@ -4,6 +4,7 @@ import html
 import io
 import itertools
 import re
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any, Literal
@@ -575,6 +576,46 @@ def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
 )
 def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said: str) -> None:
     assert f"Fine-tuning: {said}" in render_card(sample_report(), LABELS, CONFIG.model_copy(update=changes))
+
+
+def _quantized(method: str, steps: Sequence[str] = ()) -> dict[str, Any]:
+    attempts = [
+        {"method": "minmax", "accuracy": 0.87, "steps": []},
+        {"method": "post-training", "accuracy": 0.88, "steps": [{"name": name, "error": 0.1} for name in steps]},
+        {"method": "qat", "accuracy": 0.89, "steps": [{"name": name, "error": 0.1} for name in steps]},
+    ]
+    return {"method": method, "validation_images": 5000, "float_accuracy": 0.9, "attempts": attempts}
+
+
+_STEPS = ("minmax", "equalization", "mse of a", "percentile-99.9 of b", "bias correction")
+_POST_TRAINING = (
+    "ranges from 512 training images (least and greatest value, equalization, narrower for 2 groups of tensors, "
+    "bias correction)"
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "steps", "said"),
+    [
+        ("minmax", _STEPS, "ranges from 512 training images (least and greatest value)."),
+        ("post-training", _STEPS, f"{_POST_TRAINING}."),
+        ("post-training", ("minmax",), "ranges from 512 training images (least and greatest value)."),
+        (
+            "qat",
+            _STEPS,
+            f"{_POST_TRAINING}, then quantization-aware training of the weights on training images, with SAM, "
+            "epochs: 3; the ranges stayed.",
+        ),
+    ],
+)
+def test_the_card_tells_how_the_net_became_int8(method: str, steps: Sequence[str], said: str) -> None:
+    config = CONFIG.model_copy(update={"finetune_epochs": 10})
+    card = render_card(sample_report(quantization=_quantized(method, steps)), LABELS, config)
+    assert f"Quantization: int8, per-channel weights, {said}\n" in card
+
+
+def test_the_card_of_an_older_report_does_not_guess_how_the_net_became_int8() -> None:
+    assert "Quantization: int8, per-channel weights.\n" in render_card(sample_report(), LABELS, CONFIG)
 
 
 def test_the_card_says_only_what_holds_for_other_data_and_a_smaller_audit() -> None:
