@@ -21,7 +21,7 @@ from export.onnx_graph import OnnxGraph
 from export.quantize import Floats, Range, activation_qparams
 
 _SAMPLED = 512  # values of a tensor that are kept of each image
-_BATCH = 16  # images whose activations are held at once: 64 of the largest MCU subnet take 0.6 GB more
+_BATCH = 16  # images of 32 x 32 whose activations are held at once: 64 of the largest MCU subnet take 0.6 GB more
 _SHRINKS = np.linspace(1.0, 0.3, 36)
 
 
@@ -84,29 +84,39 @@ def quantization_error(values: Floats, bounds: Range) -> float:
     return float(np.mean((scale * (steps - zero_point) - values) ** 2, dtype=np.float64))
 
 
-def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int = _BATCH) -> dict[str, Range]:
+def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int | None = None) -> dict[str, Range]:
     """Min/max of every activation tensor.
 
     Args:
         float_onnx: serialized model; its batch must be symbolic or equal to `batch_size`.
         images_nchw: model inputs, shape (n, 3, R, R).
+        batch_size: images run at once; by default fewer the larger they are.
+
+    Raises:
+        ExportError: there is no image.
     """
-    return {name: o.bounds for name, o in observe(canonical(float_onnx), images_nchw, batch_size).items()}
+    bounds: dict[str, Range] = {}
+    for batch in _activations(canonical(float_onnx), images_nchw, batch_size):
+        for name, value in batch.items():
+            seen = Range(float(value.min()), float(value.max()))
+            bounds[name] = _union([bounds.get(name, seen), seen])
+    return bounds
 
 
-def observe(graph: OnnxGraph, images_nchw: Floats, batch_size: int = _BATCH, seed: int = 0) -> dict[str, Observation]:
+def observe(
+    graph: OnnxGraph, images_nchw: Floats, batch_size: int | None = None, seed: int = 0
+) -> dict[str, Observation]:
     """Run a float graph and look at every activation tensor.
 
     Args:
         graph: canonical.
         images_nchw: model inputs, shape (n, C, R, R).
+        batch_size: images run at once; by default fewer the larger they are.
         seed: of the choice of sampled values.
 
     Raises:
         ExportError: there is no image.
     """
-    if not len(images_nchw):
-        raise ExportError("calibration needs at least one image")
     parts: dict[str, list[Observation]] = {}
     for batch in _activations(graph, images_nchw, batch_size):
         for name, value in batch.items():
@@ -115,17 +125,22 @@ def observe(graph: OnnxGraph, images_nchw: Floats, batch_size: int = _BATCH, see
     return {name: _merge(of_batches) for name, of_batches in parts.items()}
 
 
-def _activations(graph: OnnxGraph, images: Floats, batch_size: int) -> Iterator[dict[str, Floats]]:
+def _activations(graph: OnnxGraph, images: Floats, batch_size: int | None) -> Iterator[dict[str, Floats]]:
+    """Every activation tensor of one batch after the other."""
     from onnx import TensorProto, helper
 
+    if not len(images):
+        raise ExportError("calibration needs at least one image")
+    height, width = images.shape[2:]
+    step = batch_size or min(_BATCH, max(1, _BATCH * 32 * 32 // (height * width)))
     names = [output for node in graph.nodes for output in node.output]
     model = graph.to_model()
     del model.graph.output[:]
     model.graph.output.extend([helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names])
     run = session(model.SerializeToString())
     image = graph.inputs[0].name
-    for i in range(0, len(images), batch_size):
-        batch = images[i : i + batch_size]
+    for i in range(0, len(images), step):
+        batch = images[i : i + step]
         yield {image: batch, **dict(zip(names, run(names, {image: batch}), strict=True))}
 
 
@@ -166,10 +181,14 @@ def _summary(value: Floats, images: int, rng: np.random.Generator) -> Observatio
 
 
 def _merge(parts: list[Observation]) -> Observation:
-    low, high = np.min([p.bounds.low for p in parts]), np.max([p.bounds.high for p in parts])  # unlike min(), keep NaN
     return Observation(
-        bounds=Range(float(low), float(high)),
+        bounds=_union([p.bounds for p in parts]),
         values=np.sort(np.concatenate([p.values for p in parts])),
         channel_largest=np.max([p.channel_largest for p in parts], axis=0),
         channel_mean=np.sum([p.channel_mean for p in parts], axis=0),
     )
+
+
+def _union(parts: list[Range]) -> Range:
+    """What holds all of them; unlike with min(), NaN stays."""
+    return Range(float(np.min([p.low for p in parts])), float(np.max([p.high for p in parts])))

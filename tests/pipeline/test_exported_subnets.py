@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -65,3 +69,38 @@ def exported(space: SearchSpace, arch: Arch, rng: np.random.Generator) -> bytes:
         net(torch.tensor(images))
     float_onnx = to_onnx(fold_batch_norm(net.eval()), (1, *shape))
     return to_tflite(read_onnx(quantize(float_onnx, calibrate(float_onnx, images), input_scale=1 / 128)))
+
+
+_EXPORT = """
+import resource, sys
+import numpy as np, torch
+from export.calibrate import calibrate
+from export.fold import fold_batch_norm
+from export.quantize import quantize
+from export.read_onnx import read_onnx
+from export.runners import load_tracer
+from export.to_onnx import to_onnx
+from export.to_tflite import to_tflite
+from flatnas.spaces import mcu_space
+from flatnas.supernet import Subnet
+
+torch.set_num_threads(1)
+space = mcu_space(10, activation="hard_swish")
+images = np.random.default_rng(0).uniform(-1, 1, (512, 3, 32, 32)).astype(np.float32)
+float_onnx = to_onnx(fold_batch_norm(Subnet(space, space.largest).eval()), (1, 3, 32, 32))
+content = to_tflite(read_onnx(quantize(float_onnx, calibrate(float_onnx, images), input_scale=1 / 128)))
+load_tracer(content, "litert")(np.zeros((1, 32, 32, 3), np.int8))
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_maxrss * 1024, used.ru_utime + used.ru_stime, "tensorflow" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count the peak in other units")
+def test_the_largest_subnet_is_exported_within_ten_seconds_and_one_gigabyte() -> None:
+    pytest.importorskip("torch")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", _EXPORT], env=environment, capture_output=True, text=True, check=True)
+    peak_bytes, seconds, tensorflow = done.stdout.split()
+    assert int(peak_bytes) <= 1e9  # measured: 0.91e9, of which torch's import takes 0.56e9
+    assert float(seconds) <= 10  # of CPU; measured: 2.9
+    assert tensorflow == "False"
