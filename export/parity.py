@@ -27,7 +27,8 @@ from export.graph import Array, ExportError, Graph, Node
 from export.interpreter import Interpreter
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import Kind, load_runner, load_tracer, tflm_installed
+from export.runners import Kind, load_runner
+from export.tflite_runtimes import Runtime, load_tracer, tflm_installed
 from export.to_tflite import to_tflite
 
 BOUNDS_LSB: dict[str, int] = {
@@ -118,7 +119,7 @@ def parity(
         content = to_tflite(exposed)
     except ExportError:  # an operator outside the set
         return _compare_outputs(int8_tflite, graph, inputs_nhwc, progress)
-    kinds: tuple[Kind, ...] = ("tflm", "litert-reference", "litert")
+    kinds: tuple[Runtime, ...] = ("tflm", "litert-reference", "litert")
     traces: dict[str, _Trace] = {
         kind: load_tracer(content, kind) for kind in kinds if kind != "tflm" or tflm_installed()
     }

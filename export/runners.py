@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from export.graph import ExportError
+from export.tflite_runtimes import MissingOperatorError, litert_interpreter, tflite_content, tflm_interpreter
 
 Layout = Literal["nhwc", "nchw"]
 Level = float | tuple[float, float, float]  # for all channels, or for red, green and blue
@@ -29,15 +27,7 @@ InputRange = tuple[Level, Level]
 Kind = Literal["onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 Array = npt.NDArray[Any]
-
-
-def tflm_installed() -> bool:
-    """Whether TFLite Micro's wheel is here; it exists for Linux on x86_64 only."""
-    return find_spec("tflite_micro") is not None
-
-
 _BATCH = 64
-_SIZED = ("int8", "uint8", "int16", "int32", "float16", "float32")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +77,6 @@ class Runner:
         return np.ascontiguousarray(x.transpose(0, 3, 1, 2) if self.channels_first else x, self.input_dtype)
 
 
-class _MissingOperatorError(ExportError):
-    """The runtime has no kernel for an operator."""
-
-
 def load_runner(
     path: Path,
     kind: Kind | None = None,
@@ -122,7 +108,7 @@ def load_runner(
         raise ExportError(f"{kind} can't run {path.name}; choose {suited}")
     try:
         return _load(path, kind, threads, input_range, layout)
-    except _MissingOperatorError as error:
+    except MissingOperatorError as error:
         others = [other for other in KINDS if other not in (kind, "onnxruntime") and _loads(path, other)]
         instead = f"--runner {' or '.join(others)} has it" if others else "no other runner here has it"
         raise ExportError(f"{error}; {instead}") from error
@@ -136,39 +122,6 @@ def _load(path: Path, kind: Kind, threads: int | None, input_range: InputRange |
     if kind in ("interpreter", "firmware"):
         return _integers(path, kind, threads or os.cpu_count() or 1, input_range)
     return _litert(path, kind, threads or 1, input_range, layout)
-
-
-def load_tracer(content: bytes, kind: Kind) -> Callable[[Array], list[Array]]:
-    """Load an int8 TFLite file for all of its outputs: a function from int8 inputs (N, ...) to arrays (N, ...).
-
-    Raises:
-        ExportError: the runtime can't load it.
-    """
-    if kind == "tflm":
-        interpreter = _tflm_interpreter(content, "the model")
-        outputs: Any = range(len(_graph_outputs(content)))
-
-        def invoke(x: Array) -> list[Array]:
-            interpreter.set_input(x[None], 0)
-            interpreter.invoke()
-            return [interpreter.get_output(i)[0] for i in outputs]
-
-    else:
-        litert = _litert_interpreter(content, kind, 1, "the model")
-        spec, outputs = litert.get_input_details()[0], litert.get_output_details()
-
-        def invoke(x: Array) -> list[Array]:
-            litert.set_tensor(spec["index"], x[None])
-            litert.invoke()
-            return [litert.get_tensor(output["index"])[0] for output in outputs]
-
-    return lambda inputs: [np.stack(values) for values in zip(*map(invoke, inputs), strict=True)]
-
-
-def _graph_outputs(content: bytes) -> tuple[str, ...]:
-    from export.read_tflite import read_tflite
-
-    return read_tflite(content).outputs
 
 
 def _loads(path: Path, kind: Kind) -> bool:
@@ -191,7 +144,7 @@ def _onnxruntime(path: Path, threads: int, input_range: InputRange | None, layou
     except Exception as error:  # onnxruntime's exceptions share no public base
         told = str(error).splitlines()[0]
         if lacking := re.search(r"([\w.:]+)\(-?\d+\) is not a registered function/op", told):
-            raise _MissingOperatorError(f"onnxruntime lacks the operator {lacking[1]} of {path.name}") from error
+            raise MissingOperatorError(f"onnxruntime lacks the operator {lacking[1]} of {path.name}") from error
         raise ExportError(f"onnxruntime can't load {path.name}: {told}") from error
     spec, output = session.get_inputs()[0], session.get_outputs()[0]
     if len(spec.shape) == 4 and not all(isinstance(side, int) for side in spec.shape[1:]):
@@ -273,8 +226,8 @@ def _range_from(metadata: dict[str, str]) -> InputRange | None:
 
 
 def _litert(path: Path, kind: Kind, threads: int, input_range: InputRange | None, layout: Layout | None) -> Runner:
-    content, metadata = _tflite_content(path)
-    interpreter = _litert_interpreter(content, kind, threads, path.name)
+    content, metadata = tflite_content(path)
+    interpreter = litert_interpreter(content, kind, threads, path.name)
     spec, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(x: Array) -> Array:
@@ -288,37 +241,9 @@ def _litert(path: Path, kind: Kind, threads: int, input_range: InputRange | None
     return _tflite_runner(path, kind, spec, output, input_range, metadata, layout, run)
 
 
-def litert_invoke(path: Path, threads: int, xnnpack: bool) -> Callable[[], None]:
-    """One inference of a TFLite file on a random input, to be timed.
-
-    Raises:
-        ExportError: a damaged file, or one that LiteRT can't load.
-    """
-    content, _ = _tflite_content(path)
-    interpreter = _litert_interpreter(content, "litert" if xnnpack else "litert-builtin", threads, path.name)
-    for spec in interpreter.get_input_details():
-        steps = np.random.default_rng(0).integers(0, 128, spec["shape"])
-        interpreter.set_tensor(spec["index"], steps.astype(spec["dtype"]))
-    return lambda: interpreter.invoke()
-
-
-def _litert_interpreter(content: bytes, kernels: str, threads: int, name: str) -> Any:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    resolver = {
-        "litert": OpResolverType.AUTO,
-        "litert-builtin": OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        "litert-reference": OpResolverType.BUILTIN_REF,
-    }[kernels]
-    with _loading(name, "LiteRT"):
-        interpreter = Interpreter(model_content=content, num_threads=threads, experimental_op_resolver_type=resolver)
-        interpreter.allocate_tensors()
-    return interpreter
-
-
 def _tflm(path: Path, input_range: InputRange | None, layout: Layout | None) -> Runner:
-    content, metadata = _tflite_content(path)
-    interpreter = _tflm_interpreter(content, path.name)
+    content, metadata = tflite_content(path)
+    interpreter = tflm_interpreter(content, path.name)
     spec, output = interpreter.get_input_details(0), interpreter.get_output_details(0)
 
     def run(x: Array) -> Array:
@@ -330,46 +255,6 @@ def _tflm(path: Path, input_range: InputRange | None, layout: Layout | None) -> 
         return rows
 
     return _tflite_runner(path, "tflm", spec, output, input_range, metadata, layout, run)
-
-
-def _tflm_interpreter(content: bytes, name: str) -> Any:
-    if not tflm_installed():
-        raise ExportError(
-            "the TFLite Micro wheel is not installed; it exists for Linux on x86_64: pip install tflite-micro"
-        )
-    from tflite_micro import runtime
-
-    with _loading(name, "TFLite Micro"):
-        return runtime.Interpreter.from_bytes(content, arena_size=_tflm_arena_bytes(content))
-
-
-def tflm_head_bytes(content: bytes) -> int:
-    """The arena's head as TFLite Micro records it: all activations at their offsets, as on a device.
-
-    Raises:
-        ExportError: the wheel is not installed, or TFLite Micro can't load the file.
-    """
-    interpreter = _tflm_interpreter(content, "the model")
-    with tempfile.TemporaryFile() as log:
-        with _stderr_to(log):
-            interpreter.print_allocations()
-        log.seek(0)
-        found = re.search(rb"Arena allocation head (\d+) bytes", log.read())
-    if found is None:
-        raise ExportError("this tflite-micro does not say how much of its arena a model uses")
-    return int(found[1])
-
-
-def _tflm_arena_bytes(content: bytes) -> int:
-    """More than enough for all activations at once and the runtime's own state on a 64-bit host."""
-    from export.read_tflite import read_tflite
-
-    activations = sum(
-        int(np.prod(t.shape)) * np.dtype(t.dtype).itemsize
-        for t in read_tflite(content).tensors.values()
-        if t.data is None and t.dtype in _SIZED
-    )
-    return activations + 10 * len(content) + (1 << 16)
 
 
 def _integers(path: Path, kind: Kind, threads: int, input_range: InputRange | None) -> Runner:
@@ -416,13 +301,6 @@ def _qparams(tensor: Any) -> tuple[float, int]:
     return float(q["scales"][0]), int(q["zero_points"][0])
 
 
-def _tflite_content(path: Path) -> tuple[bytes, dict[str, str]]:
-    """The file's bytes and metadata; refused when damaged, as the runtimes may crash on some of those."""
-    from export.read_tflite import read_tflite
-
-    return path.read_bytes(), dict(read_tflite(path).metadata)
-
-
 def _resolution(path: Path, shape: tuple[int, ...], channels_first: bool, output_rank: int) -> int:
     sides = shape[2:] if channels_first else shape[1:3]
     channels = (shape[1] if channels_first else shape[3]) if len(shape) == 4 else 0
@@ -438,33 +316,3 @@ def _known(path: Path, dtype: str) -> str:
     if dtype not in ("int8", "uint8", "float32"):
         raise ExportError(f"{path.name} takes {dtype} input; int8, uint8 and float32 are supported")
     return dtype
-
-
-@contextmanager
-def _loading(name: str, runtime: str) -> Iterator[None]:
-    """Tell a TFLite runtime's failure to load a model, with the operator it lacks where its log names one."""
-    with tempfile.TemporaryFile() as log:
-        try:
-            with _stderr_to(log):
-                yield
-        except (ValueError, RuntimeError) as error:
-            log.seek(0)
-            told = f"{error}\n{log.read().decode(errors='replace')}"
-            lacking = re.search(r"unresolved custom op: (\w+)|find op for builtin opcode '(\w+)'", told)
-            if lacking:
-                op = lacking[1] or lacking[2]
-                raise _MissingOperatorError(f"{runtime} lacks the operator {op} of {name}") from error
-            reason = next((line for line in told.splitlines() if line.strip()), type(error).__name__)
-            raise ExportError(f"{runtime} can't load {name}: {reason}") from error
-
-
-@contextmanager
-def _stderr_to(sink: IO[bytes]) -> Iterator[None]:
-    """Keep the runtimes' C++ log lines from the user's terminal while a model loads."""
-    saved = os.dup(2)
-    try:
-        os.dup2(sink.fileno(), 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

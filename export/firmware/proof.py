@@ -165,7 +165,7 @@ def prove(
 def reference_outputs(tflite: bytes, inputs: Int8s) -> dict[str, Int8s]:
     """The outputs that firmware must give, shape (N, ...), by who computed them."""
     from export.interpreter import Interpreter
-    from export.runners import load_tracer, tflm_installed
+    from export.tflite_runtimes import load_tracer, tflm_installed
 
     outputs = {"integer interpreter": Interpreter(read_tflite(tflite)).run(inputs)}
     if tflm_installed():

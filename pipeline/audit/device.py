@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def device_kernels() -> Kind:
     """TFLite Micro where it is installed, else LiteRT's reference kernels, which compute the same but for rounding."""
-    from export.runners import tflm_installed
+    from export.tflite_runtimes import tflm_installed
 
     return "tflm" if tflm_installed() else "litert-reference"
 

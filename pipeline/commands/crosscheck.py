@@ -114,7 +114,8 @@ def _measure(made: dict[str, bytes], float_path: Path, images: Images) -> list[_
 
     from export.graph import ExportError
     from export.read_tflite import read_tflite
-    from export.runners import load_runner, tflm_head_bytes
+    from export.runners import load_runner
+    from export.tflite_runtimes import tflm_head_bytes
     from flatnas.resize import resize
 
     model = load_runner(float_path)

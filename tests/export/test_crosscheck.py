@@ -13,8 +13,8 @@ from export.crosscheck import crosscheck
 from export.graph import ExportError, Graph, Node, QParams, to_ops
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import tflm_head_bytes
 from export.tensorflow_converter import PACKAGES, convert
+from export.tflite_runtimes import tflm_head_bytes
 from export.to_tflite import to_tflite
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 

@@ -15,7 +15,8 @@ from export.interpreter import Interpreter
 from export.quantize import quantize
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import load_runner, load_tracer
+from export.runners import load_runner
+from export.tflite_runtimes import load_tracer
 from export.to_tflite import to_tflite
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 from hardware_profiles.ops import macs

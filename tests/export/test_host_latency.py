@@ -12,7 +12,7 @@ import pytest
 from export.graph import ExportError
 from export.host_latency import host_latency
 from export.read_onnx import read_onnx
-from export.runners import litert_invoke
+from export.tflite_runtimes import litert_invoke
 from export.to_tflite import to_tflite
 
 torch = pytest.importorskip("torch")

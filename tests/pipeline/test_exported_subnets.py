@@ -12,7 +12,7 @@ import pytest
 from export.graph import to_ops
 from export.interpreter import Interpreter
 from export.read_tflite import read_tflite
-from export.runners import load_tracer, tflm_head_bytes
+from export.tflite_runtimes import load_tracer, tflm_head_bytes
 from flatnas.arch import Arch, SearchSpace
 from flatnas.spaces import mcu_space, mobile_space
 from hardware_profiles.memory import plan_memory
@@ -78,7 +78,7 @@ from export.calibrate import calibrate
 from export.fold import fold_batch_norm
 from export.quantize import quantize
 from export.read_onnx import read_onnx
-from export.runners import load_tracer
+from export.tflite_runtimes import load_tracer
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
 from flatnas.spaces import mcu_space
