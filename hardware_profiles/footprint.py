@@ -4,7 +4,7 @@ params        weights + biases
 flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure; of our firmware, its code
               and packed constants
 sram_bytes    the planned arena, and the runtime's own state beside it
-latency_ms    an interval, see hardware_profiles.latency
+latency_ms    an interval, see hardware_profiles.latency; of our firmware, its instructions times cycles per instruction
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hardware_profiles.firmware import InstructionSet, instruction_set, plan_firmware
+from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
+from hardware_profiles.firmware import FirmwarePlan, InstructionSet, instruction_set, plan_firmware
 from hardware_profiles.firmware_flash import firmware_flash
-from hardware_profiles.latency import Interval, latency_ms
+from hardware_profiles.instructions import instructions_of_operators
+from hardware_profiles.latency import Interval, latency_ms, total
 from hardware_profiles.memory import ORDERS, TFLM_ORDER, plan_memory
 from hardware_profiles.ops import OpSpec, macs, params
 from hardware_profiles.profile import Budget, HardwareProfile
@@ -83,26 +85,22 @@ def footprint(
         file_bytes: size of the model's file once it exists; else its flash is estimated, a close upper bound.
     """
     runtime = runtime or profile.runtime
-    flash, sram = _memory(ops, profile, runtime)
+    firmware = plan_firmware(ops, _kernels(profile)) if runtime == "firmware" else None
+    if firmware:
+        flash = firmware_flash(ops, firmware, profile.core, _kernels(profile)).total
+        sram = firmware.memory.peak_bytes
+    else:
+        plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
+        flash, sram = flatbuffer_bytes(ops), plan.peak_bytes + runtime_state_bytes(ops, runtime)
     return Footprint(
         params=sum(params(op) for op in ops),
         macs=sum(macs(op) for op in ops),
         flash_bytes=flash if file_bytes is None or runtime == "firmware" else file_bytes,
         sram_bytes=sram,
-        latency_ms=latency_on(profile, ops, runtime),
+        latency_ms=latency_on(profile, ops, runtime, firmware),
         runtime=runtime,
         unknown=tuple(op.op for op in ops if op.kind == "unknown"),
     )
-
-
-def _memory(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> tuple[int, int]:
-    """(flash, SRAM) in bytes."""
-    if runtime != "firmware":
-        plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
-        return flatbuffer_bytes(ops), plan.peak_bytes + runtime_state_bytes(ops, runtime)
-    kernels = _kernels(profile)
-    firmware = plan_firmware(ops, kernels)
-    return firmware_flash(ops, firmware, profile.core, kernels).total, firmware.memory.peak_bytes
 
 
 def _kernels(profile: HardwareProfile) -> InstructionSet:
@@ -112,13 +110,43 @@ def _kernels(profile: HardwareProfile) -> InstructionSet:
     return kernels
 
 
-def latency_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str) -> Interval:
-    """The latency of operators on a target, in milliseconds, by its own measurement where it has one."""
-    estimate = latency_ms(ops, profile.core, runtime, profile.clock_hz)
+def latency_on(
+    profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str, plan: FirmwarePlan | None = None
+) -> Interval:
+    """The latency of a network on a target, in milliseconds, by its own measurement where it has one.
+
+    Of our firmware it is its predicted instructions times the core's cycles per instruction; of other runtimes, what
+    published results of their kernels say.
+
+    Args:
+        plan: the firmware's of these operators, where it is known already.
+    """
+    if runtime == "firmware":
+        return _as_measured(profile, total(_firmware_latencies(profile, ops, plan)))
+    return _as_measured(profile, latency_ms(ops, profile.core, runtime, profile.clock_hz))
+
+
+def latencies_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str) -> tuple[Interval, ...]:
+    """Each operator's share of it."""
+    if runtime == "firmware":
+        return tuple(_as_measured(profile, ms) for ms in _firmware_latencies(profile, ops, None))
+    return tuple(_as_measured(profile, latency_ms([op], profile.core, runtime, profile.clock_hz)) for op in ops)
+
+
+def _as_measured(profile: HardwareProfile, estimate: Interval) -> Interval:
     if profile.measured_latency is None:
         return estimate
     low, mid, high = profile.measured_latency
     return Interval(estimate.mid * low, estimate.mid * mid, estimate.mid * high)
+
+
+def _firmware_latencies(
+    profile: HardwareProfile, ops: Sequence[OpSpec], plan: FirmwarePlan | None
+) -> tuple[Interval, ...]:
+    ms = 1e3 / profile.clock_hz
+    per = CYCLES_PER_INSTRUCTION[profile.core]
+    counted = instructions_of_operators(ops, profile.core, _kernels(profile), plan)
+    return tuple(Interval(n * per.low * ms, n * per.mid * ms, n * per.high * ms) for n in counted)
 
 
 def op_costs(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str | None = None) -> tuple[OpCost, ...]:

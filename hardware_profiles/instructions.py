@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, prod
 
-from hardware_profiles.firmware import InstructionSet, compiled_for, plan_firmware
+from hardware_profiles.firmware import FirmwarePlan, InstructionSet, compiled_for, plan_firmware
 from hardware_profiles.instruction_weights import WEIGHTS
 from hardware_profiles.ops import OpSpec
 
@@ -28,16 +28,43 @@ def instructions(ops: Sequence[OpSpec], core: str, instruction_set: InstructionS
     Raises:
         KeyError: no weights for a kernel that the network needs.
     """
+    unknown = [op.op for op in ops if op.kind == "unknown"]
+    if unknown:
+        raise KeyError(f"unknown: {', '.join(unknown)}")
+    return round(sum(instructions_of_operators(ops, core, instruction_set)))
+
+
+def instructions_of_operators(
+    ops: Sequence[OpSpec], core: str, instruction_set: InstructionSet, plan: FirmwarePlan | None = None
+) -> tuple[float, ...]:
+    """Instructions of each operator; those of an ADD that a convolution's epilogue does are the convolution's.
+
+    An operator of unknown kind has 0, and the footprint names it.
+
+    Args:
+        plan: of these operators, where it is known already.
+
+    Raises:
+        KeyError: no weights for a kernel that the network needs.
+    """
+    plan = plan or plan_firmware(ops, instruction_set)
     weights = WEIGHTS[compiled_for(core, instruction_set)]
-    found = 0.0
-    for kernel, terms in steps(ops, instruction_set):
-        found += sum(w * t for w, t in zip(weights[kernel], terms, strict=True))
-    return round(found)
+    found = [0.0] * len(ops)
+    for step, (kernel, terms) in zip(plan.steps, _steps(ops, plan, instruction_set), strict=True):
+        if ops[step.op].kind == "unknown":
+            continue
+        found[step.op] = sum(w * t for w, t in zip(weights[kernel], terms, strict=True))
+    return tuple(found)
 
 
 def steps(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> list[tuple[str, tuple[float, ...]]]:
     """Each step's kernel and its terms, in execution order."""
-    plan = plan_firmware(ops, instruction_set)
+    return _steps(ops, plan_firmware(ops, instruction_set), instruction_set)
+
+
+def _steps(
+    ops: Sequence[OpSpec], plan: FirmwarePlan, instruction_set: InstructionSet
+) -> list[tuple[str, tuple[float, ...]]]:
     return [_terms(ops[step.op], step.add is not None, instruction_set) for step in plan.steps]
 
 
@@ -46,8 +73,9 @@ def _terms(op: OpSpec, adds: bool, instruction_set: InstructionSet) -> tuple[str
         return "conv", _conv(op, adds, instruction_set)
     if op.kind == "depthwise_conv":
         return _depthwise(op, instruction_set)
+    kind = "activation" if op.kind == "quantize" else op.kind  # a table of 256, too
     elements = max(prod(op.output.shape), *(prod(tensor.shape) for tensor in op.inputs))
-    return op.kind, (elements, op.output.shape[-1], 1)
+    return kind, (elements, op.output.shape[-1], 1)
 
 
 def _conv(op: OpSpec, adds: bool, instruction_set: InstructionSet) -> tuple[float, ...]:

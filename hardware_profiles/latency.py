@@ -36,6 +36,11 @@ class Interval:
         return Interval(self.low * factor, self.mid * factor, self.high * factor)
 
 
+def total(intervals: Iterable[Interval]) -> Interval:
+    """The sum, bound by bound."""
+    return sum(intervals, Interval(0, 0, 0))
+
+
 def cycles(op: OpSpec, core: str, runtime: str) -> Interval:
     """Cycles of one operator; those of an unknown kind count their elements only, and the footprint says so."""
     return _interval([op], core, runtime)

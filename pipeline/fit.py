@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from hardware_profiles.firmware import instruction_set
-from hardware_profiles.footprint import excess, footprint, latency_on, needs, op_costs, violations
+from hardware_profiles.footprint import excess, footprint, latencies_on, needs, op_costs, violations
 from hardware_profiles.instructions import instructions
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
 from hardware_profiles.ops import OpSpec
@@ -173,8 +173,8 @@ def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None
 def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[FitOperator]:
     library = library_of(profile.core, runtime)
     shares = []
-    for op, row in zip(ops, op_costs(ops, profile, runtime), strict=True):
-        ms = latency_on(profile, [op], runtime)
+    costs, latencies = op_costs(ops, profile, runtime), latencies_on(profile, ops, runtime)
+    for op, row, ms in zip(ops, costs, latencies, strict=True):
         shares.append(
             FitOperator(
                 op=row.op,

@@ -10,6 +10,7 @@ from flatnas.arch import Arch
 from flatnas.evaluation import Measured
 from flatnas.lowering import lower
 from flatnas.search import Generation, Objective, search
+from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
@@ -75,12 +76,21 @@ def _write(context: StageContext, generations: list[Generation], objective: Obje
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     protocol = run_protocol(config)
     plan = protocol.plan
+    cycles = CYCLES_PER_INSTRUCTION[profile.core] if profile.runtime == "firmware" else None
+    per = (cycles.low, cycles.high) if cycles else ()  # the latency of other runtimes does not hang on them
     return {
         "measurement": protocol.measurement,
         "alpha": config.alpha,
         "budget": profile.budget.model_dump(),
         "plan": [plan.initial, plan.batch, plan.evaluations, plan.most],
-        "cost": [profile.runtime, profile.core, list(profile.features), profile.clock_hz, profile.measured_latency],
+        "cost": [
+            profile.runtime,
+            profile.core,
+            list(profile.features),
+            profile.clock_hz,
+            profile.measured_latency,
+            *per,
+        ],
     }
 
 

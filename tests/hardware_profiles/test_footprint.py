@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
+from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.footprint import excess, footprint, op_costs, violations
+from hardware_profiles.instructions import instructions
 from hardware_profiles.latency import latency_ms
 from hardware_profiles.memory import plan_memory
 from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
@@ -171,3 +174,31 @@ def test_each_operator_has_a_row_and_one_of_them_is_the_peak() -> None:
 def test_an_operator_that_reads_nothing_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=re.escape("CONV_2D 'y' reads no activation tensor")):
         OpSpec("conv", "CONV_2D", (), TensorSpec("y", (1, 1)))
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_the_firmwares_latency_is_its_instructions_times_the_cores_cycles_per_instruction(core: str) -> None:
+    profile, per = load_profile(core), CYCLES_PER_INSTRUCTION[core]
+    kernels = instruction_set(core, profile.features)
+    assert kernels is not None
+    counted = instructions(small_net(), core, kernels)
+    ms = footprint(small_net(), profile).latency_ms
+    kilohertz = profile.clock_hz / 1000
+    assert ms.low == pytest.approx(counted * per.low / kilohertz, rel=1e-3)  # instructions are rounded
+    assert ms.high == pytest.approx(counted * per.high / kilohertz, rel=1e-3)
+    assert ms.mid == pytest.approx((ms.low * ms.high) ** 0.5)
+    assert 1.1 * ms.low < ms.high < 2.5 * ms.low
+    assert len(per.source) > 20
+
+
+def test_cycles_per_instruction_hold_what_resnet8_with_cmsis_nn_takes_on_the_cores_of_published_results(
+    mlperf_tiny_results: list[dict[str, str]],
+) -> None:
+    counted = 29.78e6  # TFLite Micro with CMSIS-NN on an emulated Cortex-M4, see docs/firmware.md
+    found = 0
+    for row in mlperf_tiny_results:
+        if (row["kernels"], row["model"]) == ("cmsis-nn", "ic") and row["core"] in ("cortex-m4", "cortex-m33"):
+            per = CYCLES_PER_INSTRUCTION[row["core"]]
+            assert per.low <= int(row["clock_mhz"]) * 1e6 / float(row["inferences_per_second"]) / counted <= per.high
+            found += 1
+    assert found == 8

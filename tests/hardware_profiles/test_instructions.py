@@ -50,3 +50,10 @@ def test_an_operator_without_weights_is_an_error() -> None:
     x, y = TensorSpec("x", (1, 4)), TensorSpec("y", (1, 4))
     with pytest.raises(KeyError, match="unknown"):
         instructions([OpSpec("unknown", "EINSUM", (x,), y)], "cortex-m7", "dsp")
+
+
+def test_a_requantization_is_a_table_as_an_activation_is() -> None:
+    x, y = TensorSpec("x", (1, 8, 8, 16)), TensorSpec("y", (1, 8, 8, 16))
+    requantize, relu = OpSpec("quantize", "QUANTIZE", (x,), y), OpSpec("activation", "RELU", (x,), y)
+    found = instructions([requantize], "cortex-m7", "dsp")
+    assert found == instructions([relu], "cortex-m7", "dsp") > 1024
