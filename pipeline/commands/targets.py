@@ -51,7 +51,7 @@ def _list(profiles: list[HardwareProfile], console: Console) -> None:
 
     from pipeline.report.quantities import count, milliseconds
 
-    table = Table("target", "core", "clock", "flash", "SRAM", box=None, pad_edge=False)
+    table = Table("target", "core", "runtime", "clock", "flash", "SRAM", box=None, pad_edge=False)
     for heading in ("model: params", "MACs", "flash", "SRAM", "latency"):
         table.add_column(heading)
     for p in profiles:
@@ -63,7 +63,7 @@ def _list(profiles: list[HardwareProfile], console: Console) -> None:
             _memory(b.sram_bytes),
             milliseconds(b.latency_ms),
         )
-        table.add_row(p.name, p.core, clock, _memory(p.flash_bytes), _memory(p.sram_bytes), *limits)
+        table.add_row(p.name, p.core, p.runtime, clock, _memory(p.flash_bytes), _memory(p.sram_bytes), *limits)
     for column in table.columns:
         column.no_wrap = True
     console.print(table)

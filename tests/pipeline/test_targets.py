@@ -20,6 +20,8 @@ def test_every_target_has_one_line_that_is_not_cut() -> None:
     lines = invoke().output.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(profile_names())
     assert "…" not in invoke().output
+    runtimes = {line.split()[0]: line.split()[2] for line in lines[1:]}
+    assert (runtimes["cortex-m7"], runtimes["ra8d1"], runtimes["raspberry-pi-4"]) == ("firmware", "tflm", "litert")
 
 
 def test_one_target_is_shown_with_sources_dates_and_its_memories_to_scale() -> None:
