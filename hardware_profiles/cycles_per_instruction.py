@@ -28,7 +28,7 @@ class CyclesPerInstruction:
 
     @property
     def mid(self) -> float:
-        ("""The geometric mean: either end is as far off.""",)
+        """The geometric mean: either end is as far off."""
         return (self.low * self.high) ** 0.5
 
 

@@ -125,12 +125,17 @@ def run(
 ) -> int:
     """Search, fine-tune, quantize, export and audit a model for TARGET.
 
-    Called again, it goes on where it stopped, and redoes only what a changed setting touches.
+    Several targets, a,b,c, are run one after another and share what their searches measured. Called again, it goes on
+    where it stopped, and redoes only what a changed setting touches.
     """
     from hardware_profiles.profile import load_profile
     from pipeline.progress import Reporter
 
     names = options.split_names(targets)
+    if "all" in names:
+        raise PipelineError(
+            "--target all is for 'pipeline fit'; a run trains a model for each target: name them, as in a,b,c"
+        )
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}

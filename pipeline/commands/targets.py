@@ -39,7 +39,7 @@ def targets(name: str | None, as_json: bool, schema: bool) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.width = max(console.width, 120)  # a line per target, also where the output is piped
+    console.width = max(console.width, 132)  # a line per target, also where the output is piped
     if name is None:
         _list(profiles, console)
     else:

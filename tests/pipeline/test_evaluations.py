@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,19 @@ import pytest
 pytest.importorskip("torch")
 
 import pipeline.evaluations as module
+from flatnas.arch import Arch
+from flatnas.datasets import load_dataset
 from flatnas.evaluation import Flatness, Measured
+from flatnas.lowering import lower
+from flatnas.search import Evaluate, Plan, search
 from flatnas.spaces import mcu_space
-from pipeline.evaluations import EvaluationStore
+from flatnas.supernet_file import read_space
+from hardware_profiles.footprint import excess, footprint
+from hardware_profiles.profile import load_profile
+from pipeline.config import RunConfig
+from pipeline.evaluations import EvaluationStore, stored_evaluator
+from pipeline.protocol import run_protocol
+from pipeline.shipped import shipped_supernet
 
 SPACE = mcu_space(10)
 MEASURED = Measured(SPACE.smallest, 1 / 3, (Flatness("gaussian-0.05", 0.1, 0.05, 0.2), Flatness("int8", 0.0, 0.0, 0.0)))
@@ -45,3 +56,42 @@ def test_where_the_cache_cannot_be_written_the_run_keeps_its_own(cache: Path, tm
     cache.write_text("a file where the cache should be")
     EvaluationStore({}, fallback=tmp_path / "work").add(MEASURED)
     assert EvaluationStore({}, fallback=tmp_path / "work").get(SPACE.smallest) == MEASURED
+
+
+def test_a_search_for_a_second_target_measures_nothing_that_the_first_one_measured(cache: Path, tmp_path: Path) -> None:
+    data = load_dataset("digits", None)
+    with shipped_supernet() as supernet:
+        space = read_space(supernet)
+    calls = list[Arch]()
+
+    def measure(arch: Arch) -> Measured:
+        calls.append(arch)
+        error = 0.1 + 0.5 / (1 + sum(op.weights for op in lower(space, arch)) / 1e5)
+        return Measured(arch, error, (Flatness("gaussian-0.05", error / 2, error / 3, error),))
+
+    quick = run_protocol(RunConfig(target="cortex-m7", preset="quick", dataset="digits"))
+    plan = Plan(initial=8, batch=4, evaluations=12, most=12, population=20, generations=5)
+    protocol = replace(quick, plan=plan, evaluator=lambda *_: measure)
+    asked: list[set[Arch]] = []
+    for name in ("cortex-m7", "cortex-m4"):
+        profile = load_profile(name)
+        evaluate = stored_evaluator(protocol, supernet, data, fallback=tmp_path)
+        asked.append(set())
+
+        def seen(arch: Arch, evaluate: Evaluate = evaluate) -> Measured:
+            asked[-1].add(arch)
+            return evaluate(arch)
+
+        for _ in search(
+            space,
+            lambda arch, profile=profile: footprint(lower(space, arch), profile),  # type: ignore[misc]
+            lambda cost, profile=profile: tuple(excess(cost, profile.budget).values()),  # type: ignore[misc]
+            seen,
+            plan=protocol.plan,
+            objective=protocol.objective,
+            macs_budget=profile.budget.macs,
+            seed=0,
+        ):
+            pass
+    assert len(calls) == len(set(calls)) == len(asked[0] | asked[1])
+    assert asked[0] & asked[1]  # else there was nothing to share
