@@ -54,6 +54,8 @@ def _one(answer: Fit, console: Console) -> None:
     ms = answer.footprint.latency_ms
     counted = f"; the firmware takes about {count(answer.instructions)} instructions" if answer.instructions else ""
     console.print(f"latency is an estimate: {interval_ms(ms.low, ms.high)}{counted}")
+    for what in answer.uncounted:
+        console.print(f"[yellow]not counted: {what}[/]")
     _peak(answer, console)
     if answer.operators:
         _operators(answer, console)
@@ -102,6 +104,8 @@ def _matrix(answers: Sequence[Fit], console: Console) -> None:
         answer = next(answer for answer in answers if answer.runtime == runtime)
         console.print(f"{answer.target}, {runtime}:", end=" ")
         _peak(answer, console)
+        for what in answer.uncounted:
+            console.print(f"[yellow]not counted: {what}[/]")
     missed = [answer for answer in answers if answer.suggestions]
     for answer in missed[:_MATRIX_SUGGESTIONS]:
         console.print(f"{answer.target}: {_sentence(answer.suggestions[0], answer)}")

@@ -43,6 +43,7 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
     [
         (["crosscheck", "absent"], "pip install 'flatnas-deploy[tensorflow]'"),
         (["run", "--target", "cortex-m77"], "no hardware profile 'cortex-m77'; did you mean 'cortex-m7'?"),
+        (["run", "--target", "all"], "name them, as in a,b,c"),
         (["run", "--target", "cortex-m7", "--set", "budget.ram=1KiB"], "no key 'budget.ram'"),
         (["run", "--target", "cortex-m7", "--set", "budget.sram_bytes=64k"], "'64k' is not a size with a unit"),
         (["run", "--target", "cortex-m7", "--set", "budget.sram_bytes"], "write --set KEY=VALUE"),

@@ -186,3 +186,11 @@ def test_an_onnx_model_with_an_unknown_operator_exits_2_and_says_which(tmp_path:
     (answer,) = json.loads(result.stdout)
     assert (answer["complete"], answer["fits"], answer["unknown"]) == (False, False, ["Erf"])
     assert "incomplete" in run("strange.onnx", "--target", "cortex-m7", cwd=tmp_path).stdout
+
+
+@needs_shared
+def test_the_scratch_of_cmsis_nn_is_named_as_not_counted_where_it_is_used(tmp_path: Path) -> None:
+    tflm = run(resnet8(), "--target", "cortex-m7", "--runtime", "tflm", cwd=tmp_path).stdout
+    assert "not counted: SRAM for the scratch buffers of CMSIS-NN" in tflm
+    for arguments in (["--target", "cortex-m7"], ["--target", "esp32-s3"]):  # our firmware; ESP-NN
+        assert "not counted" not in run(resnet8(), *arguments, cwd=tmp_path).stdout
