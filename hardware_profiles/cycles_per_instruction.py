@@ -9,6 +9,7 @@ CMSIS-NN    cycles of MLPerf Tiny's ResNet8 with CMSIS-NN, over the 29.78 M inst
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -29,7 +30,7 @@ class CyclesPerInstruction:
     @property
     def mid(self) -> float:
         """The geometric mean: either end is as far off."""
-        return (self.low * self.high) ** 0.5
+        return math.sqrt(self.low * self.high)
 
 
 CYCLES_PER_INSTRUCTION: Mapping[str, CyclesPerInstruction] = {
