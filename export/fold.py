@@ -15,18 +15,22 @@ if TYPE_CHECKING:
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:
     """A copy in which every (Conv2d, BatchNorm2d) pair of neighbours in a Sequential is one Conv2d; in eval mode."""
-    import torch
-    from torch import nn
+    return fold_in_place(copy.deepcopy(module))
 
-    folded = copy.deepcopy(module).eval()
-    for parent in folded.modules():
+
+def fold_in_place(module: nn.Module) -> nn.Module:
+    """The same without the copy: the module itself is folded, and handed back."""
+    from torch import nn
+    from torch.nn.utils import fuse_conv_bn_weights
+
+    for parent in module.eval().modules():
         if not isinstance(parent, nn.Sequential):
             continue
-        names = list(parent._modules)
-        for first, second in pairwise(names):
+        for first, second in pairwise(list(parent._modules)):
             conv, bn = parent.get_submodule(first), parent.get_submodule(second)
             if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
-                fused = torch.nn.utils.fuse_conv_bn_eval(conv, bn)
-                parent._modules[first] = fused
+                conv.weight, conv.bias = fuse_conv_bn_weights(
+                    conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+                )
                 parent._modules[second] = nn.Identity()
-    return folded
+    return module

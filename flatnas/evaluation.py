@@ -85,7 +85,7 @@ class InheritedEvaluator:
     Args:
         sigmas: of the weight noise.
         seed: of the noise.
-        fold: folds batch norms, which halves the time of a measurement.
+        fold: folds the batch norms of a module in place, which halves the time of a measurement.
         roundings: further perturbations by name, each made from calibration pixels (n, R, R, 3).
     """
 
@@ -112,6 +112,7 @@ class InheritedEvaluator:
     def __call__(self, arch: Arch) -> Measured:
         """Measure one subnet."""
         from flatnas.flatness import flatness, gaussian_perturbations
+        from flatnas.replica import replica
         from flatnas.train import classification_error, predict, recalibrate
 
         net, side = self._supernet.extract(arch), arch.resolution
@@ -120,6 +121,6 @@ class InheritedEvaluator:
         perturbations = {gaussian_name(sigma): gaussian_perturbations(noise, sigma) for sigma in self._sigmas}
         for name, rounding in self._roundings.items():
             perturbations[name] = [rounding(self._calibration.pixels_nhwc[:_ROUNDING_IMAGES])]
-        logits = predict(self._fold(net), self._judged.pixels_nhwc, side)
+        logits = predict(self._fold(replica(net)), self._judged.pixels_nhwc, side)
         flat = flatness(net, perturbations, self._shaken, side, optimize=self._fold)
         return Measured(arch, classification_error(logits, self._judged.labels), flat)

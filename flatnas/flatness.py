@@ -10,7 +10,6 @@ same measure under a deterministic perturbation, such as rounding to int8 or int
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -20,7 +19,8 @@ from torch import nn
 
 from flatnas.datasets import Images
 from flatnas.evaluation import Flatness
-from flatnas.resize import Pixels
+from flatnas.replica import replica
+from flatnas.resize import Pixels, resize
 from flatnas.supernet import Supernet, noise_like
 from flatnas.train import predict, recalibrate
 
@@ -41,7 +41,7 @@ def gaussian_perturbations(noise: Iterable[nn.Module], sigma: float) -> list[Per
         raise ValueError(f"sigma must be in (0, 1], not {sigma}")
 
     def perturb(module: nn.Module, values: nn.Module) -> nn.Module:
-        moved = copy.deepcopy(module)
+        moved = replica(module)
         with torch.no_grad():
             for parameter, n in zip(moved.parameters(), values.parameters(), strict=True):
                 parameter.mul_(1 + sigma * n)
@@ -81,14 +81,15 @@ def flatness(
         perturbations: by name, the draws of each.
         images: on which accuracy is measured.
         resolution: side of the network's input in pixels.
-        optimize: makes a module faster without changing its answers, such as batch-norm folding.
+        optimize: makes a module, which it may change, faster without changing its answers, such as batch-norm folding.
     """
+    pixels = resize(images.pixels_nhwc, resolution)  # once for all draws
 
     def correct(net: nn.Module) -> Correct:
-        answers: Correct = predict(optimize(net), images.pixels_nhwc, resolution).argmax(1) == images.labels
+        answers: Correct = predict(optimize(net), pixels, resolution).argmax(1) == images.labels
         return answers
 
-    reference = correct(module)
+    reference = correct(replica(module))
     return tuple(
         _measured(name, reference, np.stack([correct(perturb(module)) for perturb in draws]))
         for name, draws in perturbations.items()

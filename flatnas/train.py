@@ -190,6 +190,7 @@ def distilled(module: nn.Module, resolution: int, teacher: nn.Module, teacher_re
 @torch.inference_mode()
 def predict(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_size: int = 100) -> npt.NDArray[np.float32]:
     """Logits of every image, shape (n, num_classes)."""
+    keep_freed_memory()
     module.eval()
     device = next(module.parameters()).device
     batches = [pixels_nhwc[i : i + batch_size] for i in range(0, len(pixels_nhwc), batch_size)]

@@ -46,9 +46,9 @@ def run_protocol(config: RunConfig) -> Protocol:
 
 def _published(config: RunConfig) -> Protocol:
     def evaluator(supernet: Supernet, data: Dataset) -> Evaluate:
-        from export.fold import fold_batch_norm
+        from export.fold import fold_in_place
 
-        return paper.TrainedEvaluator(supernet, data, seed=config.seed, fold=fold_batch_norm)
+        return paper.TrainedEvaluator(supernet, data, seed=config.seed, fold=fold_in_place)
 
     return Protocol(
         paper.PLAN,
@@ -65,7 +65,7 @@ def _fast(config: RunConfig) -> Protocol:
     effort = Effort(counts.error_images, counts.r_images, counts.r_draws, counts.recalibration_images)
 
     def evaluator(supernet: Supernet, data: Dataset) -> Evaluate:
-        from export.fold import fold_batch_norm
+        from export.fold import fold_in_place
         from pipeline.rounding import rounding
 
         return InheritedEvaluator(
@@ -74,7 +74,7 @@ def _fast(config: RunConfig) -> Protocol:
             effort,
             sigmas=config.sigmas,
             seed=config.seed,
-            fold=fold_batch_norm,
+            fold=fold_in_place,
             roundings={f"int{bits}": partial(rounding, bits=bits) for bits in (8, 4)} if counts.roundings else {},
         )
 

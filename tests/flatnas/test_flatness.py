@@ -5,10 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from export.fold import fold_batch_norm  # noqa: E402
+from export.fold import fold_batch_norm, fold_in_place  # noqa: E402
 from flatnas.datasets import Dataset, Images  # noqa: E402
 from flatnas.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
 from flatnas.flatness import flatness, gaussian_perturbations, recalibrated  # noqa: E402
+from flatnas.replica import replica  # noqa: E402
 from flatnas.spaces import mcu_space  # noqa: E402
 from flatnas.supernet import Supernet  # noqa: E402
 from flatnas.train import predict, recalibrate  # noqa: E402
@@ -99,7 +100,7 @@ def data(supernet: Supernet) -> Dataset:
 
 def evaluator(supernet: Supernet, data: Dataset, seed: int = 7) -> InheritedEvaluator:
     effort = Effort(64, 64, 4, 64)
-    return InheritedEvaluator(supernet, data, effort, sigmas=(0.02, 0.5), seed=seed, fold=fold_batch_norm)
+    return InheritedEvaluator(supernet, data, effort, sigmas=(0.02, 0.5), seed=seed, fold=fold_in_place)
 
 
 def evaluate(supernet: Supernet, data: Dataset, seed: int = 7) -> Measured:
@@ -166,3 +167,24 @@ def test_rounding_to_fewer_bits_moves_the_logits_more(supernet: Supernet, data: 
     assert far[0] < 0.2 * float(logits.std())
     with pytest.raises(ValueError, match="bits must be 2 to 8"):
         rounding(data.train.pixels_nhwc, bits=16)
+
+
+def test_a_replica_computes_the_same_and_shares_nothing_that_changes(supernet: Supernet, data: Dataset) -> None:
+    arch, pixels = SPACE.largest, data.val.pixels_nhwc
+    net = supernet.extract(arch)
+    recalibrate(net, pixels, arch.resolution)
+    logits = predict(net, pixels, arch.resolution)
+    twin = replica(net)
+    assert np.array_equal(predict(twin, pixels, arch.resolution), logits)
+    assert np.array_equal(
+        predict(fold_in_place(twin), pixels, arch.resolution), predict(fold_batch_norm(net), pixels, 32)
+    )
+    moved, seen = replica(net), []
+    moved.head.register_forward_hook(lambda layer, inputs, output: seen.append(output))
+    recalibrate(moved, 255 - pixels, arch.resolution)  # other statistics
+    seen.clear()
+    with torch.no_grad():
+        for tensor in moved.parameters():
+            tensor.zero_()
+    assert np.array_equal(predict(net, pixels, arch.resolution), logits)
+    assert not seen
