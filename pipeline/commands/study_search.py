@@ -1,0 +1,80 @@
+"""`pipeline study-search`: is the search worth its measurements, against random search with several times as many?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from pipeline.commands import options
+from pipeline.config import PipelineError
+
+
+@click.command("study-search")
+@options.target
+@options.dataset
+@options.data_dir
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the study.")
+@click.option("--evaluations", type=click.IntRange(min=12), default=24, show_default=True, help="Of one search.")
+@click.option("--times", type=click.IntRange(min=1), default=4, show_default=True, help="As many random ones.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Searches, seeds 0 to N - 1.")
+@click.option(
+    "--supernet", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Instead of the shipped."
+)
+def study_search(
+    targets: str,
+    dataset: str,
+    data_dir: Path | None,
+    out: Path,
+    evaluations: int,
+    times: int,
+    seeds: int,
+    supernet: Path | None,
+) -> None:
+    """Compare the hypervolume of searches with that of random search, seed by seed.
+
+    Every subnet is measured with the effort of `--preset quick`. Called again, it goes on where it stopped. Writes
+    search-against-random.json.
+    """
+    from statistics import median
+
+    from flatnas.datasets import load_dataset
+    from flatnas.search import Plan
+    from flatnas.supernet_file import read_space
+    from hardware_profiles.profile import load_profile
+    from pipeline.artifacts import sha256_of, write_json
+    from pipeline.config import RunConfig
+    from pipeline.evaluations import stored_evaluator
+    from pipeline.progress import Reporter
+    from pipeline.protocol import run_protocol
+    from pipeline.runner import run_stages
+    from pipeline.stages import supernet as supernet_stage
+    from pipeline.study.search_against_random import match
+
+    names = options.split_names(targets)
+    if len(names) > 1:
+        raise PipelineError("a study is of one target")
+    options.require_training_packages()
+    given = str(supernet.resolve()) if supernet else None
+    config = RunConfig(target=names[0], dataset=dataset, preset="quick", supernet=given)
+    profile, data, reporter = load_profile(names[0]), load_dataset(dataset, data_dir), Reporter()
+    run_stages([supernet_stage.STAGE], out, config, profile, data, reporter)
+    path, protocol = out / "search/supernet.safetensors", run_protocol(config)
+    space, evaluate = read_space(path), stored_evaluator(protocol, path, data, fallback=out)
+    plan = Plan(initial=evaluations // 2, batch=evaluations // 6, evaluations=evaluations, most=evaluations)
+    found = []
+    for seed in range(seeds):
+        found.append(match(space, profile, evaluate, protocol.objective, plan=plan, times=times, seed=seed))
+        m = found[-1]
+        reporter.line(
+            f"seed {seed}: search {m.searched_hypervolume:.4f} ({m.searched}), "
+            f"random {m.random_hypervolume:.4f} ({m.random}), as many {m.equal_hypervolume:.4f}"
+        )
+    medians = {
+        name: median(getattr(m, f"{name}_hypervolume") for m in found) for name in ("searched", "random", "equal")
+    }
+    facts = {"target": names[0], "dataset": data.name, "supernet_sha256": sha256_of(path)}
+    measured = {"measurement": dict(protocol.measurement), "matches": [asdict(m) for m in found], "median": medians}
+    write_json(out / "search-against-random.json", facts | measured)
+    reporter.line(f"median: search {medians['searched']:.4f}, random with {times}x {medians['random']:.4f}")

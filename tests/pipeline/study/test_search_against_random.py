@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pymoo")
+
+from flatnas.arch import Arch
+from flatnas.evaluation import Flatness, Measured
+from flatnas.lowering import lower
+from flatnas.search import Objective, Plan
+from flatnas.spaces import mcu_space
+from hardware_profiles.footprint import excess, footprint
+from hardware_profiles.profile import load_profile
+from pipeline.study.search_against_random import match
+
+SPACE, PROFILE = mcu_space(10), load_profile("cortex-m7")
+
+
+def test_both_sides_get_what_they_are_due_and_only_feasible_subnets() -> None:
+    asked: list[Arch] = []
+
+    def evaluate(arch: Arch) -> Measured:
+        asked.append(arch)
+        error = float(0.5 - 0.3 * np.mean(SPACE.encode(arch)) / 4)
+        return Measured(arch, error, (Flatness("gaussian-0.05", error / 10, 0.0, 1.0),))
+
+    plan = Plan(initial=6, batch=3, evaluations=12, most=12, population=12, generations=3)
+    objective = Objective(0.5, (0.05,))
+    first, second = (match(SPACE, PROFILE, evaluate, objective, plan=plan, times=3, seed=s) for s in (0, 1))
+    assert (first.searched, first.random) == (12, 36)
+    searched, random, equal = asked[:12], asked[12:48], asked[48:60]
+    assert len(set(random)) == 36
+    assert equal == random[:12]  # the like-for-like figure is of the first of the random ones
+    assert len(set(searched) & set(random)) < 6  # draws of its own, not the search's first subnets again
+    assert set(asked[72:108]) != set(random)  # another seed draws others
+    assert all(max(excess(footprint(lower(SPACE, a), PROFILE), PROFILE.budget).values()) <= 0 for a in asked)
+    assert 0 < first.equal_hypervolume <= first.random_hypervolume < 1
+    assert second.seed == 1
