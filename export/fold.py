@@ -29,6 +29,8 @@ def fold_in_place(module: nn.Module) -> nn.Module:
         for first, second in pairwise(list(parent._modules)):
             conv, bn = parent.get_submodule(first), parent.get_submodule(second)
             if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
+                assert bn.running_mean is not None
+                assert bn.running_var is not None
                 conv.weight, conv.bias = fuse_conv_bn_weights(
                     conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
                 )

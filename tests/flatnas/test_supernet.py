@@ -90,3 +90,15 @@ def test_a_damaged_or_foreign_supernet_file_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(SupernetError, match="unknown search space 'mobile'"):
         load_supernet(other)
+
+
+def test_weights_of_another_space_are_refused_by_name(tmp_path: Path) -> None:
+    import json
+
+    from safetensors.torch import save_file
+
+    path = tmp_path / "other.safetensors"
+    weights = {name: value.contiguous() for name, value in supernet(mobile_space(10, 40)).state_dict().items()}
+    save_file(weights, path, metadata={"space": json.dumps({"name": "mcu", "num_classes": 10, "resolution": 32})})
+    with pytest.raises(SupernetError, match="holds other weights than space 'mcu' has"):
+        load_supernet(path)

@@ -209,3 +209,27 @@ def test_a_student_follows_its_teacher_by_its_share() -> None:
     assert losses[0] == pytest.approx(float(expected[0]), rel=1e-5)
     assert losses[2] == pytest.approx(float(expected[1]), rel=1e-5)
     assert losses[1] == pytest.approx(float(sum(expected)) / 2, rel=1e-5)
+
+
+def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    images, path = two_colours(16 * 40), tmp_path / "training.safetensors"
+    net = small_net()
+    good = cross_entropy(net, 8, 0.1)
+
+    def poisoned(pixels: np.ndarray, labels: torch.Tensor, step: int) -> torch.Tensor:
+        return good(pixels, labels, step) * (float("inf") if step == 63 else 1.0)
+
+    with pytest.raises(TrainingDivergedError, match="the loss is inf at step 63 of 120"):
+        train(net, images, poisoned, RECIPE, checkpoint=path)
+    assert all(bool(torch.isfinite(p).all()) for p in net.parameters())  # the bad step was not taken
+    steps: list[int] = []
+    again = small_net()
+    train(
+        again,
+        images,
+        cross_entropy(again, 8, 0.1),
+        RECIPE,
+        checkpoint=path,
+        progress=lambda step, n, v: steps.append(step),
+    )
+    assert steps[0] == 51  # from the checkpoint of step 50

@@ -10,8 +10,8 @@ import pytest
 
 from flatnas.arch import Arch
 from flatnas.lowering import lower
-from flatnas.spaces import mcu_space
-from hardware_profiles.footprint import footprint
+from flatnas.spaces import mcu_space, mobile_space
+from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 from hardware_profiles.ops import macs
 from hardware_profiles.profile import load_profile
@@ -86,3 +86,12 @@ def in_file(content: bytes, profile: object) -> tuple[object, ...]:
 
     cost = footprint(to_ops(read_tflite(content)), profile, file_bytes=len(content))  # type: ignore[arg-type]
     return cost.params, cost.macs, cost.sram_bytes, cost.latency_ms
+
+
+def test_the_latency_budget_of_the_raspberry_pi_cuts_through_the_mobile_space() -> None:
+    profile, space, rng = load_profile("raspberry-pi-4"), mobile_space(10), np.random.default_rng(0)
+    over = [
+        excess(footprint(lower(space, space.sample_by_size(rng)), profile), profile.budget)["latency_ms"] > 0
+        for _ in range(60)
+    ]
+    assert 6 <= sum(over) <= 54

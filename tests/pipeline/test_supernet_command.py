@@ -11,6 +11,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from pipeline.cli import pipeline
+from pipeline.config import PipelineError
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,19 @@ def test_the_published_protocol_takes_no_sigma() -> None:
 def test_a_sigma_out_of_range_is_one_line(sigma: str) -> None:
     result = CliRunner().invoke(pipeline, ["run", "--target", "cortex-m7", "--sigma", sigma], standalone_mode=False)
     assert "write numbers greater than 0 and at most 1" in str(result.exception)
+
+
+def test_a_supernet_of_other_classes_is_refused_with_the_command_that_adapts_it(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from flatnas.spaces import mcu_space
+    from flatnas.supernet import Supernet
+    from flatnas.supernet_file import serialize_supernet
+
+    torch.manual_seed(0)
+    path = tmp_path / "three.safetensors"
+    path.write_bytes(serialize_supernet(Supernet(mcu_space(3, 32))))
+    arguments = ["run", "--target", "cortex-m7", "--dataset", "digits", "--supernet", str(path)]
+    result = CliRunner().invoke(pipeline, [*arguments, "--out", str(tmp_path / "run")])
+    assert isinstance(result.exception, PipelineError)
+    assert "is for 3 classes at 32 pixels, and 'digits' has 10" in str(result.exception)
+    assert f"pipeline supernet adapt --from {path} --dataset digits" in str(result.exception)
