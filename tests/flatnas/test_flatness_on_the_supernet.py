@@ -45,5 +45,4 @@ def test_the_interval_of_500_images_covers_the_r_of_the_validation_split_in_nine
         (found,) = flatness(net, perturbations, part, arch.resolution, optimize=fold_in_place)
         covered += found.low <= whole.r <= found.high
         measured += 1
-        print(f"{covered} of {measured}: {arch}: {found} of {whole.r:.4f}", flush=True)  # noqa: T201
     assert covered >= 0.9 * NETS
