@@ -86,7 +86,8 @@ class InheritedEvaluator:
         sigmas: of the weight noise.
         seed: of the noise.
         fold: folds the batch norms of a module in place, which halves the time of a measurement.
-        roundings: further perturbations by name, each made from calibration pixels (n, R, R, 3).
+        roundings: further perturbations by name, each made from calibration pixels (n, R, R, 3) of the subnet's
+            resolution R.
     """
 
     def __init__(
@@ -113,14 +114,15 @@ class InheritedEvaluator:
         """Measure one subnet."""
         from flatnas.flatness import flatness, gaussian_perturbations
         from flatnas.replica import replica
+        from flatnas.resize import resize
         from flatnas.train import classification_error, predict, recalibrate
 
         net, side = self._supernet.extract(arch), arch.resolution
         recalibrate(net, self._calibration.pixels_nhwc, side)
         noise = [n.extract(arch) for n in self._noise]
         perturbations = {gaussian_name(sigma): gaussian_perturbations(noise, sigma) for sigma in self._sigmas}
-        for name, rounding in self._roundings.items():
-            perturbations[name] = [rounding(self._calibration.pixels_nhwc[:_ROUNDING_IMAGES])]
+        seen = resize(self._calibration.pixels_nhwc[:_ROUNDING_IMAGES], side)
+        perturbations |= {name: [rounding(seen)] for name, rounding in self._roundings.items()}
         logits = predict(self._fold(replica(net)), self._judged.pixels_nhwc, side)
         flat = flatness(net, perturbations, self._shaken, side, optimize=self._fold)
         return Measured(arch, classification_error(logits, self._judged.labels), flat)

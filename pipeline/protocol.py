@@ -63,6 +63,7 @@ def _published(config: RunConfig) -> Protocol:
 def _fast(config: RunConfig) -> Protocol:
     counts = config.counts
     effort = Effort(counts.error_images, counts.r_images, counts.r_draws, counts.recalibration_images)
+    bits = (8, 4) if counts.roundings else ()
 
     def evaluator(supernet: Supernet, data: Dataset) -> Evaluate:
         from export.fold import fold_in_place
@@ -75,7 +76,7 @@ def _fast(config: RunConfig) -> Protocol:
             sigmas=config.sigmas,
             seed=config.seed,
             fold=fold_in_place,
-            roundings={f"int{bits}": partial(rounding, bits=bits) for bits in (8, 4)} if counts.roundings else {},
+            roundings={f"int{b}": partial(rounding, bits=b) for b in bits},
         )
 
     def recipe(data: Dataset) -> Recipe:
@@ -95,7 +96,7 @@ def _fast(config: RunConfig) -> Protocol:
     measurement = {
         "effort": [effort.error_images, effort.r_images, effort.draws, effort.recalibration_images],
         "sigmas": list(config.sigmas),
-        "roundings": counts.roundings,
+        "rounded_bits": list(bits),
         "seed": config.seed,
     }
     plan = Plan(counts.initial, counts.batch, counts.evaluations, counts.most)

@@ -8,8 +8,9 @@ torch = pytest.importorskip("torch")
 from export.fold import fold_batch_norm, fold_in_place  # noqa: E402
 from flatnas.datasets import Dataset, Images  # noqa: E402
 from flatnas.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
-from flatnas.flatness import flatness, gaussian_perturbations, recalibrated  # noqa: E402
+from flatnas.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
 from flatnas.replica import replica  # noqa: E402
+from flatnas.resize import Pixels  # noqa: E402
 from flatnas.spaces import mcu_space  # noqa: E402
 from flatnas.supernet import Supernet  # noqa: E402
 from flatnas.train import predict, recalibrate  # noqa: E402
@@ -129,6 +130,21 @@ def test_r_grows_with_sigma_and_the_clean_error_is_right(supernet: Supernet, dat
     assert (small.perturbation, large.perturbation) == ("gaussian-0.02", "gaussian-0.5")
     assert 0 <= small.r < large.r <= 1
     assert large.low < large.r
+
+
+def test_a_rounding_is_calibrated_at_the_subnets_own_resolution(supernet: Supernet, data: Dataset) -> None:
+    sides = []
+
+    def recording(calibration_nhwc: Pixels) -> Perturb:
+        sides.append(calibration_nhwc.shape[1:3])
+        return rounding(calibration_nhwc, bits=8)
+
+    measure = InheritedEvaluator(
+        supernet, data, Effort(64, 64, 4, 64), sigmas=(), seed=7, fold=fold_in_place, roundings={"int8": recording}
+    )
+    measure(SPACE.smallest)
+    assert SPACE.smallest.resolution < data.train.pixels_nhwc.shape[1]
+    assert sides == [(SPACE.smallest.resolution,) * 2]
 
 
 def test_no_validation_images_are_an_error(supernet: Supernet, data: Dataset) -> None:
