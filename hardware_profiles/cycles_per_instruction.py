@@ -2,8 +2,8 @@
 
 manual      Arm's table of cycles per instruction times the instructions that our kernels ran, on Unicorn, for
             ResNet8, MLPerf Tiny's keyword spotting and visual wake words and six random subnets: at zero wait states.
-                A million instructions of start-up are in the counts; on Cortex-M4 the smallest subnet, 1.97, is left
-                out, as start-up is near half of its count
+            A million instructions of start-up are in the counts; on Cortex-M4 the smallest subnet, 1.97, is left out,
+            as start-up is near half of its count
 CMSIS-NN    cycles of MLPerf Tiny's ResNet8 with CMSIS-NN, over the 29.78 M instructions that TFLite Micro with
             CMSIS-NN takes for it on an emulated Cortex-M4 (docs/firmware.md); other versions and wrappers than those
             of the results, so that this is a bound and no measurement
