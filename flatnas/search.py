@@ -1,8 +1,9 @@
 """FlatNAS's search: NSGA-II over (F_AR, cost) with surrogates, every budget of the target a constraint.
 
 Each iteration fits surrogates to what was measured, lets NSGA-II search them for the front (as MSuNAS does, Lu et al.
-2020, arXiv 2007.10396), and measures the subnets that promise most hypervolume. Surrogates that can't rank held-out
-subnets are not asked: NSGA-II's offspring of the measured front are measured instead.
+2020, arXiv 2007.10396), and measures the subnets that promise most hypervolume, of NSGA-II's and of those a few genes
+from the measured front, where surrogates are right most often. Surrogates that can't rank held-out subnets are not
+asked: NSGA-II's offspring of the measured front are measured instead.
 
 Constraint domination, no penalties (Deb et al. 2002, section VI: a feasible point dominates any infeasible one; between
 two infeasible ones the smaller violation wins). Cost is analytic and cheap, so an infeasible subnet is never measured.
@@ -33,6 +34,9 @@ Evaluate = Callable[[Arch], Measured]
 _TRUSTED_TAU = 0.3  # below it, surrogates mislead more than they help
 _PATIENCE = 3  # iterations without growth of the hypervolume that end a search
 _GROWTH = 1e-3
+_TRIES = 20  # random subnets drawn for each that is asked for
+_NEAR, _NEAR_GENES = 300, 4  # subnets near the measured ones that surrogates are asked about; genes they differ in
+_MOST_ACCURATE = 5  # measured subnets near which a more accurate one is looked for
 
 
 class Map(Protocol):
@@ -226,7 +230,7 @@ class _Candidates:
         self.rng = np.random.default_rng([seed, 3])
         self.cost = cache(cost)
         self.constraints = cache(lambda arch: tuple(constraints(self.cost(arch))))
-        self._sizes = np.array([max(len(gene) - 1, 1) for gene in space.genes])
+        self._choices = np.array([len(gene) for gene in space.genes])
 
     def feasible(self, arch: Arch) -> bool:
         return max(self.constraints(arch)) <= 0
@@ -239,7 +243,7 @@ class _Candidates:
         known, found = set(known), dict[Arch, None]()
         if self.space.smallest not in known and self.feasible(self.space.smallest):
             found[self.space.smallest] = None
-        for _ in range(20 * n):  # a tight budget may leave fewer subnets than asked for
+        for _ in range(_TRIES * n):  # a tight budget may leave fewer subnets than asked for
             if len(found) >= n:
                 break
             arch = self.space.sample_by_size(self.rng)
@@ -269,11 +273,29 @@ class _Candidates:
                     break
         return arch
 
+    def near(self, parents: Sequence[Arch], known: Iterable[Arch]) -> list[Arch]:
+        """Feasible subnets that are not known and differ from one of `parents` in a few genes."""
+        known, found = set(known), dict[Arch, None]()
+        for _ in range(_TRIES * _NEAR):
+            if len(found) >= _NEAR:
+                break
+            genes = self.space.encode(parents[int(self.rng.integers(len(parents)))])
+            changed = self.rng.choice(len(genes), self.rng.integers(1, _NEAR_GENES + 1), replace=False)
+            genes[changed] = self.rng.integers(self._choices[changed])
+            arch = self.space.decode(genes)
+            if arch not in known and self.feasible(arch):
+                found[arch] = None
+        return list(found)
+
     def features(self, archs: Sequence[Arch]) -> Floats:
-        """Genes in [0, 1] and logarithms of costs, shape (n, genes + 3)."""
-        genes = np.stack([self.space.encode(arch) for arch in archs]) / self._sizes
+        """Genes in [0, 1], logarithms of costs, and the resolution one-hot, shape (n, genes + 3 + resolutions).
+
+        The error is no monotone function of the resolution: what counts is also what striding leaves of it.
+        """
+        genes = np.stack([self.space.encode(arch) for arch in archs]) / np.maximum(self._choices - 1, 1)
         costs = [(c.macs, c.params, c.sram_bytes) for c in map(self.cost, archs)]
-        return np.hstack([genes, np.log(costs)])
+        resolutions = [[arch.resolution == side for side in self.space.resolutions] for arch in archs]
+        return np.hstack([genes, np.log(costs), resolutions])
 
 
 def _propose(candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan) -> _Proposal:
@@ -285,10 +307,13 @@ def _propose(candidates: _Candidates, done: dict[Arch, Evaluation], objective: O
         tau = predictor.tau
         if tau >= _TRUSTED_TAU:
             proposer = predictor.names
-            population = _evolve(candidates, done, objective, plan, predictor)
+            most_accurate = _most_accurate(candidates, done, predictor, plan.batch // 4)
+            front = [everything[i].arch for i in _non_dominated(_axes(everything, objective))]
+            population = _evolve(candidates, done, objective, plan, predictor) + candidates.near(front, done)
             explored = candidates.random(1, [*done, *population])  # keeps the surrogates honest
-            promising = _most_promising(population, done, candidates, objective, predictor, plan.batch - len(explored))
-            archs = [*promising, *explored]
+            wanted = plan.batch - len(most_accurate) - len(explored)
+            promising = _most_promising(population, done, candidates, objective, predictor, wanted)
+            archs = list(dict.fromkeys([*most_accurate, *promising, *explored]))
     if not archs:
         archs = _offspring(candidates, done, objective, plan.batch)
     return _Proposal(archs or candidates.random(plan.batch, done), proposer, tau)
@@ -304,16 +329,21 @@ class _Predictor:
         self._surrogates: list[Surrogate] = [fit_surrogate(X, y, candidates.seed) for y in targets]
         self._candidates, self._alpha, self._norm = candidates, objective.alpha, normalisation(errors, r)
         self.names = ", ".join(dict.fromkeys(s.name for s in self._surrogates))
-        self.tau = kendall_tau(self._merits([s.held_out for s in self._surrogates]), objective.merits(measured))
+        held_out = self._split([s.held_out for s in self._surrogates])
+        self.tau = kendall_tau(figure_of_merit(*held_out, self._alpha, self._norm), objective.merits(measured))
+
+    def predict(self, archs: Sequence[Arch]) -> tuple[Floats, Floats]:
+        """Predicted clean errors, shape (n,), and R, shape (n, sigmas); R is 0 where alpha is 1."""
+        X = self._candidates.features(archs)
+        return self._split([s.predict(X) for s in self._surrogates])
 
     def merits(self, archs: Sequence[Arch]) -> Floats:
         """Predicted F_AR, shape (n,)."""
-        X = self._candidates.features(archs)
-        return self._merits([s.predict(X) for s in self._surrogates])
+        return figure_of_merit(*self.predict(archs), self._alpha, self._norm)
 
-    def _merits(self, predictions: list[Floats]) -> Floats:
-        r = np.stack(predictions[1:] or [np.zeros_like(predictions[0])], 1)
-        return figure_of_merit(predictions[0], r, self._alpha, self._norm)
+    @staticmethod
+    def _split(predictions: list[Floats]) -> tuple[Floats, Floats]:
+        return predictions[0], np.stack(predictions[1:] or [np.zeros_like(predictions[0])], 1)
 
 
 def _evolve(
@@ -334,6 +364,16 @@ def _evolve(
     return [arch for arch in dict.fromkeys(archs) if arch not in done and candidates.feasible(arch)]
 
 
+def _most_accurate(candidates: _Candidates, done: dict[Arch, Evaluation], predictor: _Predictor, n: int) -> list[Arch]:
+    """`n` near the most accurate measured ones, of the least predicted clean error.
+
+    The end of the front that is deployed most often; a hypervolume alone would spread over all costs.
+    """
+    best = sorted(done.values(), key=lambda e: e.clean_error)[:_MOST_ACCURATE]
+    near = candidates.near([e.arch for e in best], done)
+    return [near[i] for i in predictor.predict(near)[0].argsort(kind="stable")[:n]] if near else []
+
+
 def _most_promising(
     population: list[Arch],
     done: dict[Arch, Evaluation],
@@ -342,17 +382,22 @@ def _most_promising(
     predictor: _Predictor,
     n: int,
 ) -> list[Arch]:
-    """`n` of the population, one after the other whichever adds most to the predicted hypervolume of the front."""
+    """`n` of the population, one after the other whichever adds most to the predicted hypervolume.
+
+    It is that of (clean error, mean R, cost), as in `hypervolume`: F_AR alone would trade an error that counts for an R
+    that hardly does. Up to 1, 1 and a little more than the highest cost; without R where alpha is 1.
+    """
     from pymoo.indicators.hv import HV
 
     if not population:
         return []
     everything = tuple(done.values())
+    predicted_errors, predicted_r = predictor.predict(population)
     costs = np.array([float(getattr(candidates.cost(arch), objective.cost)) for arch in population])
-    new = np.stack([predictor.merits(population), costs], 1)
-    front = np.stack([objective.merits(everything), objective.costs(everything)], 1)
-    worst = 1.1 * np.maximum(front.max(0), new.max(0))
-    volume, front, new = HV(ref_point=np.ones(2)), front[_non_dominated(front)] / worst, new / worst
+    new = np.stack([predicted_errors, np.maximum(predicted_r.mean(1), 0), costs], 1)
+    front = _axes(everything, objective)
+    limits = np.array([1, 1, 1.1 * max(front[:, 2].max(), costs.max())])
+    volume, front, new = HV(ref_point=np.ones(3)), front[_non_dominated(front)] / limits, new / limits
     rest, chosen = list(range(len(population))), list[int]()
     while rest and len(chosen) < n:
         best = max(rest, key=lambda i: float(volume(np.vstack([front, new[i]]))))
@@ -381,6 +426,12 @@ def _offspring(candidates: _Candidates, done: dict[Arch, Evaluation], objective:
         if len(found) >= n:
             break
     return list(found)[:n]
+
+
+def _axes(evaluations: Sequence[Evaluation], objective: Objective) -> Floats:
+    """(Clean error, mean R, cost) of each evaluation, shape (n, 3); R is 0 where alpha is 1."""
+    r = objective.r(evaluations).mean(1) * (objective.alpha < 1)
+    return np.stack([clean_errors(evaluations), r, objective.costs(evaluations)], 1)
 
 
 def _by_rank(done: dict[Arch, Evaluation], objective: Objective) -> list[Arch]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flatnas.arch import SearchSpace
 from flatnas.lowering import lower
-from flatnas.search import Evaluate, Generation, Objective, Plan, search
+from flatnas.search import Evaluate, Generation, Objective, Plan, clean_errors, search
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 
@@ -29,6 +29,8 @@ class Match:
         searched_hypervolume: at the end of the search.
         random_hypervolume: of all the random subnets.
         equal_hypervolume: of as many of the random subnets, the first ones, as the search measured.
+        searched_error: least clean error that the search found, in [0, 1].
+        random_error: of all the random subnets.
     """
 
     seed: int
@@ -37,6 +39,8 @@ class Match:
     searched_hypervolume: float
     random_hypervolume: float
     equal_hypervolume: float
+    searched_error: float
+    random_error: float
 
 
 def match(
@@ -81,4 +85,6 @@ def match(
         found.hypervolume,
         drawn.hypervolume,
         random(n).hypervolume,
+        float(clean_errors(found.evaluations).min()),
+        float(clean_errors(drawn.evaluations).min()),
     )

@@ -235,6 +235,16 @@ def test_the_search_beats_four_times_as_many_random_subnets() -> None:
     assert np.median(found) > np.median(random)
 
 
+def test_a_search_refines_its_most_accurate_subnet_where_random_ones_hardly_fit() -> None:
+    tight = {"runtime": "tflm", "budget.params": "66K", "budget.flash_bytes": "98496B", "budget.sram_bytes": "60kB"}
+    profile = load_profile("cortex-m7", tight)
+    plan = Plan(initial=24, batch=8, evaluations=64, most=64, population=24, generations=6)
+    last = run(profile, 64, seed=0, plan=plan)[-1]
+    random = run(profile, 192, seed=1, plan=Plan(initial=192, batch=1, evaluations=192, most=192))[-1]
+    assert min(e.clean_error for e in last.evaluations) < min(e.clean_error for e in random.evaluations)
+    assert last.hypervolume > random.hypervolume
+
+
 def test_every_value_of_every_gene_is_reached() -> None:
     asked: set[Arch] = set()
 
