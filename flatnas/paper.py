@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
 
-PLAN = Plan(initial=100, batch=8, evaluations=340, most=340, population=40, generations=20)
+PLAN = Plan(initial=100, batch=8, evaluations=340, most=340, population=40, generations=20, near=False)
 ERROR_IMAGES = 5000  # the whole validation split
 _SIGMA, _DRAWS, _LABEL_SMOOTHING = 0.05, 20, 0.1
 

@@ -106,6 +106,7 @@ class Plan:
         most: never measured more, even where the hypervolume still grows.
         population: of NSGA-II on the surrogates.
         generations: of it, per iteration.
+        near: whether subnets near the measured ones are considered beside NSGA-II's, as the published loop does not.
     """
 
     initial: int
@@ -114,6 +115,7 @@ class Plan:
     most: int
     population: int = 60
     generations: int = 30
+    near: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +309,7 @@ def _propose(candidates: _Candidates, done: dict[Arch, Evaluation], objective: O
         tau = predictor.tau
         if tau >= _TRUSTED_TAU:
             proposer = predictor.names
-            most_accurate = _most_accurate(candidates, done, predictor, plan.batch // 4)
-            front = [everything[i].arch for i in _non_dominated(_axes(everything, objective))]
-            population = _evolve(candidates, done, objective, plan, predictor) + candidates.near(front, done)
+            most_accurate, population = _considered(candidates, done, objective, plan, predictor)
             explored = candidates.random(1, [*done, *population])  # keeps the surrogates honest
             wanted = plan.batch - len(most_accurate) - len(explored)
             promising = _most_promising(population, done, candidates, objective, predictor, wanted)
@@ -344,6 +344,18 @@ class _Predictor:
     @staticmethod
     def _split(predictions: list[Floats]) -> tuple[Floats, Floats]:
         return predictions[0], np.stack(predictions[1:] or [np.zeros_like(predictions[0])], 1)
+
+
+def _considered(
+    candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan, predictor: _Predictor
+) -> tuple[list[Arch], list[Arch]]:
+    """What surrogates are asked about: the accurate end, its share of the iteration chosen; and all the others."""
+    if not plan.near:
+        return [], _evolve(candidates, done, objective, plan, predictor)
+    most_accurate = _most_accurate(candidates, done, predictor, plan.batch // 4)
+    everything = tuple(done.values())
+    front = [everything[i].arch for i in _non_dominated(_axes(everything, objective))]
+    return most_accurate, _evolve(candidates, done, objective, plan, predictor) + candidates.near(front, done)
 
 
 def _evolve(

@@ -22,6 +22,7 @@ def test_the_published_protocol_has_the_published_numbers() -> None:
     protocol = run_protocol(config(protocol="paper", alpha=0.9))
     recipe = protocol.recipe(DATA)
     assert (protocol.plan.initial, protocol.plan.batch, protocol.plan.most) == (100, 8, 340)
+    assert not protocol.plan.near
     assert (protocol.objective.alpha, protocol.objective.sigmas, protocol.objective.cost) == (0.9, (0.05,), "params")
     assert (recipe.epochs, recipe.rho, recipe.adaptive, recipe.learning_rate) == (6, 2.0, True, 0.1)
 
