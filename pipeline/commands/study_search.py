@@ -45,9 +45,12 @@ def study_search(
 
     Called again, it goes on where it stopped. Writes search-against-random.json.
     """
+    from itertools import count
     from statistics import median
 
+    from flatnas.arch import Arch
     from flatnas.datasets import load_dataset
+    from flatnas.evaluation import Measured
     from flatnas.supernet_file import read_space
     from hardware_profiles.profile import load_profile
     from pipeline.artifacts import sha256_of, write_json
@@ -70,14 +73,25 @@ def study_search(
     path, protocol = out / "search/supernet.safetensors", run_protocol(config)
     space, evaluate = read_space(path), stored_evaluator(protocol, path, data, fallback=out)
     found = []
-    for seed in range(seeds):
-        found.append(match(space, profile, evaluate, protocol.objective, plan=protocol.plan, times=times, seed=seed))
-        m = found[-1]
-        reporter.line(
-            f"seed {seed}: search {m.searched_hypervolume:.4f} ({m.searched}), "
-            f"random {m.random_hypervolume:.4f} ({m.random}), as many {m.equal_hypervolume:.4f}; "
-            f"least error {m.searched_error:.3f}, random {m.random_error:.3f}"
-        )
+    with reporter.track("measuring subnets") as advance:
+        done, most = (
+            count(1),
+            seeds * protocol.plan.most * (2 + times),
+        )  # of a seed: searched, random, the first of them
+
+        def shown(arch: Arch) -> Measured:
+            measured = evaluate(arch)
+            advance(next(done), most, f"error {measured.clean_error:.3f}")
+            return measured
+
+        for seed in range(seeds):
+            found.append(match(space, profile, shown, protocol.objective, plan=protocol.plan, times=times, seed=seed))
+            m = found[-1]
+            reporter.line(
+                f"seed {seed}: search {m.searched_hypervolume:.4f} ({m.searched}), "
+                f"random {m.random_hypervolume:.4f} ({m.random}), as many {m.equal_hypervolume:.4f}; "
+                f"least error {m.searched_error:.3f}, random {m.random_error:.3f}"
+            )
     medians = {name: median(getattr(m, name) for m in found) for name in _COMPARED}
     facts = {"target": names[0], "preset": preset, "dataset": data.name, "supernet_sha256": sha256_of(path)}
     measured = {"measurement": dict(protocol.measurement), "matches": [asdict(m) for m in found], "median": medians}
