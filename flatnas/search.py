@@ -14,28 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from flatnas.arch import Arch, SearchSpace
+from flatnas.candidates import Candidates, Constraints, Cost
 from flatnas.evaluation import Flatness, Measured, gaussian_name
+from flatnas.nsga2 import nsga2, tell
 from flatnas.objective import Floats, Selection, figure_of_merit, normalisation, select
 from flatnas.surrogate import Surrogate, fit_surrogate, kendall_tau
 from hardware_profiles.footprint import Footprint
 
-Codes = npt.NDArray[np.int64]
-Cost = Callable[[Arch], Footprint]
-Constraints = Callable[[Footprint], Sequence[float]]  # one number per resource; feasible where all are <= 0
 Evaluate = Callable[[Arch], Measured]
 
 _TRUSTED_TAU = 0.3  # below it, surrogates mislead more than they help
 _PATIENCE = 3  # iterations without growth of the hypervolume that end a search
 _GROWTH = 1e-3
-_TRIES = 20  # random subnets drawn for each that is asked for
-_NEAR, _NEAR_GENES = 300, 4  # subnets near the measured ones that surrogates are asked about; genes they differ in
 _MOST_ACCURATE = 5  # measured subnets near which a more accurate one is looked for
 
 
@@ -164,7 +159,7 @@ def search(
     Raises:
         ValueError: not even the smallest subnet is feasible.
     """
-    candidates = _Candidates(space, cost, constraints, seed)
+    candidates = Candidates(space, cost, constraints, seed)
     if not candidates.feasible(space.smallest):
         raise ValueError("no subnet of the space meets the budgets")
     done: dict[Arch, Evaluation] = {}
@@ -224,83 +219,7 @@ class _Proposal:
     kendall_tau: float | None
 
 
-class _Candidates:
-    """Subnets before they are measured: what they cost, whether they are feasible, how a surrogate sees them."""
-
-    def __init__(self, space: SearchSpace, cost: Cost, constraints: Constraints, seed: int) -> None:
-        self.space, self.seed = space, seed
-        self.rng = np.random.default_rng([seed, 3])
-        self.cost = cache(cost)
-        self.constraints = cache(lambda arch: tuple(constraints(self.cost(arch))))
-        self._choices = np.array([len(gene) for gene in space.genes])
-
-    def feasible(self, arch: Arch) -> bool:
-        return max(self.constraints(arch)) <= 0
-
-    def random(self, n: int, known: Iterable[Arch]) -> list[Arch]:
-        """Up to `n` random feasible subnets that are not known; the smallest one first where it isn't.
-
-        An infeasible one is fitted to the budgets, so that tight ones are filled, too.
-        """
-        known, found = set(known), dict[Arch, None]()
-        if self.space.smallest not in known and self.feasible(self.space.smallest):
-            found[self.space.smallest] = None
-        for _ in range(_TRIES * n):  # a tight budget may leave fewer subnets than asked for
-            if len(found) >= n:
-                break
-            arch = self.space.sample_by_size(self.rng)
-            if not self.feasible(arch):
-                arch = self._fitted(arch)
-            if arch not in known and self.feasible(arch):
-                found[arch] = None
-        return list(found)
-
-    def _fitted(self, arch: Arch) -> Arch:
-        """Cut random genes back, step by step, until the subnet fits; then let some grow as far as they can.
-
-        Cutting alone would end far inside the budgets: one that binds, SRAM mostly, hangs on few genes.
-        """
-        genes = self.space.encode(arch)
-        while not self.feasible(arch) and genes.any():
-            genes[self.rng.choice(np.flatnonzero(genes))] -= 1
-            arch = self.space.decode(genes)
-            genes = self.space.encode(arch)
-        for i in self.rng.permutation(len(genes))[: self.rng.integers(len(genes) + 1)]:
-            for value in range(len(self.space.genes[i]) - 1, genes[i], -1):
-                larger = genes.copy()
-                larger[i] = value
-                if self.feasible(self.space.decode(larger)):
-                    arch = self.space.decode(larger)
-                    genes = self.space.encode(arch)
-                    break
-        return arch
-
-    def near(self, parents: Sequence[Arch], known: Iterable[Arch]) -> list[Arch]:
-        """Feasible subnets that are not known and differ from one of `parents` in a few genes."""
-        known, found = set(known), dict[Arch, None]()
-        for _ in range(_TRIES * _NEAR):
-            if len(found) >= _NEAR:
-                break
-            genes = self.space.encode(parents[int(self.rng.integers(len(parents)))])
-            changed = self.rng.choice(len(genes), self.rng.integers(1, _NEAR_GENES + 1), replace=False)
-            genes[changed] = self.rng.integers(self._choices[changed])
-            arch = self.space.decode(genes)
-            if arch not in known and self.feasible(arch):
-                found[arch] = None
-        return list(found)
-
-    def features(self, archs: Sequence[Arch]) -> Floats:
-        """Genes in [0, 1], logarithms of costs, and the resolution one-hot, shape (n, genes + 3 + resolutions).
-
-        The error is no monotone function of the resolution: what counts is also what striding leaves of it.
-        """
-        genes = np.stack([self.space.encode(arch) for arch in archs]) / np.maximum(self._choices - 1, 1)
-        costs = [(c.macs, c.params, c.sram_bytes) for c in map(self.cost, archs)]
-        resolutions = [[arch.resolution == side for side in self.space.resolutions] for arch in archs]
-        return np.hstack([genes, np.log(costs), resolutions])
-
-
-def _propose(candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan) -> _Proposal:
+def _propose(candidates: Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan) -> _Proposal:
     """The subnets to measure next; none when the feasible ones seem to be used up."""
     everything = tuple(done.values())
     tau, proposer, archs = None, "nsga2", list[Arch]()
@@ -322,7 +241,7 @@ def _propose(candidates: _Candidates, done: dict[Arch, Evaluation], objective: O
 class _Predictor:
     """F_AR of subnets that were not measured: one surrogate for the clean error and one for each sigma's R."""
 
-    def __init__(self, candidates: _Candidates, measured: Sequence[Evaluation], objective: Objective) -> None:
+    def __init__(self, candidates: Candidates, measured: Sequence[Evaluation], objective: Objective) -> None:
         X = candidates.features([e.arch for e in measured])
         errors, r = clean_errors(measured), objective.r(measured)
         targets = [errors] if objective.alpha == 1 else [errors, *r.T]
@@ -347,7 +266,7 @@ class _Predictor:
 
 
 def _considered(
-    candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan, predictor: _Predictor
+    candidates: Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan, predictor: _Predictor
 ) -> tuple[list[Arch], list[Arch]]:
     """What surrogates are asked about: the accurate end, its share of the iteration chosen; and all the others."""
     if not plan.near:
@@ -359,24 +278,24 @@ def _considered(
 
 
 def _evolve(
-    candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan, predictor: _Predictor
+    candidates: Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan, predictor: _Predictor
 ) -> list[Arch]:
     """The feasible last population of NSGA-II on the surrogates that is not measured yet, the best front first."""
     space = candidates.space
     start = [*_by_rank(done, objective)[: plan.population // 2]]
     start += candidates.random(plan.population - len(start), start)
-    algorithm = _nsga2(candidates, start)
+    algorithm = nsga2(candidates, start)
     for _ in range(plan.generations):
         asked = algorithm.ask()
         archs = [space.decode(code) for code in asked.get("X")]
         costs = [getattr(candidates.cost(arch), objective.cost) for arch in archs]
-        _tell(algorithm, asked, np.stack([predictor.merits(archs), np.array(costs, np.float64)], 1), candidates, archs)
+        tell(algorithm, asked, np.stack([predictor.merits(archs), np.array(costs, np.float64)], 1), candidates, archs)
     ranked = sorted(algorithm.pop, key=lambda individual: individual.get("rank"))
     archs = [space.decode(individual.get("X")) for individual in ranked]
     return [arch for arch in dict.fromkeys(archs) if arch not in done and candidates.feasible(arch)]
 
 
-def _most_accurate(candidates: _Candidates, done: dict[Arch, Evaluation], predictor: _Predictor, n: int) -> list[Arch]:
+def _most_accurate(candidates: Candidates, done: dict[Arch, Evaluation], predictor: _Predictor, n: int) -> list[Arch]:
     """`n` near the most accurate measured ones, of the least predicted clean error.
 
     The end of the front that is deployed most often; a hypervolume alone would spread over all costs.
@@ -389,7 +308,7 @@ def _most_accurate(candidates: _Candidates, done: dict[Arch, Evaluation], predic
 def _most_promising(
     population: list[Arch],
     done: dict[Arch, Evaluation],
-    candidates: _Candidates,
+    candidates: Candidates,
     objective: Objective,
     predictor: _Predictor,
     n: int,
@@ -419,16 +338,16 @@ def _most_promising(
     return [population[i] for i in chosen]
 
 
-def _offspring(candidates: _Candidates, done: dict[Arch, Evaluation], objective: Objective, n: int) -> list[Arch]:
+def _offspring(candidates: Candidates, done: dict[Arch, Evaluation], objective: Objective, n: int) -> list[Arch]:
     """Feasible children that NSGA-II breeds from the measured subnets."""
     space, parents = candidates.space, _by_rank(done, objective)[:40]
     if len(parents) < 4:
         return []
-    algorithm = _nsga2(candidates, parents)
+    algorithm = nsga2(candidates, parents)
     chosen = [done[arch] for arch in parents]
     merits = dict(zip(done, objective.merits(tuple(done.values())), strict=True))
     F = np.stack([np.array([merits[arch] for arch in parents]), objective.costs(chosen)], 1)
-    _tell(algorithm, algorithm.ask(), F, candidates, parents)
+    tell(algorithm, algorithm.ask(), F, candidates, parents)
     found = dict[Arch, None]()
     for _ in range(20):
         for code in algorithm.ask().get("X"):
@@ -463,50 +382,3 @@ def _non_dominated(F: Floats) -> list[int]:
 
 def _stalled(volumes: Sequence[float]) -> bool:
     return len(volumes) > _PATIENCE and volumes[-1] < volumes[-1 - _PATIENCE] * (1 + _GROWTH)
-
-
-def _tell(algorithm: Any, asked: Any, F: Floats, candidates: _Candidates, archs: Sequence[Arch]) -> None:
-    asked.set("F", F)
-    asked.set("G", np.array([candidates.constraints(arch) for arch in archs]))
-    for individual in asked:
-        individual.evaluated.update(("F", "G"))
-    algorithm.tell(infills=asked)
-
-
-def _nsga2(candidates: _Candidates, initial: Sequence[Arch]) -> Any:
-    """NSGA-II, ready to be asked first for these subnets."""
-    from pymoo.algorithms.moo.nsga2 import NSGA2
-    from pymoo.core.mutation import Mutation
-    from pymoo.core.problem import Problem
-    from pymoo.core.repair import Repair
-    from pymoo.core.termination import NoTermination
-    from pymoo.operators.crossover.pntx import TwoPointCrossover
-
-    space = candidates.space
-    sizes = np.array([len(gene) for gene in space.genes])
-
-    class ResetMutation(Mutation):  # type: ignore[misc]
-        """Each gene, with probability 1 / n, takes any of its values: every one is reachable in one step."""
-
-        def _do(self, problem: Any, X: Codes, *args: Any, random_state: Any = None, **kwargs: Any) -> Codes:
-            hit = random_state.random(X.shape) < 1 / X.shape[1]
-            return np.where(hit, random_state.integers(0, sizes, X.shape), X)
-
-    class Canonical(Repair):  # type: ignore[misc]
-        """Zero the genes of blocks that depth cuts off, so that equal subnets are equal genotypes."""
-
-        def _do(self, problem: Any, X: Codes, **kwargs: Any) -> Codes:
-            return np.stack([space.encode(space.decode(code)) for code in X])
-
-    constraints = len(candidates.constraints(space.smallest))
-    problem = Problem(n_var=len(sizes), n_obj=2, n_ieq_constr=constraints, xl=0, xu=sizes - 1, vtype=int)
-    algorithm = NSGA2(
-        pop_size=len(initial),
-        sampling=np.stack([space.encode(arch) for arch in initial]),
-        crossover=TwoPointCrossover(prob=0.9),
-        mutation=ResetMutation(),
-        repair=Canonical(),
-        eliminate_duplicates=True,
-    )
-    algorithm.setup(problem, termination=NoTermination(), seed=int(candidates.rng.integers(2**31)), verbose=False)
-    return algorithm

@@ -74,10 +74,8 @@ def study_search(
     space, evaluate = read_space(path), stored_evaluator(protocol, path, data, fallback=out)
     found = []
     with reporter.track("measuring subnets") as advance:
-        done, most = (
-            count(1),
-            seeds * protocol.plan.most * (2 + times),
-        )  # of a seed: searched, random, the first of them
+        per_seed = protocol.plan.most * (2 + times)  # searched, random, and the first of the random ones again
+        done, most = count(1), seeds * per_seed
 
         def shown(arch: Arch) -> Measured:
             measured = evaluate(arch)
