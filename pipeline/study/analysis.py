@@ -8,11 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.arch import Arch
+from flatnas.objective import figure_of_merit
 from pipeline.study.records import Correlation, Difference, Member, Outcome, Prediction, Training, TrainingConclusions
 
 Floats = npt.NDArray[np.float64]
 
 _TRIVIAL = ("clean error", "MACs")  # what any search knows
+_ALPHAS = (0.1, 0.5, 0.9)  # of F_AR; 1 is the clean error alone
 _DRAWS = 2000
 
 
@@ -56,6 +58,10 @@ def predictors(members: Sequence[Member]) -> dict[str, Floats]:
     for flatness in before[0].flatness:
         values = [next(f.r for f in b.flatness if f.perturbation == flatness.perturbation) for b in before]
         known[f"R, {flatness.perturbation}"] = np.array(values)
+    for name in [name for name in known if name.startswith("R, gaussian")]:
+        for alpha in _ALPHAS:
+            merits = figure_of_merit(known["clean error"], known[name][:, None], alpha)
+            known[f"F_AR, alpha {alpha:g}, {name.removeprefix('R, ')}"] = merits
     archs = [Arch.from_json(b.arch) for b in before]
     known["resolution"] = np.array([float(a.resolution) for a in archs])
     known["depth"] = np.array([float(sum(len(s.blocks) for s in a.stages)) for a in archs])

@@ -92,6 +92,14 @@ def test_what_decides_the_mce_is_found_and_what_is_random_is_not() -> None:
     assert of_loss["R, gaussian-0.05"].alone.rho == pytest.approx(1)  # the rest of the mCE cancels
 
 
+def test_the_searchs_objective_is_a_predictor_for_each_weight_of_the_clean_error() -> None:
+    found = {p.predictor: p.alone.rho for p in conclusions(MEMBERS, "sgd").of_mce}
+    by_alpha = {alpha: found[f"F_AR, alpha {alpha:g}, gaussian-0.05"] for alpha in (0.1, 0.5, 0.9)}
+    # The mCE weighs error and R alike; so does F_AR at alpha = 0.8, since its norm is 0.2 / 0.05 here.
+    assert by_alpha[0.9] > max(found["clean error"], by_alpha[0.5]) > by_alpha[0.1]
+    assert "F_AR, alpha 0.5, int4" not in found, "a rounding is no sigma"
+
+
 def test_trained_subnets_are_ranked_against_their_inherited_weights() -> None:
     assert conclusions(MEMBERS, "inherited").inherited_tau is None
     tau = conclusions(MEMBERS, "sam").inherited_tau
