@@ -9,19 +9,13 @@ from pydantic import BaseModel, ConfigDict
 from hardware_profiles.firmware import instruction_set
 from hardware_profiles.footprint import excess, footprint, latencies_on, needs, op_costs, violations
 from hardware_profiles.instructions import instructions
-from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated
+from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated, uncounted
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.rescale import is_float
 from hardware_profiles.suggestions import suggestions
 from pipeline.config import PipelineError
 from pipeline.results import BudgetRecord, Latency
-
-# `arena_used_bytes()` of TFLite Micro on an emulated Cortex-M7, with CMSIS-NN less without: 54,996 - 54,340.
-_CMSIS_NN_SCRATCH = (
-    "SRAM for the scratch buffers of CMSIS-NN's kernels: 656 bytes for MLPerf Tiny's ResNet8 (measured), up to "
-    "about 12 kB for a 7x7 depthwise convolution (estimated)"
-)
 
 
 class _Record(BaseModel):
@@ -150,7 +144,7 @@ def fit_target(
         unaccelerated=list(unaccelerated(ops, profile.core, runtime)),
         unknown=sorted(set(cost.unknown)),
         complete=not cost.unknown,
-        uncounted=_uncounted(ops, profile, runtime),
+        uncounted=list(uncounted(ops, profile.core, runtime)),
         instructions=_instructions(ops, profile) if runtime == "firmware" and not cost.unknown else None,
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
         operators=_operators(ops, profile, runtime) if per_operator else [],
@@ -172,12 +166,6 @@ def _check_runtime(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str
         raise PipelineError("firmware is made of int8 models, and this one is float; quantize it first")
     if runtime == "firmware" and all(op.kind == "reshape" for op in ops):
         raise PipelineError("the model has no operator but RESHAPE: firmware of it has nothing to compute")
-
-
-def _uncounted(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[str]:
-    library = library_of(profile.core, runtime)
-    weighted = any(op.weights and is_accelerated(op, library) for op in ops)
-    return [_CMSIS_NN_SCRATCH] if library == "cmsis-nn" and weighted else []
 
 
 def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None:

@@ -339,6 +339,7 @@ class RunReport(_Record):
     footprint: FootprintRecord
     budget: BudgetRecord
     fits: bool
+    uncounted: list[str] = []
     search: SearchRecord
     quantization: QuantizationRecord | None = None
     accuracy: Accuracy

@@ -49,6 +49,7 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     """
     arch = Text.assemble(("arch  ", "dim"), str(Arch.from_json(report.arch)))
     parts: list[RenderableType] = [verdict_panel(report), arch, _footprint(report), _quality(report), _gates(report)]
+    parts += [Text(f"not counted: {what}", "yellow") for what in report.uncounted]
     where = f"{directory}/" if directory else ""
     files = [
         "report.html",

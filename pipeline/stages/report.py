@@ -58,6 +58,7 @@ def _report(context: StageContext) -> RunReport:
     from export.graph import to_ops
     from export.read_tflite import read_tflite
     from hardware_profiles.footprint import footprint, op_costs, violations
+    from hardware_profiles.kernels import uncounted
 
     path = context.path(_INT8)
     ops = to_ops(read_tflite(path))
@@ -78,6 +79,7 @@ def _report(context: StageContext) -> RunReport:
         footprint=footprint_record(cost),
         budget=BudgetRecord(**context.profile.budget.model_dump()),
         fits=not violations(cost, context.profile.budget),
+        uncounted=list(uncounted(ops, context.profile.core, context.profile.runtime)),
         search=SearchRecord(
             evaluations=len(context.path("search/evaluations.jsonl").read_text().splitlines()),
             **searched,
@@ -128,5 +130,5 @@ STAGE = Stage(
     gives=("report.json", "report.html", "MODEL_CARD.md"),
     settings=_settings,
     run=_run,
-    version=4,
+    version=5,
 )

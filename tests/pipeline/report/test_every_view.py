@@ -69,3 +69,14 @@ def test_a_run_with_little_to_show_still_has_a_page_and_a_card() -> None:
         assert Page(render_page(report, LABELS)).open == []
         assert "MODEL" not in render_card(report, LABELS, CONFIG)
         assert "–" in printed(summary(report))
+
+
+def test_what_the_footprint_lacks_is_told_beside_it() -> None:
+    lacking = sample_report(uncounted=["scratch of the kernels"])
+    said, card = Page(render_page(lacking, LABELS)).said(), render_card(lacking, LABELS, CONFIG)
+    assert "of 81.92 kB. Not counted: scratch of the kernels." in said
+    assert "runtime's own state. Not counted: scratch of the kernels." in " ".join(card.split())
+    assert "not counted: scratch of the kernels" in printed(summary(lacking))
+    whole = sample_report()
+    for view in (render_page(whole, LABELS), render_card(whole, LABELS, CONFIG), printed(summary(whole))):
+        assert "ot counted" not in view
