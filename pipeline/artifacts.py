@@ -6,9 +6,13 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pipeline.config import PipelineError
 
 WORK = ".work"  # unfinished work inside a run directory; not part of its result
 
@@ -28,7 +32,11 @@ def sha256_of(path: Path) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, making its directory."""
+    """Write a file whole or not at all, making its directory; through a link, and into a pipe or a device as it is."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -49,8 +57,33 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file."""
-    return json.loads(path.read_bytes())
+    """The value of a JSON file.
+
+    Raises:
+        PipelineError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:
+        raise PipelineError(
+            f"{path} is damaged: it is no JSON; restore it, or delete {path.parent} and start again"
+        ) from error
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Keep a directory to this process; the lock goes with the process that holds it.
+
+    Raises:
+        PipelineError: another process has it.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(directory / ".lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise PipelineError(f"{directory} is in use by another process; wait for it, or name another --out") from error
 
 
 def artifacts_in(directory: Path) -> list[Artifact]:

@@ -19,7 +19,7 @@ from typing import Any
 
 from flatnas.datasets import Dataset
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import WORK, Artifact, artifacts_in, read_json, sha256_of, write_json
+from pipeline.artifacts import WORK, Artifact, artifacts_in, exclusive, read_json, sha256_of, write_json
 from pipeline.config import PipelineError, Preset, RunConfig
 from pipeline.progress import Reporter
 
@@ -32,6 +32,7 @@ class StageContext:
         directory: the run directory; a stage reads and writes only the files it declares.
         work: a directory of this stage and key for checkpoints; outlives a kill, removed when the stage is done.
         data: the data set, its three parts.
+        data_dir: where the user keeps data sets; None for the usual places.
         report: progress for people.
     """
 
@@ -41,6 +42,7 @@ class StageContext:
     profile: HardwareProfile
     data: Dataset
     report: Reporter
+    data_dir: Path | None = None
 
     @property
     def counts(self) -> Preset:
@@ -64,6 +66,7 @@ class Stage:
         run: does it.
         may_give: files it writes for some targets only.
         version: raised when the stage's meaning changes, so that older results are not kept.
+        names_classes: whether it writes the names of the classes, which training and measuring do not depend on.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Stage:
     run: Callable[[StageContext], None]
     may_give: tuple[str, ...] = ()
     version: int = 1
+    names_classes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ def run_stages(
     profile: HardwareProfile,
     data: Dataset,
     report: Reporter,
+    data_dir: Path | None = None,
 ) -> bool:
     """Bring a run directory up to date.
 
@@ -105,10 +110,23 @@ def run_stages(
         Whether anything had to be done.
 
     Raises:
-        PipelineError: the directory belongs to another run, or can't be written.
+        PipelineError: the directory belongs to another run, is in use by one, or can't be written.
     """
-    identity = {"target": config.target, "dataset": config.dataset, "data_sha256": data.content_sha256}
-    records = _open(directory, identity)
+    open_run(directory, config, data)
+    with exclusive(directory):
+        return _run_stages(stages, directory, config, profile, data, report, data_dir)
+
+
+def _run_stages(
+    stages: Sequence[Stage],
+    directory: Path,
+    config: RunConfig,
+    profile: HardwareProfile,
+    data: Dataset,
+    report: Reporter,
+    data_dir: Path | None,
+) -> bool:
+    identity, records = _identity(config, data), _records(directory)
     manifest = directory / "manifest.json"
     changed = False
     for stage in stages:
@@ -123,7 +141,7 @@ def run_stages(
         work.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
         report.begin(stage.name)
-        stage.run(StageContext(directory, work, config, profile, data, report))
+        stage.run(StageContext(directory, work, config, profile, data, report, data_dir))
         seconds = time.monotonic() - started
         written = [*stage.gives, *(name for name in stage.may_give if (directory / name).exists())]
         outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in written)
@@ -138,7 +156,13 @@ def run_stages(
     return changed
 
 
-def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord]:
+def open_run(directory: Path, config: RunConfig, data: Dataset) -> None:
+    """Make a directory that of this run, or see that it is.
+
+    Raises:
+        PipelineError: it belongs to another run, holds something else, or can't be written.
+    """
+    identity = _identity(config, data)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
@@ -152,7 +176,7 @@ def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord
     if path.name not in names:
         if names:
             raise PipelineError(f"{directory} holds other files and no run; name an empty or new directory with --out")
-        write_json(path, {"identity": dict(identity), "stages": []})
+        write_json(path, {"identity": identity, "stages": []})
     saved = read_json(path)
     for name, value in identity.items():
         if saved["identity"][name] != value:
@@ -160,8 +184,15 @@ def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord
                 f"{directory} holds a run of {name} '{saved['identity'][name]}', not '{value}'; "
                 "name another directory with --out"
             )
+
+
+def _identity(config: RunConfig, data: Dataset) -> dict[str, str]:
+    return {"target": config.target, "dataset": config.dataset, "data_sha256": data.content_sha256}
+
+
+def _records(directory: Path) -> dict[str, StageRecord]:
     records = {}
-    for entry in saved["stages"]:
+    for entry in read_json(directory / "run.json")["stages"]:
         outputs = tuple(Artifact(**a) for a in entry["outputs"])
         records[entry["name"]] = StageRecord(entry["name"], entry["key"], entry["seconds"], outputs)
     return records
@@ -170,6 +201,7 @@ def _open(directory: Path, identity: Mapping[str, str]) -> dict[str, StageRecord
 def _key(stage: Stage, config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path) -> str:
     needed = {name: sha256_of(directory / name) if (directory / name).is_file() else None for name in stage.needs}
     value = [stage.name, stage.version, dict(stage.settings(config, profile)), data.content_sha256, needed]
+    value += [list(data.class_names)] if stage.names_classes else []
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

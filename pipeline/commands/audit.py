@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.audit.run import Source
     from pipeline.progress import Reporter
 
-_SHARE = click.FloatRange(0, 1)
+_SHARE = options.Share(0, 1)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _RUNNERS = ("onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware")
 

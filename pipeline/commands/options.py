@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,9 +18,19 @@ target = click.option(
     metavar="NAME[,NAME…]",
     help="Hardware profiles; 'pipeline targets' lists them.",
 )
+
+
+def _whole_path(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """A folder by its whole path, so that a run knows it again from anywhere."""
+    from flatnas.datasets import NAMES
+
+    return str(Path(value).resolve()) if value not in NAMES and Path(value).is_dir() else value
+
+
 dataset = click.option(
     "--dataset",
     default="cifar10",
+    callback=_whole_path,
     show_default=True,
     metavar="cifar10|cifar100|digits|PATH",
     help="Data set, or a folder with one folder of images per class.",
@@ -36,7 +47,18 @@ resolution = click.option(
     help="Side that a folder's images are resized to; their own by default, up to what the search space takes.",
 )
 offline = click.option("--offline", is_flag=True, help="Never download anything.")
-seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
+
+
+class Share(click.FloatRange):
+    """A number of an interval that has ends; `nan` is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if number != number:
+            self.fail(f"{value} is no number", param, ctx)
+        return number
 
 
 class ModelPath(click.Path):
@@ -57,11 +79,12 @@ run_directory = click.argument("directory", metavar="RUN", type=ModelPath())
 
 
 def split_names(names: str) -> list[str]:
-    """`a,b` to its parts, each once."""
-    found = list(dict.fromkeys(name.strip() for name in names.split(",") if name.strip()))
-    if not found:
+    """`a,b` to its parts, each once; a profile's file by its whole path."""
+    found = (name.strip() for name in names.split(",") if name.strip())
+    whole = list(dict.fromkeys(str(Path(name).resolve()) if Path(name).is_file() else name for name in found))
+    if not whole:
         raise PipelineError("--target names no target; 'pipeline targets' lists them")
-    return found
+    return whole
 
 
 def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:

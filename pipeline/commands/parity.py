@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.model
-@click.option("--onnx", "int8_onnx", type=click.Path(path_type=Path), help="The QDQ ONNX of the same model.")
+@click.option(
+    "--onnx",
+    "int8_onnx",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="The QDQ ONNX of the same model.",
+)
 @click.option(
     "--images", default=100, show_default=True, type=click.IntRange(min=1), help="Seeded random inputs to compare on."
 )

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--alpha",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=options.Share(0, 1, min_open=True),
     default=0.5,
     show_default=True,
     help="Weight of the clean error in the figure of merit; 1 ignores flatness.",
@@ -130,6 +130,7 @@ def run(
     """
     from hardware_profiles.profile import load_profile
     from pipeline.progress import Reporter
+    from pipeline.runner import open_run
 
     names = options.split_names(targets)
     if "all" in names:
@@ -147,7 +148,7 @@ def run(
     options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)
-    codes = []
+    runs: dict[Path, tuple[RunConfig, HardwareProfile]] = {}
     for name, profile in profiles.items():
         config = RunConfig(
             target=name,
@@ -167,8 +168,19 @@ def run(
             overrides=values,
         )
         directory = run_directory(out, dataset, profile.name, alone=len(names) == 1)
+        if directory in runs:
+            raise PipelineError(
+                f"targets '{runs[directory][0].target}' and '{name}' are both named '{profile.name}', and would share "
+                f"{directory}; run them one by one, each with its own --out"
+            )
+        runs[directory] = config, profile
+    for directory, (config, _) in runs.items():
+        if directory.exists():  # a later target's foreign one is told of before the first target's hours
+            open_run(directory, config, data)
+    codes = []
+    for directory, (config, profile) in runs.items():
         try:
-            codes.append(_run_target(config, profile, data, directory, reporter))
+            codes.append(_run_target(config, profile, data, directory, reporter, data_dir))
         except InfeasibleBudgetError as error:
             if len(names) == 1:
                 raise
@@ -221,7 +233,14 @@ def _data(
     return load_dataset(dataset, data_dir, resolution)
 
 
-def _run_target(config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path, reporter: Reporter) -> int:
+def _run_target(
+    config: RunConfig,
+    profile: HardwareProfile,
+    data: Dataset,
+    directory: Path,
+    reporter: Reporter,
+    data_dir: Path | None,
+) -> int:
     from flatnas.spaces import mcu_space
     from flatnas.supernet_file import read_space
     from pipeline.feasibility import check_feasible
@@ -232,7 +251,7 @@ def _run_target(config: RunConfig, profile: HardwareProfile, data: Dataset, dire
     space = read_space(Path(config.supernet)) if config.supernet else mcu_space(len(data.class_names), data.resolution)
     check_feasible(space, profile)
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
-    run_stages(STAGES, directory, config, profile, data, reporter)
+    run_stages(STAGES, directory, config, profile, data, reporter, data_dir)
     report = read_report(directory)
     reporter.console.print(summary(report, directory))
     return 0 if report.passed else 1

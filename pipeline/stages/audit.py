@@ -29,7 +29,7 @@ def _run(context: StageContext) -> None:
     counts, corruptions, test = context.counts, list(CORRUPTIONS), context.data.test
     indices = choose_images(test.labels, counts.audit_images, context.config.seed)
     labels = test.labels[indices]
-    official = official_source(context.data.name, None, "auto", corruptions, test.labels)
+    official = official_source(context.data.name, context.data_dir, "auto", corruptions, test.labels)
     images = AuditImages(test.pixels_nhwc, 0, official, Cache(cache_folder() / "pixels", CACHE_LIMIT_BYTES))
     store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES)
     subjects = {"float": Subject(context.path(_FLOAT)), "int8": Subject(context.path(_INT8))}

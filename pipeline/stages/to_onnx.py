@@ -44,4 +44,5 @@ STAGE = Stage(
     gives=("model/model.float.onnx",),
     settings=_settings,
     run=_run,
+    names_classes=True,
 )

@@ -74,4 +74,5 @@ STAGE = Stage(
     run=_run,
     may_give=_MOBILE,
     version=3,
+    names_classes=True,
 )

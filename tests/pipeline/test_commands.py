@@ -68,6 +68,9 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
         (["audit", "absent.tflite", "--max-delta", "0.1"], "name one with --baseline"),
         (["fit", "absent.tflite", "--target", "all"], "there is no file absent.tflite"),
         (["parity", "absent.tflite"], "there is no file absent.tflite"),
+        (["parity", "absent.tflite", "--onnx", "absent.onnx"], "'absent.onnx' does not exist"),
+        (["run", "--target", "cortex-m7", "--alpha", "nan"], "nan is no number"),
+        (["run", "--target", "cortex-m7", "--seed", "4294967296"], "4294967296 is not in the range"),
         (["verify", "."], "holds no run"),
         (["report", "."], "holds no run"),
         (["targets", "cortex-m77"], "did you mean 'cortex-m7'?"),
@@ -75,6 +78,27 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
 )
 def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path: Path, arguments: list[str], message: str) -> None:
     assert message in refused(run(*arguments, cwd=tmp_path))
+
+
+def test_two_profiles_of_one_name_do_not_share_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "stm32f746g-disco"\nname = "stm32f746g-disco"\ndescription = "d"\n')
+    result = run("run", "--target", "stm32f746g-disco,mine.toml", "--dataset", "digits", cwd=tmp_path)
+    assert "are both named 'stm32f746g-disco', and would share runs/digits/stm32f746g-disco" in refused(result)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_later_target_is_looked_at_before_the_first_is_run(tmp_path: Path) -> None:
+    taken = tmp_path / "runs/digits/cortex-m7"
+    taken.mkdir(parents=True)
+    (taken / "thesis.tex").write_text("")
+    result = run("run", "--target", "cortex-m4,cortex-m7", "--dataset", "digits", cwd=tmp_path)
+    assert "runs/digits/cortex-m7 holds other files and no run" in refused(result)
+
+
+def test_a_damaged_manifest_is_one_line(tmp_path: Path) -> None:
+    for name in ("run.json", "manifest.json"):
+        (tmp_path / name).write_text("{")
+    assert "manifest.json is damaged: it is no JSON" in refused(run("verify", tmp_path, cwd=tmp_path))
 
 
 def test_a_budget_that_no_subnet_meets_names_the_tightest_resource(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,57 @@ def test_a_path_that_cannot_be_a_directory_is_refused(flow: Flow, tmp_path: Path
     (tmp_path / "file").write_text("")
     with pytest.raises(PipelineError, match=r"can't write to .*; name another directory with --out"):
         flow(tmp_path / "file" / "run")
+
+
+def test_a_directory_in_use_is_refused_and_free_again_afterwards(flow: Flow, tmp_path: Path) -> None:
+    in_use: list[str] = []
+
+    def meddle(context: StageContext) -> None:
+        with pytest.raises(PipelineError, match="is in use by another process") as refused:
+            Flow()(tmp_path)
+        in_use.append(str(refused.value))
+        write_bytes(context.path("a.txt"), b"0")
+
+    first = flow.stages[0]
+    flow.stages = (replace(first, run=meddle), *flow.stages[1:])
+    assert flow(tmp_path) == ["two", "three"]
+    assert len(in_use) == 1
+    assert flow(tmp_path) == []
+    assert ".lock" not in read_json(tmp_path / "manifest.json")
+
+
+def test_a_renamed_class_redoes_what_writes_its_name_and_no_training(flow: Flow, tmp_path: Path) -> None:
+    one, two, three = flow.stages
+    flow.stages = (one, replace(two, names_classes=True), three)
+    flow(tmp_path)
+    renamed = Dataset("tiny", ("a", "c"), IMAGES, IMAGES, IMAGES, "digest")
+    assert flow(tmp_path, data=renamed) == ["two"]
+
+
+def test_a_damaged_record_of_a_run_is_one_line(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(PipelineError, match=r"run.json is damaged: it is no JSON; restore it, or delete"):
+        flow(tmp_path)
+
+
+def test_stages_know_where_the_user_keeps_data(tmp_path: Path) -> None:
+    seen: list[Path | None] = []
+    stage = Stage("look", (), (), lambda c, p: {}, lambda context: seen.append(context.data_dir))
+    profile, reporter = load_profile("cortex-m7"), Reporter(Console(quiet=True))
+    run_stages([stage], tmp_path / "a", CONFIG, profile, DATA, reporter, Path("kept"))
+    run_stages([stage], tmp_path / "b", CONFIG, profile, DATA, reporter)
+    assert seen == [Path("kept"), None]
+
+
+def test_a_file_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    write_bytes(tmp_path / "link", b"1")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"1"
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_bytes(tmp_path / "pipe", b"2")
+    assert os.read(reading, 9) == b"2"
+    assert (tmp_path / "pipe").is_fifo()
+    os.close(reading)
