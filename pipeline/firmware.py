@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from export.to_c import Sources
 
 ELF, PROOF = "proof.elf", "proof.json"
+_HEADER = "src/model.h"  # tells that a directory is ours
 MIN_INPUTS = 20
 
 
@@ -76,20 +78,36 @@ def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -
     """Write sources, build files and example; files of an earlier model are removed.
 
     Raises:
-        PipelineError: the directory can't be written.
+        PipelineError: the directory holds files of someone else under these names, or can't be written.
     """
     from export.firmware.cores import CORES as EMULATED
     from export.firmware.package import package_files, possible_files
 
+    _check_ours(directory, possible_files())
     try:
-        for path in (*possible_files(), ELF, PROOF):
+        package = package_files(sources, EMULATED[profile.core], profile.compiler_flags)
+        for path in sorted(package, key=lambda path: path != _HEADER):
+            write_bytes(directory / path, package[path].encode())
+        for path in {*possible_files(), ELF, PROOF} - package.keys():
             (directory / path).unlink(missing_ok=True)
-        for path, text in package_files(sources, EMULATED[profile.core], profile.compiler_flags).items():
-            write_bytes(directory / path, text.encode())
     except OSError as error:
         raise PipelineError(
             f"can't write to {directory}: {error.strerror}; name another directory with --out"
         ) from error
+
+
+def _check_ours(directory: Path, files: Sequence[str]) -> None:
+    """Raises:
+    PipelineError: files would be replaced that are not an earlier package's.
+    """
+    from export.firmware.source import MADE_BY
+
+    present = [file for file in files if (directory / file).exists()]
+    header = directory / _HEADER
+    if present and not (header.is_file() and MADE_BY in header.read_text(errors="replace")):
+        raise PipelineError(
+            f"{directory} holds {present[0]}, which firmware would replace; name an empty or new directory with --out"
+        )
 
 
 def emulate(

@@ -11,6 +11,7 @@ import numpy as np
 from export.firmware.layers import Constant, Layer, Struct, scale, zero_point
 from export.graph import Graph, Tensor
 
+MADE_BY = "made by flatnas-deploy"  # in the first line of model.h
 _LINE = 100  # characters of a line of array values
 
 
@@ -32,7 +33,7 @@ def model_header(graph: Graph, facts: ModelFacts) -> str:
         if facts.labels
         else ""
     )
-    return f"""/* A neural network as C99, made by flatnas-deploy {facts.version}. Do not edit: make it again.
+    return f"""/* A neural network as C99, {MADE_BY} {facts.version}. Do not edit: make it again.
  *
  *     int8_t *pixels = model_input();       fill MODEL_INPUT_BYTES values, NHWC
  *     model_run();

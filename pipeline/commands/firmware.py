@@ -101,8 +101,11 @@ def _labels(model: Path, tflite: bytes) -> tuple[str, ...]:
     facts = model.parent / "model.json"
     if not facts.is_file():
         return ()
-    told = json.loads(facts.read_bytes())
-    return tuple(told["labels"]) if told.get("sha256") == hashlib.sha256(tflite).hexdigest() else ()
+    try:
+        told = json.loads(facts.read_bytes())
+        return tuple(told["labels"]) if told["sha256"] == hashlib.sha256(tflite).hexdigest() else ()
+    except (ValueError, KeyError, TypeError):  # somebody else's file of that name
+        return ()
 
 
 def _inputs(file: Path | None, graph: Graph, images: int, seed: int) -> np.ndarray[Any, Any]:
@@ -115,8 +118,10 @@ def _inputs(file: Path | None, graph: Graph, images: int, seed: int) -> np.ndarr
         return np.random.default_rng(seed).integers(-128, 128, (images, *shape)).astype(np.int8)
     try:
         inputs: np.ndarray[Any, Any] = np.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise PipelineError(f"can't read {file}: {error}") from error
+    if not isinstance(inputs, np.ndarray):
+        raise PipelineError(f"{file} holds several arrays; wanted one, as numpy.save writes it")
     if inputs.dtype != np.int8 or inputs.shape[1:] != shape or len(inputs) < MIN_INPUTS:
         raise PipelineError(
             f"{file} holds {inputs.dtype} {inputs.shape}; wanted int8 (N, {', '.join(map(str, shape))}), "

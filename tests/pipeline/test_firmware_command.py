@@ -136,6 +136,40 @@ def test_wrong_use_is_one_line(
     assert done.stderr.count("error: ") == 1
 
 
+def test_files_of_someone_else_are_not_replaced_and_an_earlier_package_is(model: Path, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "Makefile").write_text("all: # by hand")
+    done = pipeline(model, "--target", "cortex-m7", "--out", theirs)
+    assert done.returncode == 2
+    assert f"{theirs} holds Makefile, which firmware would replace" in done.stderr
+    assert [path.name for path in theirs.iterdir()] == ["Makefile"]
+    assert pipeline(model, "--target", "cortex-m7", "--out", ours).returncode == 0
+    (ours / "proof.json").write_text("of an earlier model")
+    assert pipeline(model, "--target", "cortex-m7", "--out", ours).returncode == 0
+    assert not (ours / "proof.json").exists()
+
+
+@pytest.mark.parametrize("told", ["[]", "{", '{"labels": 3}'])
+def test_a_file_of_someone_else_named_as_the_labels_is_ignored(model: Path, tmp_path: Path, told: str) -> None:
+    copy = tmp_path / "copy.tflite"
+    copy.write_bytes(model.read_bytes())
+    (tmp_path / "model.json").write_text(told)
+    assert pipeline(copy, "--target", "cortex-m7", "--out", tmp_path / "out").returncode == 0
+
+
+def test_several_arrays_are_no_inputs(model: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "inputs.npz", a=np.zeros(3), b=np.zeros(3))
+    (tmp_path / "empty.npy").write_bytes(b"")
+    for name, message in (("inputs.npz", "holds several arrays"), ("empty.npy", "can't read")):
+        done = pipeline(
+            model, "--target", "cortex-m7", "--emulate", "--inputs", tmp_path / name, "--out", tmp_path / "out"
+        )
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert done.stderr.count("error: ") == 1
+
+
 def test_a_directory_that_cannot_be_one_is_one_line(model: Path) -> None:
     done = pipeline(model, "--target", "cortex-m7", "--out", model)
     assert done.returncode == 2

@@ -28,6 +28,7 @@ from pipeline.audit.cache import Cache
 from pipeline.audit.chance import near_chance
 from pipeline.audit.images import CLEAN, AuditImages, variants
 from pipeline.audit.predictions import Request, predict, predict_all
+from pipeline.audit.run import cache_folder
 from pipeline.audit.subject import normalised_range
 from pipeline.audit.worker import UnusableAnswerError, answers
 from pipeline.audit.workers import Task, run_inside, run_tasks
@@ -133,6 +134,18 @@ def _without_workers(call: Any) -> Any:
         return call()
     finally:
         sys.executable = real
+
+
+def test_a_model_whose_facts_left_the_cache_is_asked_again(digit_models: Any, tmp_path: Path) -> None:
+    model = tmp_path / "float.onnx"
+    model.write_bytes(digit_models.float_onnx.read_bytes())
+    first = audit(model, dataset="digits", corruptions=FEW, limit=30)
+    facts = list(cache_folder().rglob("*-facts.npy"))
+    assert facts
+    for file in facts:
+        file.unlink()
+    again = audit(model, dataset="digits", corruptions=FEW, limit=30)
+    assert again.result.to_json() == first.result.to_json()
 
 
 def test_changed_bytes_or_another_runtime_are_other_predictions(digit_models: Any, tmp_path: Path) -> None:
