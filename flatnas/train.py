@@ -204,15 +204,18 @@ def classification_error(logits: npt.NDArray[np.float32], labels: npt.NDArray[np
 
 @torch.no_grad()
 def recalibrate(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_size: int = 250) -> None:
-    """Set the batch-norm statistics to their average over these images (Once-for-All, appendix; Yu et al. 2019)."""
+    """Set the batch-norm statistics to their average over these images (Once-for-All, appendix; Yu et al. 2019).
+
+    All batches weigh the same, so the images are dealt evenly into as few of at most `batch_size` as hold them.
+    """
     norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
     device = next(module.parameters()).device
     for m in norms:
         m.reset_running_stats()
         m.momentum = None  # cumulative average
     module.train()
-    for i in range(0, len(pixels_nhwc), batch_size):
-        module(to_input(pixels_nhwc[i : i + batch_size], resolution, device))
+    for batch in np.array_split(pixels_nhwc, math.ceil(len(pixels_nhwc) / batch_size)):
+        module(to_input(batch, resolution, device))
     module.eval()
     for m in norms:
         m.momentum = 0.1

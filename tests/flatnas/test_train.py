@@ -96,6 +96,33 @@ def test_training_learns_and_evaluation_sees_it() -> None:
     assert classification_error(predict(net, images.pixels_nhwc, 8), images.labels) == 0
 
 
+def mean_of_input(pixels: np.ndarray) -> float:
+    """What a batch norm that sees the pictures themselves takes for their mean."""
+    norm = torch.nn.BatchNorm2d(3)
+    recalibrate(norm, pixels, 8)
+    return float(norm.running_mean[0])
+
+
+def test_every_picture_counts_nearly_the_same_in_a_recalibration() -> None:
+    black, white = np.zeros((250, 8, 8, 3), np.uint8), np.full((1, 8, 8, 3), 255, np.uint8)
+    assert mean_of_input(np.concatenate([black, white])) == pytest.approx(-1 + (255 / 128) / 251, abs=1e-4)
+
+
+@pytest.mark.parametrize("images", [2, 250, 500])
+def test_a_recalibration_takes_pictures_by_250_where_they_are_a_multiple_of_it(images: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 8, 8, 3), np.uint8)
+    norm = torch.nn.BatchNorm2d(3, momentum=None)
+    for i in range(0, images, 250):
+        norm(to_input(pixels[i : i + 250], 8, torch.device("cpu")))
+    assert mean_of_input(pixels) == float(norm.running_mean[0])
+
+
+def test_a_recalibration_leaves_no_picture_alone_in_a_batch() -> None:
+    pooled = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.BatchNorm2d(3))  # one value per picture
+    recalibrate(pooled, two_colours(251).pixels_nhwc, 8)
+    assert float(pooled[1].running_var[0]) > 0
+
+
 def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     images = two_colours(16 * 40)  # 40 steps an epoch; a checkpoint every 50
     whole = small_net()
