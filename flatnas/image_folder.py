@@ -1,8 +1,9 @@
 """A user's own pictures: one folder per class, below `train/` and `test/` where they exist.
 
 Within a class, pictures are ordered by the SHA-256 of their pixels and the first ones go to validation (and, without a
-`test/`, to test). So the split depends on the pictures alone, not on their names or on a run's seed, and copies of a
-picture, renamed or saved in another lossless format, stay on one side, even if they lie in different classes.
+`test/`, to test). So the split depends on the pictures alone, not on their names, on a run's seed or on the resolution
+that they are resized to; and copies of a picture, renamed or saved in another lossless format, stay on one side, even if
+they lie in different classes.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Picture:
+    """A resized picture, and the hash of what it was resized from."""
+
     pixels_hwc: npt.NDArray[np.uint8]
     label: int
     sha256: str
@@ -93,8 +96,9 @@ def _read(folder: Path, names: Sequence[str], resolution: int) -> list[_Picture]
     pictures = []
     for label, name in enumerate(names):
         for path in _paths(folder / name):
-            pixels = resize(_open(path, _upright_rgb)[None], resolution)[0]
-            pictures.append(_Picture(pixels, label, hashlib.sha256(pixels.tobytes()).hexdigest()))
+            pixels = _open(path, _upright_rgb)
+            digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+            pictures.append(_Picture(resize(pixels[None], resolution)[0], label, digest))
     return pictures
 
 

@@ -558,6 +558,15 @@ def test_a_resolution_that_is_asked_for_counts(tmp_path: Path) -> None:
     assert load_dataset("digits", resolution=32).resolution == 32
 
 
+def test_the_split_does_not_depend_on_the_resolution(tmp_path: Path) -> None:
+    folder = write_sized(tmp_path, [(40 + i, 40) for i in range(40)])
+    own, small = load_dataset(str(folder)), load_dataset(str(folder), resolution=24)
+    assert own.resolution != small.resolution
+    for part in ("train", "val", "test"):
+        a, b = getattr(own, part), getattr(small, part)
+        assert a.pixels_nhwc[:, 0, 0].tolist() == b.pixels_nhwc[:, 0, 0].tolist()
+
+
 def test_a_resolution_that_is_not_possible_is_told(tmp_path: Path) -> None:
     folder = str(write_sized(tmp_path, [(64, 64)] * 6))
     with pytest.raises(DataError, match="takes images of 16 to 128 pixels, not of 129"):
