@@ -56,7 +56,7 @@ def audit(
     model: str | Path | Subject,
     baseline: str | Path | Subject | None = None,
     *,
-    dataset: str = "cifar10",
+    dataset: str | Dataset = "cifar10",
     data_dir: Path | None = None,
     limit: int | None = None,
     corruptions: Sequence[str] | None = None,
@@ -72,6 +72,7 @@ def audit(
     """Measure a model (TFLite or ONNX, float or int8), alone or beside a baseline on the same pictures.
 
     Args:
+        dataset: its name or its folder, whose pictures are taken at their own size; or the data, loaded.
         limit: a stratified random subset of so many test pictures.
         corruptions: names in `flatnas.corruptions.CORRUPTIONS`; all by default.
         source: of the corrupted pictures; `auto` takes the official files where they are on this machine.
@@ -90,7 +91,7 @@ def audit(
     for subject in subjects.values():
         if not subject.path.is_file():
             raise PipelineError(f"there is no file {subject.path}")
-    data = load_dataset(dataset, data_dir)
+    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
     indices = choose_images(data.test.labels, limit, seed)
     labels = data.test.labels[indices]
     names = tuple(CORRUPTIONS if corruptions is None else corruptions)

@@ -132,7 +132,8 @@ def audit(
 ) -> int:
     """Measure MODEL (TFLite or ONNX, float or int8) on clean and corrupted test images.
 
-    MODEL may be a run directory: its int8 TFLite file is audited beside its float ONNX.
+    MODEL may be a run directory: its int8 TFLite file is audited beside its float ONNX, on a folder's pictures at the
+    run's resolution.
     """
     from flatnas.corruptions import CORRUPTIONS, STANDARD_15
     from hardware_profiles.units import parse_bytes
@@ -140,14 +141,16 @@ def audit(
     from pipeline.gates import audit_gates
     from pipeline.models import in_run_directory
     from pipeline.progress import Reporter
+    from pipeline.run_data import load_data_as_run
 
     names = _corruptions(corruptions, list(CORRUPTIONS))
     limits = _error_limits(max_error, names)
     if max_mce is not None and not set(STANDARD_15) <= set(names):
         raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
     sizes = _counts(calibration_sizes)
-    if model.is_dir():
-        model, float_onnx = in_run_directory(model)
+    run = model if model.is_dir() else None
+    if run is not None:
+        model, float_onnx = in_run_directory(run)
         baseline = baseline or float_onnx
     if max_delta is not None and baseline is None:
         raise PipelineError("--max-delta compares with a baseline: name one with --baseline MODEL")
@@ -163,7 +166,7 @@ def audit(
     found = run_audit(
         subject,
         None if baseline is None else _subject(baseline, *other, prefix="baseline-"),
-        dataset=dataset,
+        dataset=dataset if run is None else load_data_as_run(run, dataset, data_dir),
         data_dir=data_dir,
         limit=limit,
         corruptions=names,

@@ -85,26 +85,12 @@ def crosscheck(directory: Path, data_dir: Path | None, images: int, as_json: boo
 
 def _opened(directory: Path, data_dir: Path | None) -> tuple[RunConfig, Dataset]:
     """A run's configuration and the data it saw."""
-    from pydantic import ValidationError
-
-    from flatnas.datasets import NAMES, load_dataset
-    from flatnas.spaces import resolutions_of
-    from flatnas.supernet_file import read_space
     from pipeline.artifacts import read_json
-    from pipeline.config import RunConfig
+    from pipeline.run_data import load_data_as_run, read_config
 
-    saved = read_json(directory / "run.json")
-    try:
-        config = RunConfig.model_validate(saved["config"])
-    except (KeyError, ValidationError) as error:
-        raise PipelineError(f"{directory}/run.json is of another version; call 'pipeline run' again") from error
-    if config.supernet is None or config.dataset in NAMES:
-        data = load_dataset(config.dataset, data_dir, config.resolution)
-    else:  # pictures at the resolution of the user's supernet, as the run loaded them
-        space = read_space(directory / "search" / "supernet.safetensors")
-        resolution = config.resolution or space.resolutions[-1]
-        data = load_dataset(config.dataset, data_dir, resolution, resolutions_of(space.name))
-    if data.content_sha256 != saved["identity"]["data_sha256"]:
+    config = read_config(directory)
+    data = load_data_as_run(directory, config.dataset, data_dir)
+    if data.content_sha256 != read_json(directory / "run.json")["identity"]["data_sha256"]:
         raise PipelineError(f"the data '{config.dataset}' is not what {directory} was made with")
     return config, data
 

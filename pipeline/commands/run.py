@@ -210,17 +210,12 @@ def _data(
     supernet: Path | None,
     reporter: Reporter,
 ) -> Dataset:
-    """The data set; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
-    from flatnas.datasets import NAMES, load_dataset
+    """The data set, as `load_data` loads it; CIFAR-10 is fetched where it is not on this machine."""
     from flatnas.errors import MissingDataError
-    from flatnas.spaces import resolutions_of
-    from flatnas.supernet_file import read_space
+    from pipeline.run_data import load_data
 
     try:
-        if supernet is None or dataset in NAMES:
-            return load_dataset(dataset, data_dir, resolution)
-        space = read_space(supernet)
-        return load_dataset(dataset, data_dir, resolution or space.resolutions[-1], resolutions_of(space.name))
+        return load_data(dataset, data_dir, resolution, supernet)
     except MissingDataError:
         if offline or dataset != "cifar10":
             raise
@@ -230,7 +225,7 @@ def _data(
     reporter.line("CIFAR-10 is not on this machine; fetching it once")
     with reporter.track("downloading") as advance:
         fetch_cifar10(data_dir or user_cache(), advance)
-    return load_dataset(dataset, data_dir, resolution)
+    return load_data(dataset, data_dir, resolution, supernet)
 
 
 def _run_target(

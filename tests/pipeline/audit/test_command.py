@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 SHARED = os.environ.get("PIPELINE_SHARED")
 FEW = ("--dataset", "digits", "--limit", "20", "--corruptions", "contrast,fog")
@@ -87,6 +89,26 @@ def test_the_baseline_has_a_normalisation_of_its_own(digit_models: Any, tmp_path
     accuracy = json.loads(result.stdout)["accuracy"]
     assert accuracy["model"] < 0.3
     assert accuracy["baseline"] > 0.8
+
+
+def test_a_run_is_audited_on_pictures_of_its_own_resolution(digit_models: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in range(10):
+        (tmp_path / "pictures" / str(name)).mkdir(parents=True)
+        for i in range(3):
+            pixels = rng.integers(0, 256, (40, 40, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "pictures" / str(name) / f"{i}.png")
+    model = tmp_path / "run" / "model"
+    model.mkdir(parents=True)
+    shutil.copy(digit_models.int8_tflite, model / "model.int8.tflite")
+    shutil.copy(digit_models.float_onnx, model / "model.float.onnx")
+    config = {"target": "cortex-m7", "dataset": "pictures", "resolution": 24}
+    (tmp_path / "run" / "run.json").write_text(json.dumps({"config": config}))
+    few = ("--dataset", "pictures", "--corruptions", "contrast", "--json", "-")
+    for audited, size in (("run", "24x24"), (digit_models.int8_tflite, "40x40")):
+        result = run("audit", audited, *few, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert f"these of {size} are corrupted at their own size" in json.loads(result.stdout)["warnings"][0]
 
 
 def test_files_that_are_no_usable_models_are_refused_in_one_line(digit_models: Any, tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""The data of a run: a folder's pictures at the resolution that the run has them at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.artifacts import read_json
+from pipeline.config import PipelineError, RunConfig
+
+if TYPE_CHECKING:
+    from flatnas.datasets import Dataset
+
+
+def load_data(dataset: str, data_dir: Path | None, resolution: int | None, supernet: Path | None) -> Dataset:
+    """The data set; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
+    from flatnas.datasets import NAMES, load_dataset
+
+    if supernet is None or dataset in NAMES:
+        return load_dataset(dataset, data_dir, resolution)
+    from flatnas.spaces import resolutions_of
+    from flatnas.supernet_file import read_space
+
+    space = read_space(supernet)
+    return load_dataset(dataset, data_dir, resolution or space.resolutions[-1], resolutions_of(space.name))
+
+
+def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Dataset:
+    """A data set, which may be another than the run's own; a folder's images at the resolution of the run's.
+
+    Raises:
+        PipelineError: the run is of another version.
+    """
+    from flatnas.datasets import NAMES
+
+    if dataset in NAMES:
+        return load_data(dataset, data_dir, None, None)
+    config = read_config(directory)
+    supernet = directory / "search" / "supernet.safetensors" if config.supernet else None
+    return load_data(dataset, data_dir, config.resolution, supernet)
+
+
+def read_config(directory: Path) -> RunConfig:
+    """The configuration of a run.
+
+    Raises:
+        PipelineError: there is none, or it is of another version.
+    """
+    try:
+        return RunConfig.model_validate(read_json(directory / "run.json")["config"])
+    except (OSError, KeyError, ValueError) as error:
+        raise PipelineError(f"{directory}/run.json is of another version; call 'pipeline run' again") from error

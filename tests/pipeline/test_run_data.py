@@ -1,0 +1,52 @@
+"""What a run's data is to the commands that read the run afterwards."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipeline.config import PipelineError
+from pipeline.run_data import load_data_as_run
+
+
+def write_run(directory: Path, **config: Any) -> Path:
+    directory.mkdir()
+    (directory / "run.json").write_text(json.dumps({"config": {"target": "cortex-m7", "dataset": "x", **config}}))
+    return directory
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> str:
+    for c, name in enumerate(("cat", "dog")):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("RGB", (60, 60), (i, c, 0)).save(tmp_path / "pictures" / name / f"{i}.png")
+    return str(tmp_path / "pictures")
+
+
+def test_pictures_have_the_resolution_that_the_run_asked_for_else_their_own(pictures: str, tmp_path: Path) -> None:
+    asked, not_asked = write_run(tmp_path / "a", resolution=24), write_run(tmp_path / "b")
+    assert load_data_as_run(asked, pictures, None).resolution == 24
+    assert load_data_as_run(not_asked, pictures, None).resolution == 60
+    assert load_data_as_run(asked, "digits", None).resolution == 32
+
+
+def test_pictures_have_the_resolution_of_the_runs_own_supernet(pictures: str, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from flatnas.spaces import mcu_space
+    from flatnas.supernet_file import serialize_supernet
+    from flatnas.supernet_training import new_supernet
+
+    run = write_run(tmp_path / "run", supernet="/elsewhere/supernet.safetensors")
+    (run / "search").mkdir()
+    (run / "search" / "supernet.safetensors").write_bytes(serialize_supernet(new_supernet(mcu_space(2, 48), 0)))
+    assert load_data_as_run(run, pictures, None).resolution == 48
+
+
+def test_a_run_of_another_version_is_told(pictures: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match=r"run\.json is of another version; call 'pipeline run' again"):
+        load_data_as_run(write_run(tmp_path / "run", unheard_of=1), pictures, None)
