@@ -19,5 +19,9 @@ class SupernetError(FlatnasError):
     """A supernet file that can't be used here."""
 
 
+class CheckpointError(FlatnasError):
+    """A checkpoint of another training."""
+
+
 class TrainingDivergedError(FlatnasError):
     """The loss is no longer a finite number."""

@@ -56,10 +56,11 @@ def train_supernet(
     recipe: Recipe,
     *,
     checkpoint: Path | None = None,
+    identity: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
 ) -> None:
-    """Train in place on the training images; see `flatnas.train.train` for resuming and errors.
+    """Train in place on the training images; see `flatnas.train.train` for resuming, identity and errors.
 
     Args:
         watch: told after each epoch how well the smallest, the largest and two random subnets do.
@@ -70,7 +71,16 @@ def train_supernet(
             watch(epochs, subnet_errors(supernet, watched_subnets(supernet), data))
 
     loss = sandwich_loss(supernet, recipe.seed)
-    train(supernet, data.train, loss, recipe, checkpoint=checkpoint, progress=progress, after_epoch=after_epoch)
+    train(
+        supernet,
+        data.train,
+        loss,
+        recipe,
+        checkpoint=checkpoint,
+        identity=identity,
+        progress=progress,
+        after_epoch=after_epoch,
+    )
 
 
 def watched_subnets(supernet: Supernet) -> dict[str, Arch]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from torch.nn import functional
 from flatnas.allocator import keep_freed_memory
 from flatnas.augmix import augmix
 from flatnas.datasets import Images
-from flatnas.errors import TrainingDivergedError
+from flatnas.errors import CheckpointError, TrainingDivergedError
 from flatnas.resize import Pixels, resize
 from flatnas.sam import sam_backward
 
@@ -106,6 +106,7 @@ def train(
     recipe: Recipe,
     *,
     checkpoint: Path | None = None,
+    identity: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     after_epoch: Callable[[int], None] | None = None,
 ) -> None:
@@ -117,17 +118,20 @@ def train(
         loss: of a batch; must compute the same thing when called twice with the same step.
         recipe: of the training; everything random is a function of its seed.
         checkpoint: written every 50 steps.
+        identity: what the training is of beside its recipe, by name; kept in the checkpoint, where it must be the same.
+            Without it, or where an older checkpoint lacks it, the caller sees to that.
         progress: called after each step.
         after_epoch: called with the number of epochs done while `module` holds the averaged weights.
 
     Raises:
+        CheckpointError: the checkpoint has another identity; it stays.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays.
     """
     per_epoch = max(len(images) // recipe.batch_size, 1)
     steps = recipe.epochs * per_epoch
     device = next(module.parameters()).device
     keep_freed_memory()
-    state = _State(module, recipe)
+    state = _State(module, recipe, identity or {})
     module.train()
     first = state.load(checkpoint) if checkpoint else 0
     for step in range(first, steps):
@@ -230,11 +234,11 @@ def _schedule(progress: float, warmup: float = 0.1) -> float:
 class _State:
     """What a training carries from step to step: weights, momentum, averaged weights."""
 
-    def __init__(self, module: nn.Module, recipe: Recipe) -> None:
+    def __init__(self, module: nn.Module, recipe: Recipe, identity: Mapping[str, str]) -> None:
         decayed = [p for p in module.parameters() if p.ndim > 1]
         others = [p for p in module.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.module, self.recipe = module, recipe
+        self.module, self.recipe, self.identity = module, recipe, dict(identity)
         self.parameters: list[Tensor] = list(module.parameters())
         self.optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
         self.average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
@@ -293,17 +297,28 @@ class _State:
         tensors |= {f"average.{name}": t.contiguous() for name, t in zip(names, self.average, strict=False)}
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".tmp")
-        save_file(tensors, unfinished, metadata={"step": str(step), "recipe": json.dumps(asdict(self.recipe))})
+        described = {"recipe": json.dumps(asdict(self.recipe)), "identity": json.dumps(self.identity)}
+        save_file(tensors, unfinished, metadata={"step": str(step), **described})
         unfinished.replace(path)
 
     def load(self, path: Path) -> int:
-        """Read a checkpoint of the same recipe; returns the steps done, 0 where there is none."""
+        """Read a checkpoint of the same recipe; returns the steps done, 0 where there is none.
+
+        Raises:
+            CheckpointError: it has another identity.
+        """
         from safetensors import safe_open
 
         if not path.exists():
             return 0
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
+            theirs = json.loads(metadata.get("identity", "{}"))
+            if other := [name for name, value in self.identity.items() if theirs.get(name, value) != value]:
+                raise CheckpointError(
+                    f"{path} is the checkpoint of a training with another {', '.join(other)}; train into another "
+                    "directory (--out), or delete the checkpoint to start afresh"
+                )
             if json.loads(metadata["recipe"]) != asdict(self.recipe):
                 log.warning("the checkpoint %s is of another recipe; training starts afresh", path)
                 return 0

@@ -3,7 +3,7 @@
 supernet.safetensors    the averaged weights, float16
 card.json               recipe, data, cost and validation errors
 curve.jsonl             one line per epoch: seconds so far, errors of the watched subnets
-training.safetensors    the checkpoint
+training.safetensors    the checkpoint, which only the same training goes on from
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def train_into(
         command: what trains it again, for the card.
 
     Raises:
+        CheckpointError: the directory's checkpoint is of other data, another space or another start.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
     from flatnas.supernet_file import serialize_supernet
@@ -53,6 +54,7 @@ def train_into(
             data,
             recipe,
             checkpoint=directory / "training.safetensors",
+            identity=_identity(supernet, data),
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
             watch=watch,
         )
@@ -73,6 +75,20 @@ def train_into(
     }
     write_json(directory / "card.json", card)
     return path
+
+
+def _identity(supernet: Supernet, data: Dataset) -> dict[str, str]:
+    """What an untrained supernet's training is of, beside the recipe."""
+    from flatnas.supernet_file import serialize_supernet
+
+    space = supernet.space
+    return {
+        "data set": data.content_sha256,
+        "search space": space.name,
+        "number of classes": str(space.num_classes),
+        "resolution": str(space.resolutions[-1]),
+        "start": hashlib.sha256(serialize_supernet(supernet)).hexdigest(),
+    }
 
 
 class _Curve:

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from flatnas.datasets import Images  # noqa: E402
-from flatnas.errors import TrainingDivergedError  # noqa: E402
+from flatnas.errors import CheckpointError, TrainingDivergedError  # noqa: E402
 from flatnas.sam import sam_backward  # noqa: E402
 from flatnas.train import (  # noqa: E402
     Recipe,
@@ -152,6 +152,32 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     assert steps[0] == 51
     for a, b in zip(whole.state_dict().values(), resumed.state_dict().values(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_checkpoint_of_another_identity_is_refused_and_kept(tmp_path: Path) -> None:
+    images, path = two_colours(64), tmp_path / "training.safetensors"
+
+    def trained(identity: dict[str, str] | None) -> torch.nn.Module:
+        net = small_net()
+        train(net, images, cross_entropy(net, 8, 0.0), RECIPE, checkpoint=path, identity=identity)
+        return net
+
+    end = trained({"data set": "a", "start": "0"})
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match=r"of a training with another data set; train into another directory"):
+        trained({"data set": "b", "start": "0"})
+    assert path.read_bytes() == before
+    assert torch.equal(trained({"data set": "a", "start": "0"})[5].weight, end[5].weight)
+
+
+def test_a_checkpoint_without_identity_is_resumed(tmp_path: Path) -> None:
+    images, path = two_colours(64), tmp_path / "training.safetensors"
+    steps: list[int] = []
+    for identity in ({}, {"data set": "a"}):
+        net = small_net()
+        loss = cross_entropy(net, 8, 0.0)
+        train(net, images, loss, RECIPE, checkpoint=path, identity=identity, progress=lambda s, n, v: steps.append(s))
+    assert len(steps) == 12  # of the first training alone
 
 
 def test_divergence_stops_the_training_and_names_the_step() -> None:

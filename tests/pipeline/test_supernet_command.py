@@ -10,6 +10,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
+from flatnas.datasets import Dataset, Images, content_sha256
 from pipeline.cli import pipeline
 from pipeline.config import PipelineError
 
@@ -45,6 +46,33 @@ def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path
     assert (out / "supernet.safetensors").read_bytes() == weights
     train(pictures, tmp_path / "other", "--seed", "1")
     assert (tmp_path / "other" / "supernet.safetensors").read_bytes() != weights
+
+
+def test_a_supernet_of_other_data_or_another_start_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
+    from flatnas.errors import CheckpointError
+    from flatnas.spaces import mcu_space
+    from flatnas.supernet_training import new_supernet
+    from flatnas.train import Recipe
+    from pipeline.progress import Reporter
+    from pipeline.supernets import train_into
+
+    def into(classes: int = 2, level: int = 0, seed: int = 0) -> Path:
+        pixels = np.full((8, 16, 16, 3), level, np.uint8)
+        part = Images(pixels, np.arange(8) % classes)
+        names = tuple("abc"[:classes])
+        data = Dataset("plain", names, part, part, part, content_sha256(part))
+        recipe = Recipe(epochs=1, learning_rate=0.1, seed=0, batch_size=8)
+        return train_into(tmp_path, new_supernet(mcu_space(classes, 16), seed), data, recipe, Reporter(), "")
+
+    weights = into().read_bytes()
+    for other, named in (
+        ({"classes": 3}, "data set, number of classes"),
+        ({"level": 9}, "data set;"),
+        ({"seed": 1}, "start"),
+    ):
+        with pytest.raises(CheckpointError, match=f"of a training with another {named}"):
+            into(**other)
+    assert into().read_bytes() == weights
 
 
 def test_the_published_protocol_takes_no_sigma() -> None:
