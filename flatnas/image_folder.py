@@ -2,8 +2,8 @@
 
 Within a class, pictures are ordered by the SHA-256 of their pixels and the first ones go to validation (and, without a
 `test/`, to test). So the split depends on the pictures alone, not on their names, on a run's seed or on the resolution
-that they are resized to; and copies of a picture, renamed or saved in another lossless format, stay on one side, even if
-they lie in different classes.
+that they are resized to; and copies of a picture, renamed or saved in another lossless format, stay on one side, even
+if they lie in different classes.
 """
 
 from __future__ import annotations
