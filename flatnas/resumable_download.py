@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,34 +46,6 @@ def download(url: str, part: Path, progress: Progress) -> None:
                     raise DataError(f"{url} failed{kept} ({str(error) or type(error).__name__})") from error
                 log.info("cut after %d bytes (%s), going on", size_bytes, error)
                 reached = size_bytes
-
-
-@contextmanager
-def alone_at(part: Path) -> Iterator[None]:
-    """Wait until no other process is at work on `part`; where the system has no such locks, go on at once.
-
-    What the other one was to bring may be in place by then: look again.
-
-    Raises:
-        OSError: `part` can't be written.
-    """
-    if not find_spec("fcntl"):  # Windows
-        yield
-        return
-    import fcntl
-
-    while True:
-        with part.open("ab") as file:
-            with suppress(OSError):  # some network file systems don't lock
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not (part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat())):
-                continue  # the other one has put it in place, or thrown it away
-            try:
-                yield
-            finally:
-                if part.exists() and part.stat().st_size == 0:
-                    part.unlink()
-            return
 
 
 def _attempt(client: httpx.Client, url: str, part: Path, progress: Progress) -> None:

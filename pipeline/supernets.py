@@ -16,7 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.artifacts import exclusive, write_bytes, write_json
+from pipeline.config import PipelineError
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -34,13 +35,26 @@ def train_into(
         command: what trains it again, for the card.
 
     Raises:
+        PipelineError: the directory is in use, or can't be one.
         CheckpointError: the directory's checkpoint is of other data, another space or another start.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PipelineError(
+            f"can't write to {directory}: {error.strerror}; name another directory with --out"
+        ) from error
+    with exclusive(directory):
+        return _train_into(directory, supernet, data, recipe, reporter, command)
+
+
+def _train_into(
+    directory: Path, supernet: Supernet, data: Dataset, recipe: Recipe, reporter: Reporter, command: str
+) -> Path:
     from flatnas.supernet_file import serialize_supernet
     from flatnas.supernet_training import train_supernet
 
-    directory.mkdir(parents=True, exist_ok=True)
     curve = _Curve(directory / "curve.jsonl")
     with reporter.track("training the supernet") as advance:
 

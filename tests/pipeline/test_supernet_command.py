@@ -75,6 +75,16 @@ def test_a_supernet_of_other_data_or_another_start_does_not_go_on_from_a_checkpo
     assert into().read_bytes() == weights
 
 
+def test_an_out_that_is_a_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["supernet", "train", "--dataset", "digits", "--epochs", "1", "--out", str(tmp_path / "file")]
+    result = CliRunner().invoke(pipeline, arguments)
+    assert isinstance(result.exception, PipelineError)
+    assert (
+        str(result.exception) == f"can't write to {tmp_path / 'file'}: File exists; name another directory with --out"
+    )
+
+
 def test_the_published_protocol_takes_no_sigma() -> None:
     command = ["run", "--target", "cortex-m7", "--protocol", "paper", "--sigma", "0.1"]
     result = CliRunner().invoke(pipeline, command, standalone_mode=False)
