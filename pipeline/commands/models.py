@@ -60,8 +60,10 @@ def _list(reports: dict[str, RunReport]) -> None:
     from pipeline.report.quantities import count, percent, points, size
 
     console = Console(highlight=False)
-    console.width = max(console.width, 100)  # a line per model, also where the output is piped
-    table = Table("model", "data set", box=None, pad_edge=False)
+    console.width = max(console.width, 110)  # a line per model, also where the output is piped
+    table = Table(box=None, pad_edge=False)
+    for heading in ("model", "data set"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("int8 top-1", "int8 mCE", "int8 \u2212 float", "flash", "SRAM", "MACs"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():

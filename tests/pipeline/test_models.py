@@ -60,6 +60,11 @@ def test_every_released_model_is_whole_and_its_report_is_about_its_bytes(name: s
     assert f"{100 * report.accuracy.tflite_int8:.2f} %" in listed
 
 
+def test_the_table_cuts_no_name() -> None:
+    lines = CliRunner().invoke(pipeline, ["models"], standalone_mode=False).stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["model", *released_models()]
+
+
 def test_an_unknown_released_model_is_answered_with_the_known_ones() -> None:
     result = CliRunner().invoke(pipeline, ["models", "cifar10-giant"])
     assert isinstance(result.exception, PipelineError)
