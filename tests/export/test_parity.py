@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from export.graph import ExportError, QParams
-from export.parity import parity
+from export.parity import bound_lsb, parity
 from export.read_tflite import read_tflite
 from export.to_tflite import to_tflite
 
@@ -34,6 +34,14 @@ def test_a_scale_that_was_changed_is_found_at_its_operator(exported: Any, tmp_pa
     first = next(tensor for tensor in rows["onnxruntime"].tensors if tensor.max_abs_lsb > 4)
     assert (first.op, first.node) == (node.op, node.name)
     assert rows["tflm"].first_difference is None
+
+
+@pytest.mark.parametrize(
+    ("runner", "operators", "bound"),
+    [("onnxruntime", 32, 8), ("onnxruntime", 69, 17), ("litert", 69, 17), ("tflm", 69, 0), ("litert-reference", 69, 1)],
+)
+def test_roundings_add_up_with_depth_where_runtimes_round_differently(runner: str, operators: int, bound: int) -> None:
+    assert bound_lsb(runner, operators) == bound
 
 
 def test_there_is_a_row_for_every_operator(exported: Any) -> None:
