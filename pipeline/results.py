@@ -143,7 +143,7 @@ class Severities(_Record):
 
 
 class Delta(_Record):
-    """int8 minus float, mean over the corruptions; positive is worse. The interval is a bootstrap by clean image."""
+    """int8 minus float of mCE, or of the mean error without one; positive is worse. The interval is a bootstrap by clean image."""
 
     mean: float
     ci95: tuple[float, float]

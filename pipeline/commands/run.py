@@ -140,10 +140,11 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
-    if protocol == "paper" and (noise != (0.05,) or augment != "none" or optimizer != "sam"):
+    own = noise != (0.05,) or augment != "none" or optimizer != "sam" or finetune_epochs is not None
+    if protocol == "paper" and own:
         raise PipelineError(
-            "--protocol paper has its own sigma, augmentation and optimizer: "
-            "leave out --sigma, --augment and --optimizer"
+            "--protocol paper has its own sigma, augmentation, optimizer and epochs: "
+            "leave out --sigma, --augment, --optimizer and --finetune-epochs"
         )
     options.require_training_packages()
     reporter = Reporter()

@@ -85,10 +85,11 @@ def test_an_out_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     )
 
 
-def test_the_published_protocol_takes_no_sigma() -> None:
-    command = ["run", "--target", "cortex-m7", "--protocol", "paper", "--sigma", "0.1"]
+@pytest.mark.parametrize("option", [("--sigma", "0.1"), ("--finetune-epochs", "3"), ("--augment", "augmix")])
+def test_the_published_protocol_takes_no_options_of_ours(option: tuple[str, str]) -> None:
+    command = ["run", "--target", "cortex-m7", "--protocol", "paper", *option]
     result = CliRunner().invoke(pipeline, command, standalone_mode=False)
-    assert "leave out --sigma, --augment and --optimizer" in str(result.exception)
+    assert "leave out --sigma, --augment, --optimizer and --finetune-epochs" in str(result.exception)
 
 
 @pytest.mark.parametrize("sigma", ["0", "two", "0.05,3", ""])
