@@ -143,7 +143,10 @@ class Severities(_Record):
 
 
 class Delta(_Record):
-    """int8 minus float of mCE, or of the mean error without one; positive is worse. The interval is a bootstrap by clean image."""
+    """int8 minus float of mCE, or of the mean error without one; positive is worse.
+
+    The interval is a bootstrap by clean image.
+    """
 
     mean: float
     ci95: tuple[float, float]

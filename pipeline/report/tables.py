@@ -79,7 +79,8 @@ def audit_table(
         mean_error: mean corruption error, same keys.
         mce: same keys; None where not all 15 standard corruptions ran.
         per_corruption: name -> {`model`: five error rates, `baseline`: five error rates}.
-        delta: mCE (mean error where it is absent) of the model minus the baseline's, and its 95 % interval; None without a baseline.
+        delta: mCE (mean error where it is absent) of the model minus the baseline's, and its 95 % interval; None
+            without a baseline.
     """
     paired = baseline_name is not None
     table = Table(
