@@ -71,19 +71,42 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Keep a directory to this process; the lock goes with the process that holds it.
+def writing_to(directory: Path) -> Iterator[None]:
+    """What the system says of a directory that can't be written, in one line.
 
     Raises:
-        PipelineError: another process has it.
+        PipelineError: an `OSError` inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise PipelineError(
+            f"can't write to {directory}: {error.strerror}; name another directory with --out"
+        ) from error
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Keep a directory to this process, making it; the lock goes with the process that holds it.
+
+    Raises:
+        PipelineError: another process has it, or it can't be written.
     """
     from filelock import FileLock, Timeout
 
+    lock = FileLock(directory / ".lock", timeout=0)
+    with writing_to(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise PipelineError(
+                f"{directory} is in use by another process; wait for it, or name another --out"
+            ) from error
     try:
-        with FileLock(directory / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise PipelineError(f"{directory} is in use by another process; wait for it, or name another --out") from error
+        yield
+    finally:
+        lock.release()
 
 
 def artifacts_in(directory: Path) -> list[Artifact]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.artifacts import write_bytes, write_json, writing_to
 from pipeline.config import InfeasibleBudgetError, PipelineError
 from pipeline.records import core_proof, peer_record
 from pipeline.results import FirmwareRecord
@@ -84,16 +84,12 @@ def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -
     from export.firmware.package import package_files, possible_files
 
     _check_ours(directory, possible_files())
-    try:
+    with writing_to(directory):
         package = package_files(sources, EMULATED[profile.core], profile.compiler_flags)
         for path in sorted(package, key=lambda path: path != _HEADER):
             write_bytes(directory / path, package[path].encode())
         for path in {*possible_files(), ELF, PROOF} - package.keys():
             (directory / path).unlink(missing_ok=True)
-    except OSError as error:
-        raise PipelineError(
-            f"can't write to {directory}: {error.strerror}; name another directory with --out"
-        ) from error
 
 
 def _check_ours(directory: Path, files: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from flatnas.datasets import Dataset
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import WORK, Artifact, artifacts_in, exclusive, read_json, sha256_of, write_json
+from pipeline.artifacts import WORK, Artifact, artifacts_in, exclusive, read_json, sha256_of, write_json, writing_to
 from pipeline.config import PipelineError, Preset, RunConfig
 from pipeline.progress import Reporter
 
@@ -163,13 +163,9 @@ def open_run(directory: Path, config: RunConfig, data: Dataset) -> None:
         PipelineError: it belongs to another run, holds something else, or can't be written.
     """
     identity = _identity(config, data)
-    try:
+    with writing_to(directory):
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
-    except OSError as error:
-        raise PipelineError(
-            f"can't write to {directory}: {error.strerror}; name another directory with --out"
-        ) from error
     if not os.access(directory, os.W_OK):
         raise PipelineError(f"can't write to {directory}: permission denied; name another directory with --out")
     path = directory / "run.json"

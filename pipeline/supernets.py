@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import exclusive, write_bytes, write_json
-from pipeline.config import PipelineError
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -39,12 +38,6 @@ def train_into(
         CheckpointError: the directory's checkpoint is of other data, another space or another start.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PipelineError(
-            f"can't write to {directory}: {error.strerror}; name another directory with --out"
-        ) from error
     with exclusive(directory):
         return _train_into(directory, supernet, data, recipe, reporter, command)
 

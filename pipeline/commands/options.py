@@ -81,7 +81,7 @@ run_directory = click.argument("directory", metavar="RUN", type=ModelPath())
 def split_names(names: str) -> list[str]:
     """`a,b` to its parts, each once; a profile's file by its whole path."""
     found = (name.strip() for name in names.split(",") if name.strip())
-    whole = list(dict.fromkeys(str(Path(name).resolve()) if Path(name).is_file() else name for name in found))
+    whole = list(dict.fromkeys(str(Path(name).resolve()) if name.endswith(".toml") else name for name in found))
     if not whole:
         raise PipelineError("--target names no target; 'pipeline targets' lists them")
     return whole
