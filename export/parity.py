@@ -9,7 +9,7 @@ Which difference of the output is allowed, and why (measured; see docs/decisions
     torch             8  likewise: the module that quantization-aware training trains
 
 Differences of the last three add up from operator to operator: a network of more than 32 is allowed a step for every
-four.
+four, and one score in a thousand may be beyond, since the largest of many thousands tells little.
 
 Every activation is made an output of the compared file, so that the first operator that differs can be named. A final
 softmax is not what the bounds are about, but the scores it reads: it makes one step of a score many of a probability. A
@@ -44,6 +44,7 @@ BOUNDS_LSB: dict[str, int] = {
 }
 _EXACT = frozenset({"interpreter", "tflm", "litert-reference"})  # whatever the depth
 _OPERATORS_PER_LSB = 4
+_STRAY = 1e-3  # share of the scores that may be beyond the bound of those that are not exact
 _CHUNK = 32  # inputs whose activations are held at once
 
 Progress = Callable[[int, int, str], None]
@@ -82,6 +83,7 @@ class Parity:
         n: inputs.
         top1_agreement: share of inputs with the same class.
         bound_lsb: what is allowed.
+        beyond: share of the scores that differ by more.
         tensors: the same by operator, in execution order; of the output alone where no more could be compared.
     """
 
@@ -91,12 +93,13 @@ class Parity:
     n: int
     top1_agreement: float
     bound_lsb: int
+    beyond: float
     tensors: tuple[TensorDifference, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether the largest difference is within the bound."""
-        return self.max_abs_lsb <= self.bound_lsb
+        """Whether the scores are within the bound: all of them, or nearly all where runtimes round differently."""
+        return self.beyond <= (0 if self.runner in _EXACT else _STRAY)
 
     @property
     def first_difference(self) -> TensorDifference | None:
@@ -166,18 +169,21 @@ def _compare(
     at = _scores(graph, names)
     largest = {kind: np.zeros(len(names), np.int64) for kind in traces}
     mismatches = {kind: np.zeros(len(names), np.int64) for kind in traces}
-    agreeing = dict.fromkeys(traces, 0)
+    agreeing, beyond, scores = dict.fromkeys(traces, 0), dict.fromkeys(traces, 0), 0
     for start in range(0, len(inputs), _CHUNK):
         x = inputs[start : start + _CHUNK]
         progress(start, len(inputs), "integer interpreter")
         expected = reference(x)
+        scores += expected[at].size
         for kind, trace in traces.items():
             progress(start, len(inputs), kind)
             actual = trace(x)
             for i, (a, b) in enumerate(zip(actual, expected, strict=True)):
-                difference = np.abs(a.astype(np.int64) - b.astype(np.int64)).reshape(len(x), -1).max(1)
+                difference = np.abs(a.astype(np.int64) - b.astype(np.int64)).reshape(len(x), -1)
                 largest[kind][i] = max(largest[kind][i], difference.max())
-                mismatches[kind][i] += np.count_nonzero(difference)
+                mismatches[kind][i] += np.count_nonzero(difference.max(1))
+                if i == at:
+                    beyond[kind] += int(np.count_nonzero(difference > bound_lsb(kind, operators)))
             agreeing[kind] += int((_rows(actual[at]).argmax(1) == _rows(expected[at]).argmax(1)).sum())
     progress(len(inputs), len(inputs), "")
     return tuple(
@@ -188,6 +194,7 @@ def _compare(
             n=len(inputs),
             top1_agreement=agreeing[kind] / len(inputs),
             bound_lsb=bound_lsb(kind, operators),
+            beyond=beyond[kind] / scores,
             tensors=tuple(
                 TensorDifference(node.name, node.op, int(lsb), int(count))
                 for node, lsb, count in zip(graph.nodes, largest[kind], mismatches[kind], strict=True)

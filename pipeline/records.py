@@ -87,6 +87,8 @@ def parity_record(parity: Parity) -> ParityRecord:
         n=parity.n,
         top1_agreement=parity.top1_agreement,
         bound_lsb=parity.bound_lsb,
+        beyond=parity.beyond,
+        holds=parity.holds,
         first_difference=parity.first_difference.node if parity.first_difference else None,
     )
 

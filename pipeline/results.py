@@ -186,6 +186,8 @@ class ParityRecord(_Record):
     """One runtime against the integer interpreter on the same int8 inputs, in LSB of the scores.
 
     Attributes:
+        beyond: share of the scores that differ by more than the bound.
+        holds: whether that is allowed.
         first_difference: the first operator whose output differs on any input; null where none does.
     """
 
@@ -195,6 +197,8 @@ class ParityRecord(_Record):
     n: int
     top1_agreement: float
     bound_lsb: int
+    beyond: float = 0.0
+    holds: bool = True
     first_difference: str | None = None
 
 

@@ -53,7 +53,7 @@ def _show(rows: tuple[Parity, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("runtime", "inputs that differ", "largest (LSB)", "allowed", "same class", "first to differ")
+    table = Table("runtime", "inputs that differ", "largest (LSB)", "allowed", "beyond", "same class", "first to differ")
     for row in rows:
         first = row.first_difference
         table.add_row(
@@ -61,6 +61,7 @@ def _show(rows: tuple[Parity, ...]) -> None:
             f"{row.mismatches} of {row.n}",
             str(row.max_abs_lsb),
             str(row.bound_lsb),
+            f"{row.beyond:.2%}",
             f"{row.top1_agreement:.1%}",
             f"{first.node}, {first.max_abs_lsb} LSB" if first else "none",
             style=None if row.holds else "red",

@@ -42,5 +42,5 @@ STAGE = Stage(
     gives=("audit/parity.json",),
     settings=_settings,
     run=_run,
-    version=4,
+    version=5,
 )

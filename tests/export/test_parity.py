@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import export.parity as module
 from export.graph import ExportError, QParams
-from export.parity import bound_lsb, parity
+from export.parity import Parity, bound_lsb, parity
 from export.read_tflite import read_tflite
 from export.to_tflite import to_tflite
 
@@ -42,6 +43,23 @@ def test_a_scale_that_was_changed_is_found_at_its_operator(exported: Any, tmp_pa
 )
 def test_roundings_add_up_with_depth_where_runtimes_round_differently(runner: str, operators: int, bound: int) -> None:
     assert bound_lsb(runner, operators) == bound
+
+
+@pytest.mark.parametrize(
+    ("runner", "beyond", "holds"),
+    [("onnxruntime", 0.001, True), ("onnxruntime", 0.002, False), ("tflm", 0.0, True), ("tflm", 1e-5, False)],
+)
+def test_a_stray_score_is_allowed_where_runtimes_round_differently_and_none_elsewhere(
+    runner: str, beyond: float, holds: bool
+) -> None:
+    assert Parity(runner, 11, 1, 1000, 1.0, 8, beyond, ()).holds == holds
+
+
+def test_the_share_of_scores_beyond_the_bound_is_counted(exported: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "bound_lsb", lambda runner, _: -1 if runner == "onnxruntime" else 0)
+    rows = {row.runner: row for row in parity(exported.int8_tflite, exported.int8_onnx, _inputs(exported))}
+    assert (rows["onnxruntime"].beyond, rows["onnxruntime"].holds) == (1.0, False)
+    assert (rows["tflm"].beyond, rows["tflm"].holds) == (0.0, True)
 
 
 def test_there_is_a_row_for_every_operator(exported: Any) -> None:
