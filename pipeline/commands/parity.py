@@ -53,7 +53,9 @@ def _show(rows: tuple[Parity, ...]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("runtime", "inputs that differ", "largest (LSB)", "allowed", "beyond", "same class", "first to differ")
+    table = Table(
+        "runtime", "inputs that differ", "largest (LSB)", "allowed", "beyond", "same class", "first to differ"
+    )
     for row in rows:
         first = row.first_difference
         table.add_row(
