@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from flatnas.arch import Activation, Block, SearchSpace, Stage, StageSpace
 from flatnas.blocks import InvertedResidual, SqueezeExcite, padding
+from flatnas.depthwise import depthwise_conv2d
 
 
 class ElasticConv(nn.Module):
@@ -92,8 +93,8 @@ class ElasticConvBN(nn.Module):
         if before != after:
             x = functional.pad(x, (before, after, before, after))
         symmetric = before if before == after else 0
-        groups = channels_out if self.depthwise else 1
-        x = functional.conv2d(x, weight, stride=self.stride, padding=symmetric, groups=groups)
+        conv2d = depthwise_conv2d if self.depthwise else functional.conv2d
+        x = conv2d(x, weight, stride=self.stride, padding=symmetric)
         x = functional.batch_norm(x, None, None, self.gamma[:channels_out], self.beta[:channels_out], training=True)
         return _activate(x, self.activation)
 

@@ -24,6 +24,7 @@ from torch.nn import functional
 from flatnas.allocator import keep_freed_memory
 from flatnas.augmix import augmix
 from flatnas.datasets import Images
+from flatnas.depthwise import quick_depthwise
 from flatnas.errors import CheckpointError, TrainingDivergedError
 from flatnas.resize import Pixels, resize
 from flatnas.sam import sam_backward
@@ -134,23 +135,24 @@ def train(
     state = _State(module, recipe, identity or {})
     module.train()
     first = state.load(checkpoint) if checkpoint else 0
-    for step in range(first, steps):
-        epoch, batch = divmod(step, per_epoch)
-        order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(images))
-        picked = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
-        pixels = augment(images.pixels_nhwc[picked], recipe, np.random.default_rng([recipe.seed, 1, step]))
-        labels = torch.from_numpy(images.labels[picked]).to(device)
-        rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
-        value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
-        if not math.isfinite(value):
-            raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}; lower the learning rate")
-        if progress:
-            progress(step + 1, steps, value)
-        if checkpoint and ((step + 1) % 50 == 0 or step + 1 == steps):
-            state.save(checkpoint, step + 1)
-        if after_epoch and (step + 1) % per_epoch == 0:
-            with state.averaged():
-                after_epoch(epoch + 1)
+    with quick_depthwise(module):
+        for step in range(first, steps):
+            epoch, batch = divmod(step, per_epoch)
+            order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(images))
+            picked = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+            pixels = augment(images.pixels_nhwc[picked], recipe, np.random.default_rng([recipe.seed, 1, step]))
+            labels = torch.from_numpy(images.labels[picked]).to(device)
+            rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
+            value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
+            if not math.isfinite(value):
+                raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}; lower the learning rate")
+            if progress:
+                progress(step + 1, steps, value)
+            if checkpoint and ((step + 1) % 50 == 0 or step + 1 == steps):
+                state.save(checkpoint, step + 1)
+            if after_epoch and (step + 1) % per_epoch == 0:
+                with state.averaged():
+                    after_epoch(epoch + 1)
     state.finish()
     module.eval()
 
