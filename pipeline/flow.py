@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from pipeline.stages import (
     audit,
+    finalists,
     finetune,
     firmware,
     parity,
@@ -26,6 +27,7 @@ from pipeline.stages import (
 STAGES = (
     supernet.STAGE,  # shared weights of every subnet: shipped for CIFAR-10, adapted to other data
     search.STAGE,  # NSGA-II with surrogates over (F_AR, MACs) inside the target's budgets
+    finalists.STAGE,  # the most accurate subnet of each resolution, trained for a while
     select.STAGE,  # one feasible subnet
     finetune.STAGE,  # SAM; with the full preset the largest subnet teaches
     to_onnx.STAGE,  # batch norm folded, float ONNX

@@ -107,8 +107,25 @@ class QuantizationRecord(_Record):
     attempts: list[QuantizationAttempt]
 
 
+class FinalistRecord(_Record):
+    """A subnet that was trained for a while before one was chosen: an entry of `search/finalists.json`.
+
+    Attributes:
+        inherited_error: on validation images with the supernet's weights.
+        trained_error: on all validation images after the training.
+    """
+
+    arch: dict[str, Any]
+    inherited_error: Number
+    trained_error: Number
+
+
 class SearchRecord(_Record):
-    """What the search did; `hypervolume`, `kendall_tau` and `proposer` have one value per iteration."""
+    """What the search did; `hypervolume`, `kendall_tau` and `proposer` have one value per iteration.
+
+    Attributes:
+        finalists: empty where the search's own measurements chose.
+    """
 
     evaluations: int
     alpha: float
@@ -117,6 +134,7 @@ class SearchRecord(_Record):
     hypervolume: list[float]
     kendall_tau: list[float | None]
     proposer: list[str]
+    finalists: list[FinalistRecord] = []
     seconds: float
 
 

@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     help="Which of the subnets that fit to deploy.",
 )
 @click.option(
+    "--finalist-epochs",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Train the most accurate subnet of each resolution for so many epochs, and go on with the best one.",
+)
+@click.option(
     "--finetune-epochs",
     type=click.IntRange(min=0),
     metavar="N",
@@ -113,6 +119,7 @@ def run(
     out: Path | None,
     seed: int,
     select: str,
+    finalist_epochs: int | None,
     finetune_epochs: int | None,
     optimizer: str,
     augment: str,
@@ -140,12 +147,15 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
-    own = noise != (0.05,) or augment != "none" or optimizer != "sam" or finetune_epochs is not None
+    epochs = (finalist_epochs, finetune_epochs)
+    own = noise != (0.05,) or augment != "none" or optimizer != "sam" or epochs != (None, None)
     if protocol == "paper" and own:
         raise PipelineError(
             "--protocol paper has its own sigma, augmentation, optimizer and epochs: "
-            "leave out --sigma, --augment, --optimizer and --finetune-epochs"
+            "leave out --sigma, --augment, --optimizer, --finalist-epochs and --finetune-epochs"
         )
+    if finalist_epochs and select != "accuracy":
+        raise PipelineError(f"--finalist-epochs chooses by accuracy, and --select {select} doesn't: leave one out")
     options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)
@@ -158,6 +168,7 @@ def run(
             resolution=resolution,
             seed=seed,
             select=cast(SelectName, select),
+            finalist_epochs=finalist_epochs,
             finetune_epochs=finetune_epochs,
             optimizer=cast(OptimizerName, optimizer),
             augment=cast(AugmentName, augment),

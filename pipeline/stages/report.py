@@ -15,6 +15,7 @@ from pipeline.records import footprint_record
 from pipeline.results import (
     Accuracy,
     BudgetRecord,
+    FinalistRecord,
     FirmwareRecord,
     HostLatencyRecord,
     HostLatencyRow,
@@ -33,6 +34,7 @@ _QUANTIZATION = "model/quantization.json"
 _NEEDS = (
     "search/evaluations.jsonl",
     "search/front.json",
+    "search/finalists.json",
     "model/arch.json",
     "model/model.json",
     _QUANTIZATION,
@@ -83,6 +85,7 @@ def _report(context: StageContext) -> RunReport:
         search=SearchRecord(
             evaluations=len(context.path("search/evaluations.jsonl").read_text().splitlines()),
             **searched,
+            finalists=[FinalistRecord(**f) for f in read_json(context.path("search/finalists.json"))],
             seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
         ),
         quantization=QuantizationRecord(**read_json(context.path(_QUANTIZATION))),
@@ -130,5 +133,5 @@ STAGE = Stage(
     gives=("report.json", "report.html", "MODEL_CARD.md"),
     settings=_settings,
     run=_run,
-    version=5,
+    version=6,
 )

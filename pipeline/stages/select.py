@@ -1,26 +1,36 @@
-"""Select: one feasible subnet of those the search evaluated."""
+"""Select: one feasible subnet of those the search evaluated, or of its finalists where they were trained."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from flatnas.arch import Arch
+from flatnas.finalists import select_finalist
 from flatnas.search import select_from
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_json
+from pipeline.artifacts import read_json, write_json
 from pipeline.config import RunConfig
 from pipeline.protocol import run_protocol
 from pipeline.records import read_evaluation
+from pipeline.results import FinalistRecord
 from pipeline.runner import Stage, StageContext
 
-_EVALUATIONS = "search/evaluations.jsonl"
+_EVALUATIONS, _FINALISTS = "search/evaluations.jsonl", "search/finalists.json"
 
 
 def _run(context: StageContext) -> None:
     evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
-    protocol = run_protocol(context.config)
-    images = min(protocol.error_images, len(context.data.val))
-    chosen = select_from(evaluations, protocol.objective, context.config.select, images)
+    finalists = [FinalistRecord(**record) for record in read_json(context.path(_FINALISTS))]
+    protocol, images = run_protocol(context.config), len(context.data.val)
+    if finalists:
+        by_arch = {evaluation.arch: evaluation for evaluation in evaluations}
+        trained = [by_arch[Arch.from_json(finalist.arch)] for finalist in finalists]
+        errors = [finalist.trained_error for finalist in finalists]
+        chosen = select_finalist(trained, errors, evaluations, protocol.objective, images)
+    else:
+        images = min(protocol.error_images, images)
+        chosen = select_from(evaluations, protocol.objective, context.config.select, images)
     write_json(context.path("model/arch.json"), chosen.arch.to_json())
 
 
@@ -34,4 +44,4 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     }
 
 
-STAGE = Stage("select", needs=(_EVALUATIONS,), gives=("model/arch.json",), settings=_settings, run=_run)
+STAGE = Stage("select", needs=(_EVALUATIONS, _FINALISTS), gives=("model/arch.json",), settings=_settings, run=_run)

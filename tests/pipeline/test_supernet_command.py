@@ -85,11 +85,19 @@ def test_an_out_that_is_a_file_is_one_line(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("option", [("--sigma", "0.1"), ("--finetune-epochs", "3"), ("--augment", "augmix")])
+@pytest.mark.parametrize(
+    "option", [("--sigma", "0.1"), ("--finetune-epochs", "3"), ("--finalist-epochs", "2"), ("--augment", "augmix")]
+)
 def test_the_published_protocol_takes_no_options_of_ours(option: tuple[str, str]) -> None:
     command = ["run", "--target", "cortex-m7", "--protocol", "paper", *option]
     result = CliRunner().invoke(pipeline, command, standalone_mode=False)
-    assert "leave out --sigma, --augment, --optimizer and --finetune-epochs" in str(result.exception)
+    assert "leave out --sigma, --augment, --optimizer, --finalist-epochs and --finetune-epochs" in str(result.exception)
+
+
+def test_finalists_and_another_selection_contradict_each_other() -> None:
+    command = ["run", "--target", "cortex-m7", "--finalist-epochs", "2", "--select", "knee"]
+    result = CliRunner().invoke(pipeline, command, standalone_mode=False)
+    assert "--finalist-epochs chooses by accuracy, and --select knee doesn't: leave one out" in str(result.exception)
 
 
 @pytest.mark.parametrize("sigma", ["0", "two", "0.05,3", ""])

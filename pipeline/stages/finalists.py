@@ -1,0 +1,82 @@
+"""Finalists: the search's most accurate subnet of each resolution is fine-tuned briefly, so that one can be chosen.
+
+Only where the most accurate subnet is asked for, and where the preset or `--finalist-epochs` has epochs for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from flatnas.finalists import finalists
+from hardware_profiles.profile import HardwareProfile
+from pipeline.artifacts import read_json, write_json
+from pipeline.config import RunConfig
+from pipeline.protocol import run_protocol
+from pipeline.records import read_evaluation
+from pipeline.results import FinalistRecord
+from pipeline.runner import Stage, StageContext
+from pipeline.training import finetuned
+
+if TYPE_CHECKING:
+    from flatnas.search import Evaluation
+    from flatnas.supernet import Supernet
+
+_SUPERNET, _EVALUATIONS = "search/supernet.safetensors", "search/evaluations.jsonl"
+_FINALISTS = "search/finalists.json"
+
+
+def _run(context: StageContext) -> None:
+    found: list[FinalistRecord] = []
+    if _epochs(context.config):
+        found = _train(context)
+    write_json(context.path(_FINALISTS), [finalist.model_dump() for finalist in found])
+
+
+def _train(context: StageContext) -> list[FinalistRecord]:
+    from flatnas.supernet_file import load_supernet
+
+    evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
+    supernet, chosen = load_supernet(context.path(_SUPERNET)), finalists(evaluations)
+    found = []
+    for number, evaluation in enumerate(chosen, 1):
+        done = context.work / f"{number}.json"
+        if not done.exists():
+            error = _error(context, supernet, evaluation, number)
+            finalist = FinalistRecord(
+                arch=evaluation.arch.to_json(), inherited_error=evaluation.clean_error, trained_error=error
+            )
+            write_json(done, finalist.model_dump())
+        found.append(FinalistRecord(**read_json(done)))
+    return found
+
+
+def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, number: int) -> float:
+    """Error on all validation images after a brief training by plain SGD."""
+    from flatnas.train import classification_error, predict
+
+    arch, data = evaluation.arch, context.data
+    recipe = replace(run_protocol(context.config).recipe(data), epochs=_epochs(context.config), rho=0.0)
+    net = finetuned(context, supernet, arch, recipe, f"finalist-{number}")
+    return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
+
+
+def _epochs(config: RunConfig) -> int:
+    return config.counts.finalist_epochs if config.select == "accuracy" and config.protocol == "fast" else 0
+
+
+def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
+    if not _epochs(config):
+        return {}
+    return {
+        "seed": config.seed,
+        "augment": config.augment,
+        "epochs": _epochs(config),
+        "rate": config.counts.finetune_rate,
+        "images": config.counts.finetune_images,
+        "recalibration": config.counts.recalibration_images,
+    }
+
+
+STAGE = Stage("finalists", needs=(_EVALUATIONS, _SUPERNET), gives=(_FINALISTS,), settings=_settings, run=_run)

@@ -1,0 +1,48 @@
+"""A subnet of a supernet, trained alone from the weights it inherits: what finalists and the chosen one go through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flatnas.arch import Arch
+from pipeline.runner import StageContext
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flatnas.supernet import Supernet
+    from flatnas.train import Recipe
+
+_LABEL_SMOOTHING = 0.05
+
+
+def finetuned(
+    context: StageContext, supernet: Supernet, arch: Arch, recipe: Recipe, name: str, distillation: float = 0.0
+) -> nn.Module:
+    """The subnet after its training, batch norms recalibrated, in eval mode.
+
+    Args:
+        name: of the checkpoint in the stage's folder.
+        distillation: share of the loss that follows the largest subnet instead of the labels.
+    """
+    from flatnas.train import cross_entropy, distilled, recalibrate, train
+
+    net, images = supernet.extract(arch), context.data.train.subset(context.counts.finetune_images)
+    if distillation:
+        largest = supernet.space.largest
+        teacher = supernet.extract(largest)
+        recalibrate(teacher, context.data.train.subset(2000).pixels_nhwc, largest.resolution)
+        loss = distilled(net, arch.resolution, teacher, largest.resolution, distillation)
+    else:
+        loss = cross_entropy(net, arch.resolution, _LABEL_SMOOTHING)
+    with context.report.track("fine-tuning") as advance:
+        train(
+            net,
+            images,
+            loss,
+            recipe,
+            checkpoint=context.work / f"{name}.safetensors",
+            progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
+        )
+    recalibrate(net, images.subset(5 * context.counts.recalibration_images).pixels_nhwc, arch.resolution)
+    return net

@@ -1,0 +1,107 @@
+"""Finalists are trained before one is selected; a run that is killed between two of them keeps the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+pytest.importorskip("torch")
+
+from flatnas.datasets import Dataset, load_dataset
+from flatnas.evaluation import Flatness, Measured
+from flatnas.lowering import lower
+from flatnas.search import Evaluation
+from flatnas.spaces import mcu_space
+from flatnas.supernet_file import serialize_supernet
+from flatnas.supernet_training import new_supernet
+from hardware_profiles.footprint import footprint
+from hardware_profiles.profile import load_profile
+from pipeline.artifacts import read_json, write_bytes, write_json
+from pipeline.config import RunConfig
+from pipeline.progress import Reporter
+from pipeline.records import evaluation_record
+from pipeline.runner import run_stages
+from pipeline.stages import finalists, select
+
+PROFILE = load_profile("cortex-m7")
+CONFIG = RunConfig(target="cortex-m7", dataset="digits", preset="quick", finalist_epochs=1)
+
+
+class Watched(Reporter):
+    """Counts the trainings, and is interrupted in one of them."""
+
+    def __init__(self, interrupted: int = 0) -> None:
+        super().__init__(Console(quiet=True))
+        self.trainings, self.interrupted = 0, interrupted
+
+    @contextmanager
+    def track(self, title: str) -> Iterator[Callable[[int, int, str], None]]:
+        self.trainings += 1
+
+        def advance(done: int, total: int, note: str = "") -> None:
+            if self.trainings == self.interrupted:
+                raise KeyboardInterrupt
+
+        yield advance
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return load_dataset("digits", None)
+
+
+def searched(directory: Path, data: Dataset) -> None:
+    """What a search of two subnets leaves behind; the one of the lower resolution is the better one by its weights."""
+    identity = {"target": CONFIG.target, "dataset": CONFIG.dataset, "data_sha256": data.content_sha256}
+    write_json(directory / "run.json", {"identity": identity, "stages": []})
+    space = mcu_space(len(data.class_names), data.resolution)
+    write_bytes(directory / "search/supernet.safetensors", serialize_supernet(new_supernet(space, 0)))
+    lines = []
+    for resolution, error in ((space.resolutions[0], 0.5), (space.resolutions[-1], 0.6)):
+        arch = replace(space.smallest, resolution=resolution)
+        measured = Measured(arch, error, (Flatness("gaussian-0.05", 0.1, 0.1, 0.1),))
+        record = evaluation_record(Evaluation(measured, footprint(lower(space, arch), PROFILE)))
+        lines.append(record.model_dump_json())
+    write_bytes(directory / "search/evaluations.jsonl", "\n".join(lines).encode())
+
+
+def stages_of(directory: Path, config: RunConfig, data: Dataset, reporter: Reporter) -> None:
+    run_stages((finalists.STAGE, select.STAGE), directory, config, PROFILE, data, reporter)
+
+
+def test_the_finalist_that_errs_least_after_its_training_is_selected(tmp_path: Path, data: Dataset) -> None:
+    searched(tmp_path, data)
+    stages_of(tmp_path, CONFIG, data, Watched())
+    found = read_json(tmp_path / "search/finalists.json")
+    assert [f["inherited_error"] for f in found] == [0.5, 0.6]
+    assert all(0 < f["trained_error"] < 0.95 for f in found)
+    best = min(found, key=lambda f: f["trained_error"])
+    assert read_json(tmp_path / "model/arch.json") == best["arch"]
+
+
+def test_a_run_killed_in_the_second_training_keeps_the_first(tmp_path: Path, data: Dataset) -> None:
+    searched(tmp_path, data)
+    with pytest.raises(KeyboardInterrupt):
+        stages_of(tmp_path, CONFIG, data, Watched(interrupted=2))
+    again = Watched()
+    stages_of(tmp_path, CONFIG, data, again)
+    assert again.trainings == 1
+    whole = tmp_path / "whole"
+    searched(whole, data)
+    stages_of(whole, CONFIG, data, Watched())
+    assert read_json(whole / "search/finalists.json") == read_json(tmp_path / "search/finalists.json")
+
+
+@pytest.mark.parametrize("changes", [{"finalist_epochs": None}, {"select": "smallest"}, {"finalist_epochs": 0}])
+def test_without_finalists_the_search_itself_decides(tmp_path: Path, data: Dataset, changes: dict[str, object]) -> None:
+    searched(tmp_path, data)
+    watched = Watched()
+    stages_of(tmp_path, CONFIG.model_copy(update=changes), data, watched)
+    assert watched.trainings == 0
+    assert read_json(tmp_path / "search/finalists.json") == []
+    assert read_json(tmp_path / "model/arch.json")["resolution"] == mcu_space(10, data.resolution).resolutions[0]
