@@ -49,62 +49,64 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _of_images(pixels: Floats, outputs: Floats, kernel: int, stride: int, padding: int) -> Floats:
-    images, rows, columns, channels = outputs.shape
+    _, _, columns, channels = outputs.shape
     width = max(columns, -(-(pixels.shape[2] + padding) // stride)) + kernel
-    split = np.zeros((_TOGETHER, stride, width * channels), np.float32)
-    sums = np.zeros((kernel, kernel, columns * channels), np.float32)
-    _accumulate(pixels, outputs.reshape(images, rows, -1), stride, padding, split, sums)
+    split = np.zeros(_TOGETHER * stride * width * channels, np.float32)
+    sums = np.zeros(kernel * kernel * columns * channels, np.float32)
+    _accumulate(pixels, outputs.reshape(-1), outputs.shape[1], kernel, stride, padding, split, sums)
     gradient: Floats = sums.reshape(kernel, kernel, columns, channels).sum(2)
     return gradient
 
 
 @numba.njit(nogil=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
-def _accumulate(pixels: Floats, outputs: Floats, stride: int, padding: int, split: Floats, sums: Floats) -> None:
-    """Add the products of all images to `sums`, (kernel, kernel, W' C).
+def _accumulate(
+    pixels: Floats, outputs: Floats, rows: int, kernel: int, stride: int, padding: int, split: Floats, sums: Floats
+) -> None:
+    """Add the products of all images to `sums`.
+
+    The innermost loop works on flat arrays and unsigned places. A slice of an array counts its references, which took
+    longer than the products; a signed place may count from the end, and the test for that keeps SIMD away.
 
     Args:
-        split: zeros, (images together, stride, at least (W' + kernel) C); where padding stands, they stay.
+        outputs: (B, H', W', C), flat.
+        rows: H'.
+        split: zeros, (images together, stride, at least (W' + kernel) C), flat; where padding stands, they stay.
+        sums: (kernel, kernel, W' C), flat.
     """
     images, height, width, channels = pixels.shape
-    kernel, stretch = sums.shape[0], sums.shape[2]
+    stretch, image = sums.size // (kernel * kernel), split.size // _TOGETHER
+    phase_of = image // stride
     for first in range(0, images, _TOGETHER):
         for row in range(height):
             for m in range(_TOGETHER):
                 if first + m >= images:
-                    split[m] = 0
+                    split[m * image : (m + 1) * image] = 0
                     continue
                 for column in range(width):
                     place, phase = (column + padding) // stride * channels, (column + padding) % stride
+                    at = m * image + phase * phase_of + place
                     for c in range(channels):
-                        split[m, phase, place + c] = pixels[first + m, row, column, c]
+                        split[at + c] = pixels[first + m, row, column, c]
             for i in range(kernel):
-                if row + padding < i or (row + padding - i) % stride:
-                    continue
                 y = (row + padding - i) // stride
-                if y >= outputs.shape[1]:
+                if row + padding < i or (row + padding - i) % stride or y >= rows:
                     continue
-                d0, d1 = outputs[first, y], outputs[min(first + 1, images - 1), y]
-                d2, d3 = outputs[min(first + 2, images - 1), y], outputs[min(first + 3, images - 1), y]
+                last = images - 1
+                b0 = np.uintp((first * rows + y) * stretch)
+                b1 = np.uintp((min(first + 1, last) * rows + y) * stretch)
+                b2 = np.uintp((min(first + 2, last) * rows + y) * stretch)
+                b3 = np.uintp((min(first + 3, last) * rows + y) * stretch)
                 for start in range(0, stretch, _STRETCH):
                     end = min(start + _STRETCH, stretch)
                     for j in range(kernel):
-                        phase, shift = j % stride, j // stride * channels
-                        _add_products(
-                            sums[i, j, start:end],
-                            split[0, phase, shift + start : shift + end],
-                            split[1, phase, shift + start : shift + end],
-                            split[2, phase, shift + start : shift + end],
-                            split[3, phase, shift + start : shift + end],
-                            d0[start:end],
-                            d1[start:end],
-                            d2[start:end],
-                            d3[start:end],
-                        )
-
-
-@numba.njit(nogil=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
-def _add_products(
-    total: Floats, a0: Floats, a1: Floats, a2: Floats, a3: Floats, b0: Floats, b1: Floats, b2: Floats, b3: Floats
-) -> None:
-    for n in range(total.shape[0]):
-        total[n] += a0[n] * b0[n] + a1[n] * b1[n] + a2[n] * b2[n] + a3[n] * b3[n]
+                        total = np.uintp((i * kernel + j) * stretch)
+                        shift = j % stride * phase_of + j // stride * channels
+                        a0, a1 = np.uintp(shift), np.uintp(shift + image)
+                        a2, a3 = np.uintp(shift + 2 * image), np.uintp(shift + 3 * image)
+                        for n in range(np.uintp(start), np.uintp(end)):
+                            sums[total + n] += (
+                                split[a0 + n] * outputs[b0 + n]
+                                + split[a1 + n] * outputs[b1 + n]
+                                + split[a2 + n] * outputs[b2 + n]
+                                + split[a3 + n] * outputs[b3 + n]
+                            )
