@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 _LARGEST_OF_ONEDNN = 3  # side of the largest kernel with a weight gradient made for depthwise convolutions
@@ -41,22 +41,23 @@ def quick_depthwise(module: nn.Module) -> Iterator[None]:
     """Let the depthwise layers of a network compute by `depthwise_conv2d`; on leaving, they are plain layers again."""
     layers = [m for m in module.modules() if type(m) is nn.Conv2d and _is_depthwise(m)]
     for layer in layers:
-        layer.forward = partial(_forward, layer)  # type: ignore[method-assign]
+        layer.__class__ = _QuickConv2d  # copies made meanwhile are quick, too, with weights of their own
     try:
         yield
     finally:
         for layer in layers:
-            del layer.forward
+            layer.__class__ = nn.Conv2d
+
+
+class _QuickConv2d(nn.Conv2d):
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise_conv2d(x, self.weight, self.stride[0], int(self.padding[0]))
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:
     square = all(len(set(pair)) == 1 for pair in (layer.kernel_size, layer.stride, layer.padding))
     plain = layer.dilation == (1, 1) and layer.padding_mode == "zeros" and layer.bias is None
     return square and plain and layer.groups == layer.in_channels == layer.out_channels
-
-
-def _forward(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    return depthwise_conv2d(x, layer.weight, layer.stride[0], int(layer.padding[0]))
 
 
 class _DepthwiseConv2d(torch.autograd.Function):
@@ -69,6 +70,7 @@ class _DepthwiseConv2d(torch.autograd.Function):
         return functional.conv2d(x, weight, stride=stride, padding=padding, groups=weight.shape[0])
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         from flatnas.depthwise_gradient import weight_gradient
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 
-_TOGETHER = 4  # images whose products are summed before they are added: accumulators are read and written so much less
-_STRETCH = 512  # floats of a row at a time: what one tap after the other reads again is still in the first-level cache
+_TOGETHER = 4  # images whose products are summed before they are added: so the accumulators are touched more rarely
+_STRETCH = 512  # floats of a row between two taps: few enough that the next tap finds them in the first-level cache
 
 
 def weight_gradient(pixels: Floats, outputs: Floats, kernel: int, stride: int, padding: int, threads: int) -> Floats:
@@ -74,17 +74,17 @@ def _accumulate(
         sums: (kernel, kernel, W' C), flat.
     """
     images, height, width, channels = pixels.shape
-    stretch, image = sums.size // (kernel * kernel), split.size // _TOGETHER
-    phase_of = image // stride
+    stretch, per_image = sums.size // (kernel * kernel), split.size // _TOGETHER
+    per_phase = per_image // stride
     for first in range(0, images, _TOGETHER):
         for row in range(height):
             for m in range(_TOGETHER):
                 if first + m >= images:
-                    split[m * image : (m + 1) * image] = 0
+                    split[m * per_image : (m + 1) * per_image] = 0
                     continue
                 for column in range(width):
                     place, phase = (column + padding) // stride * channels, (column + padding) % stride
-                    at = m * image + phase * phase_of + place
+                    at = m * per_image + phase * per_phase + place
                     for c in range(channels):
                         split[at + c] = pixels[first + m, row, column, c]
             for i in range(kernel):
@@ -99,12 +99,12 @@ def _accumulate(
                 for start in range(0, stretch, _STRETCH):
                     end = min(start + _STRETCH, stretch)
                     for j in range(kernel):
-                        total = np.uintp((i * kernel + j) * stretch)
-                        shift = j % stride * phase_of + j // stride * channels
-                        a0, a1 = np.uintp(shift), np.uintp(shift + image)
-                        a2, a3 = np.uintp(shift + 2 * image), np.uintp(shift + 3 * image)
+                        at_tap = np.uintp((i * kernel + j) * stretch)
+                        shift = j % stride * per_phase + j // stride * channels
+                        a0, a1 = np.uintp(shift), np.uintp(shift + per_image)
+                        a2, a3 = np.uintp(shift + 2 * per_image), np.uintp(shift + 3 * per_image)
                         for n in range(np.uintp(start), np.uintp(end)):
-                            sums[total + n] += (
+                            sums[at_tap + n] += (
                                 split[a0 + n] * outputs[b0 + n]
                                 + split[a1 + n] * outputs[b1 + n]
                                 + split[a2 + n] * outputs[b2 + n]

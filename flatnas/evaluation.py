@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatnas.arch import Arch
+from flatnas.errors import DataError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +105,7 @@ class InheritedEvaluator:
         from flatnas.flatness import common_noise
 
         if not len(data.val):
-            raise ValueError(f"'{data.name}' has no validation images to judge subnets by")
+            raise DataError(f"'{data.name}' has no validation images to judge subnets by; add training images")
         self._supernet, self._sigmas, self._fold, self._roundings = supernet, sigmas, fold, roundings or {}
         self._noise = common_noise(supernet, effort.draws, seed)
         self._calibration = data.train.subset(effort.recalibration_images)

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flatnas.objective import select
-from flatnas.search import Evaluation, Objective
+from flatnas.objective import figure_of_merit, normalisation, select
+from flatnas.search import Evaluation, Objective, clean_errors
 
 _WORST = 1.5  # a resolution whose least error is so many times the least of all is not worth a training
 
@@ -37,11 +37,13 @@ def select_finalist(
 ) -> Evaluation:
     """The finalist of least error after training; of those that so many images can't tell apart, the lowest F_AR.
 
+    F_AR is of the error after training and of R by the inherited weights.
+
     Args:
         errors: of the finalists after training, in [0, 1].
-        evaluations: all that were measured, over which F_AR is normalised.
+        evaluations: all that were measured, over which R is normalised.
         images: behind each error.
     """
-    merits = dict(zip((e.arch for e in evaluations), objective.merits(evaluations), strict=True))
-    merit = np.array([merits[e.arch] for e in chosen])
-    return chosen[select(np.array(errors), objective.costs(chosen), merit, "accuracy", images)]
+    trained, norm = np.array(errors), normalisation(clean_errors(evaluations), objective.r(evaluations))
+    merit = figure_of_merit(trained, objective.r(chosen), objective.alpha, norm)
+    return chosen[select(trained, objective.costs(chosen), merit, "accuracy", images)]

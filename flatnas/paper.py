@@ -2,7 +2,8 @@
 
 100 random subnets, then 30 iterations of 8; each is trained for 6 epochs with ASAM before it is measured, R has 20
 draws on the whole validation split, and parameters are the only cost. Kept from ours: constraint domination, a
-validation split instead of the test set, batch norms recalibrated before measuring.
+validation split instead of the test set, batch norms recalibrated before measuring, what surrogates see of a subnet, a
+random subnet in each iteration, and the choice of the others by hypervolume instead of gaps along the second objective.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ def sam_backward(module: nn.Module, loss: Callable[[], Tensor], rho: float, *, a
         adaptive: ASAM instead of SAM.
 
     Returns:
-        The loss at the unperturbed point, detached.
+        The loss at the unperturbed point, detached; where that is finite and the other isn't, the other.
     """
     if rho < 0:
         raise ValueError(f"rho must be at least 0, not {rho}")
@@ -73,5 +73,8 @@ def sam_backward(module: nn.Module, loss: Callable[[], Tensor], rho: float, *, a
     value.backward()  # type: ignore[no-untyped-call]
     if rho > 0:
         with perturbed(list(module.parameters()), rho, adaptive=adaptive), frozen_running_statistics(module):
-            loss().backward()  # type: ignore[no-untyped-call]
+            moved = loss()
+            moved.backward()  # type: ignore[no-untyped-call]
+        if torch.isfinite(value) and not torch.isfinite(moved):
+            return moved.detach()
     return value.detach()

@@ -7,7 +7,6 @@ step, and a training that was killed ends with the same weights as one that was 
 from __future__ import annotations
 
 import json
-import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,8 +27,6 @@ from flatnas.depthwise import quick_depthwise
 from flatnas.errors import CheckpointError, TrainingDivergedError
 from flatnas.resize import Pixels, resize
 from flatnas.sam import sam_backward
-
-log = logging.getLogger(__name__)
 
 Loss = Callable[[Pixels, Tensor, int], Tensor]  # augmented pixels (B, H, W, 3), labels (B,), step -> scalar
 Progress = Callable[[int, int, float], None]  # step, steps, loss
@@ -118,15 +115,15 @@ def train(
         images: augmented anew each epoch.
         loss: of a batch; must compute the same thing when called twice with the same step.
         recipe: of the training; everything random is a function of its seed.
-        checkpoint: written every 50 steps.
+        checkpoint: written every 50 steps, after what `after_epoch` does.
         identity: what the training is of beside its recipe, by name; kept in the checkpoint, where it must be the same.
             Without it, or where an older checkpoint lacks it, the caller sees to that.
         progress: called after each step.
         after_epoch: called with the number of epochs done while `module` holds the averaged weights.
 
     Raises:
-        CheckpointError: the checkpoint has another identity; it stays.
-        TrainingDivergedError: the loss is not finite; the last good checkpoint stays.
+        CheckpointError: the checkpoint has another identity or recipe; it stays.
+        TrainingDivergedError: the loss or its gradient is not finite; the last good checkpoint stays.
     """
     per_epoch = max(len(images) // recipe.batch_size, 1)
     steps = recipe.epochs * per_epoch
@@ -145,14 +142,16 @@ def train(
             rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
             value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
             if not math.isfinite(value):
-                raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}; lower the learning rate")
+                raise TrainingDivergedError(
+                    f"the loss is {value} at step {step} of {steps}; lower the learning rate (--learning-rate)"
+                )
             if progress:
                 progress(step + 1, steps, value)
-            if checkpoint and ((step + 1) % 50 == 0 or step + 1 == steps):
-                state.save(checkpoint, step + 1)
             if after_epoch and (step + 1) % per_epoch == 0:
                 with state.averaged():
                     after_epoch(epoch + 1)
+            if checkpoint and ((step + 1) % 50 == 0 or step + 1 == steps):
+                state.save(checkpoint, step + 1)
     state.finish()
     module.eval()
 
@@ -247,7 +246,7 @@ class _State:
         self.steps = 0
 
     def step(self, loss: Callable[[], Tensor], learning_rate: float, rho: float) -> float:
-        """One update, skipped where the loss is not finite; returns the loss."""
+        """One update, skipped where loss or gradient is not finite; returns the loss, NaN where it's the gradient."""
 
         def autocast() -> Tensor:
             device = self.parameters[0].device.type
@@ -258,6 +257,9 @@ class _State:
             group["lr"] = learning_rate
         self.optimizer.zero_grad(set_to_none=True)
         value = float(sam_backward(self.module, autocast, rho, adaptive=self.recipe.adaptive))
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        if math.isfinite(value) and not math.isfinite(float(torch.stack(torch._foreach_norm(gradients)).sum())):
+            value = math.nan
         if math.isfinite(value):
             self.optimizer.step()
             self.steps += 1
@@ -304,10 +306,10 @@ class _State:
         unfinished.replace(path)
 
     def load(self, path: Path) -> int:
-        """Read a checkpoint of the same recipe; returns the steps done, 0 where there is none.
+        """Read a checkpoint; returns the steps done, 0 where there is none.
 
         Raises:
-            CheckpointError: it has another identity.
+            CheckpointError: it has another identity or recipe.
         """
         from safetensors import safe_open
 
@@ -316,14 +318,14 @@ class _State:
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             theirs = json.loads(metadata.get("identity", "{}"))
-            if other := [name for name, value in self.identity.items() if theirs.get(name, value) != value]:
+            other = [name for name, value in self.identity.items() if theirs.get(name, value) != value]
+            recipe, ours = json.loads(metadata["recipe"]), asdict(self.recipe)
+            other += [name.replace("_", " ") for name, value in ours.items() if recipe.get(name) != value]
+            if other:
                 raise CheckpointError(
                     f"{path} is the checkpoint of a training with another {', '.join(other)}; train into another "
                     "directory (--out), or delete the checkpoint to start afresh"
                 )
-            if json.loads(metadata["recipe"]) != asdict(self.recipe):
-                log.warning("the checkpoint %s is of another recipe; training starts afresh", path)
-                return 0
             saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         self.module.load_state_dict({n.removeprefix("module."): t for n, t in saved.items() if n.startswith("module.")})
         for i, (name, parameter) in enumerate(self.module.named_parameters()):

@@ -14,7 +14,7 @@ SelectName = Literal["knee", "accuracy", "robust", "smallest"]
 ProtocolName = Literal["fast", "paper"]
 AugmentName = Literal["none", "augmix"]
 QuantizeName = Literal["auto", "ptq", "qat"]
-OptimizerName = Literal["sam", "sgd"]
+OptimizerName = Literal["sam", "asam", "sgd"]
 
 
 class PipelineError(Exception):
@@ -187,6 +187,7 @@ class RunConfig(BaseModel):
         overrides: `--set` values by key, as written.
         finalist_epochs: instead of the preset's.
         finetune_epochs: instead of the preset's; 0 keeps the inherited weights.
+        learning_rate: of finalists and fine-tuning, instead of the preset's.
         optimizer: of the fine-tuning, in our protocol.
         protocol: our search, or the one that FlatNAS was published with.
         augment: what fine-tuning does to images beyond crops and flips.
@@ -207,6 +208,7 @@ class RunConfig(BaseModel):
     overrides: dict[str, str] = {}
     finalist_epochs: int | None = Field(default=None, ge=0)
     finetune_epochs: int | None = Field(default=None, ge=0)
+    learning_rate: float | None = Field(default=None, gt=0)
     optimizer: OptimizerName = "sam"
     protocol: ProtocolName = "fast"
     augment: AugmentName = "none"
@@ -219,7 +221,8 @@ class RunConfig(BaseModel):
         preset = PRESETS[self.preset]
         finalist = preset.finalist_epochs if self.finalist_epochs is None else self.finalist_epochs
         finetune = preset.finetune_epochs if self.finetune_epochs is None else self.finetune_epochs
-        return replace(preset, finalist_epochs=finalist, finetune_epochs=finetune)
+        rate = self.learning_rate or preset.finetune_rate
+        return replace(preset, finalist_epochs=finalist, finetune_epochs=finetune, finetune_rate=rate)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

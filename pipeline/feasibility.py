@@ -22,5 +22,11 @@ def check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
         raise InfeasibleBudgetError(
             f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, "
             f"{getattr(profile.budget, tightest):,.10g} allowed, "
-            f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}"
+            f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}; allow more with "
+            f"--set budget.{tightest}=…, or choose a larger target ('pipeline targets' lists them)"
         )
+
+
+def binding(space: SearchSpace, profile: HardwareProfile) -> bool:
+    """Whether some budget excludes a subnet of the space: the largest needs the most of every resource."""
+    return max(excess(footprint(lower(space, space.largest), profile), profile.budget).values()) > 0

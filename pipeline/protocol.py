@@ -12,6 +12,12 @@ from flatnas.evaluation import Effort, InheritedEvaluator
 from flatnas.search import Evaluate, Objective, Plan
 from pipeline.config import RunConfig
 
+_RHO = {
+    "sam": 0.05,
+    "asam": 0.5,
+    "sgd": 0.0,
+}  # on CIFAR-10: Foret et al. 2020, section 3.1; Kwon et al. 2021, section 5
+
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
     from flatnas.supernet import Supernet
@@ -86,8 +92,9 @@ def _fast(config: RunConfig) -> Protocol:
             epochs=counts.finetune_epochs,
             learning_rate=counts.finetune_rate,
             seed=config.seed,
-            rho=0.05 if config.optimizer == "sam" else 0.0,
+            rho=_RHO[config.optimizer],
             sam_after=counts.plain_share,
+            adaptive=config.optimizer == "asam",
             mirror=data.mirrors,
             shift=data.shift,
             augmix=config.augment == "augmix",

@@ -11,6 +11,8 @@ _PACKAGES = (
     "flatnas-deploy",
     "torch",
     "numpy",
+    "numba",
+    "scikit-learn",
     "onnx",
     "onnxruntime",
     "ai-edge-litert",

@@ -124,6 +124,8 @@ class SearchRecord(_Record):
     """What the search did; `hypervolume`, `kendall_tau` and `proposer` have one value per iteration.
 
     Attributes:
+        selected: what the search measured of the subnet that ships, which need not be on the front; null in reports of
+            older versions.
         finalists: empty where the search's own measurements chose.
     """
 
@@ -134,6 +136,7 @@ class SearchRecord(_Record):
     hypervolume: list[float]
     kendall_tau: list[float | None]
     proposer: list[str]
+    selected: EvaluationRecord | None = None
     finalists: list[FinalistRecord] = []
     seconds: float
 

@@ -17,12 +17,12 @@ _LABEL_SMOOTHING = 0.05
 
 
 def finetuned(
-    context: StageContext, supernet: Supernet, arch: Arch, recipe: Recipe, name: str, distillation: float = 0.0
+    context: StageContext, supernet: Supernet, arch: Arch, recipe: Recipe, what: str, distillation: float = 0.0
 ) -> nn.Module:
     """The subnet after its training, batch norms recalibrated, in eval mode.
 
     Args:
-        name: of the checkpoint in the stage's folder.
+        what: is trained, as people are told; also the name of the checkpoint in the stage's folder.
         distillation: share of the loss that follows the largest subnet instead of the labels.
     """
     from flatnas.train import cross_entropy, distilled, recalibrate, train
@@ -35,13 +35,13 @@ def finetuned(
         loss = distilled(net, arch.resolution, teacher, largest.resolution, distillation)
     else:
         loss = cross_entropy(net, arch.resolution, _LABEL_SMOOTHING)
-    with context.report.track("fine-tuning") as advance:
+    with context.report.track(what) as advance:
         train(
             net,
             images,
             loss,
             recipe,
-            checkpoint=context.work / f"{name}.safetensors",
+            checkpoint=context.work / f"{what}.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
     recalibrate(net, images.subset(5 * context.counts.recalibration_images).pixels_nhwc, arch.resolution)

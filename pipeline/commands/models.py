@@ -64,7 +64,7 @@ def _list(reports: dict[str, RunReport]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "data set"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("int8 top-1", "int8 mCE", "int8 \u2212 float", "flash", "SRAM", "MACs"):
+    for heading in ("int8 top-1", "lost to int8", "int8 mCE", "MACs", "flash", "SRAM", "of"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():
         mce, cost = report.robustness.mce.int8, report.footprint
@@ -72,10 +72,11 @@ def _list(reports: dict[str, RunReport]) -> None:
             name,
             report.dataset,
             percent(report.accuracy.tflite_int8, 2),
+            points(report.accuracy.float - report.accuracy.tflite_int8, 2),
             "not measured" if mce is None else percent(mce, 2),
-            points(report.accuracy.tflite_int8 - report.accuracy.float, 2),
+            count(cost.macs),
             size(cost.flash_bytes),
             size(cost.sram_bytes),
-            count(cost.macs),
+            cost.runtime,
         )
     console.print(table)

@@ -47,6 +47,12 @@ resolution = click.option(
     help="Side that a folder's images are resized to; their own by default, up to what the search space takes.",
 )
 offline = click.option("--offline", is_flag=True, help="Never download anything.")
+learning_rate = click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="RATE",
+    help="At the top of the training's schedule; where a loss diverges, try a tenth.",
+)
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
 
 
@@ -128,5 +134,6 @@ def require_training_packages() -> None:
     """Raises:
     PipelineError: the packages that training needs are not installed.
     """
-    if missing := [package for package in ("torch", "pymoo", "safetensors") if find_spec(package) is None]:
+    needed = ("torch", "pymoo", "numba", "threadpoolctl", "safetensors")
+    if missing := [package for package in needed if find_spec(package) is None]:
         raise PipelineError(f"this command trains, and needs {', '.join(missing)}: pip install 'flatnas-deploy[train]'")

@@ -66,8 +66,9 @@ if TYPE_CHECKING:
     type=click.Choice(get_args(OptimizerName)),
     default="sam",
     show_default=True,
-    help="Of the fine-tuning: sharpness-aware minimization, or plain SGD at half its cost.",
+    help="Of the fine-tuning: (adaptive) sharpness-aware minimization, or plain SGD, whose steps cost half as much.",
 )
+@options.learning_rate
 @click.option(
     "--augment",
     type=click.Choice(["none", "augmix"]),
@@ -122,6 +123,7 @@ def run(
     finalist_epochs: int | None,
     finetune_epochs: int | None,
     optimizer: str,
+    learning_rate: float | None,
     augment: str,
     protocol: str,
     alpha: float,
@@ -147,12 +149,11 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
-    epochs = (finalist_epochs, finetune_epochs)
-    own = noise != (0.05,) or augment != "none" or optimizer != "sam" or epochs != (None, None)
-    if protocol == "paper" and own:
+    trained = (finalist_epochs, finetune_epochs, learning_rate) != (None, None, None)
+    if protocol == "paper" and (noise != (0.05,) or augment != "none" or optimizer != "sam" or trained):
         raise PipelineError(
-            "--protocol paper has its own sigma, augmentation, optimizer and epochs: "
-            "leave out --sigma, --augment, --optimizer, --finalist-epochs and --finetune-epochs"
+            "--protocol paper has its own sigma, augmentation, optimizer, epochs and learning rate: leave out "
+            "--sigma, --augment, --optimizer, --finalist-epochs, --finetune-epochs and --learning-rate"
         )
     if finalist_epochs and select != "accuracy":
         raise PipelineError(f"--finalist-epochs chooses by accuracy, and --select {select} doesn't: leave one out")
@@ -171,6 +172,7 @@ def run(
             finalist_epochs=finalist_epochs,
             finetune_epochs=finetune_epochs,
             optimizer=cast(OptimizerName, optimizer),
+            learning_rate=learning_rate,
             augment=cast(AugmentName, augment),
             protocol=cast(ProtocolName, protocol),
             alpha=alpha,
@@ -250,7 +252,7 @@ def _run_target(
 ) -> int:
     from flatnas.spaces import mcu_space
     from flatnas.supernet_file import read_space
-    from pipeline.feasibility import check_feasible
+    from pipeline.feasibility import binding, check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary
     from pipeline.runner import run_stages
@@ -258,6 +260,11 @@ def _run_target(
     space = read_space(Path(config.supernet)) if config.supernet else mcu_space(len(data.class_names), data.resolution)
     check_feasible(space, profile)
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
+    if not binding(space, profile):
+        reporter.line(
+            f"[yellow]even the largest subnet of space '{space.name}' is inside every budget of '{profile.name}'[/]: "
+            "for mobile CPUs, adapt Once-for-All's supernet (docs/mobile.md)"
+        )
     run_stages(STAGES, directory, config, profile, data, reporter, data_dir)
     report = read_report(directory)
     reporter.console.print(summary(report, directory))

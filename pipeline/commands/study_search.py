@@ -56,6 +56,7 @@ def study_search(
     from pipeline.artifacts import sha256_of, write_json
     from pipeline.config import RunConfig
     from pipeline.evaluations import stored_evaluator
+    from pipeline.feasibility import check_feasible
     from pipeline.progress import Reporter
     from pipeline.protocol import run_protocol
     from pipeline.runner import run_stages
@@ -71,7 +72,9 @@ def study_search(
     profile, data, reporter = load_profile(names[0]), load_dataset(dataset, data_dir), Reporter()
     run_stages([supernet_stage.STAGE], out, config, profile, data, reporter)
     path, protocol = out / "search/supernet.safetensors", run_protocol(config)
-    space, evaluate = read_space(path), stored_evaluator(protocol, path, data, fallback=out)
+    space = read_space(path)
+    check_feasible(space, profile)
+    evaluate = stored_evaluator(protocol, path, data, fallback=out)
     found = []
     with reporter.track("measuring subnets") as advance:
         per_seed = protocol.plan.most * (2 + times)  # searched, random, and the first of the random ones again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -43,6 +44,7 @@ def supernet() -> None:
     show_default=True,
     help="Hard-swish is an operator of its own on a device.",
 )
+@options.learning_rate
 @options.seed
 @_device
 def train(
@@ -52,6 +54,7 @@ def train(
     out: Path,
     epochs: int,
     activation: Literal["relu6", "hard_swish"],
+    learning_rate: float | None,
     seed: int,
     device: Device,
 ) -> None:
@@ -68,7 +71,7 @@ def train(
         command += f" --resolution {resolution}"
     if activation != "relu6":
         command += f" --activation {activation}"
-    _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed), device, command)
+    _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed), learning_rate, device, command)
 
 
 @supernet.command()
@@ -83,6 +86,7 @@ def train(
     help="A supernet.safetensors, or a MobileNetV3 supernet of Once-for-All's authors; the shipped one by default.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
+@options.learning_rate
 @options.seed
 @_device
 def adapt(
@@ -92,6 +96,7 @@ def adapt(
     out: Path,
     start: Path | None,
     epochs: int,
+    learning_rate: float | None,
     seed: int,
     device: Device,
 ) -> None:
@@ -112,7 +117,7 @@ def adapt(
         command += f" --from {start.name}"
     if resolution:
         command += f" --resolution {resolution}"
-    _train(out, adapted, data, adapting_recipe(epochs, seed, data), device, command)
+    _train(out, adapted, data, adapting_recipe(epochs, seed, data), learning_rate, device, command)
 
 
 def _load(path: Path) -> Supernet:
@@ -123,7 +128,15 @@ def _load(path: Path) -> Supernet:
     return load_supernet(path) if path.suffix == ".safetensors" else load_ofa_checkpoint(path)
 
 
-def _train(out: Path, supernet: Supernet, data: Dataset, recipe: Recipe, device: Device, command: str) -> None:
+def _train(
+    out: Path,
+    supernet: Supernet,
+    data: Dataset,
+    recipe: Recipe,
+    learning_rate: float | None,
+    device: Device,
+    command: str,
+) -> None:
     import torch
 
     from pipeline.progress import Reporter
@@ -132,6 +145,9 @@ def _train(out: Path, supernet: Supernet, data: Dataset, recipe: Recipe, device:
     if device == "cuda" and not torch.cuda.is_available():
         raise PipelineError("--device cuda: this torch sees no GPU; use --device cpu")
     on_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    if learning_rate is not None:
+        recipe = replace(recipe, learning_rate=learning_rate)
+        command += f" --learning-rate {learning_rate:g}"
     reporter = Reporter()
     path = train_into(out, supernet.to("cuda" if on_gpu else "cpu"), data, recipe, reporter, command)
     reporter.line(f"supernet in {path}")

@@ -56,6 +56,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
         labels=labels,
         budget=budget_rows(report),
         runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
+        on_front=any(e.arch == report.arch for e in report.search.front),
         finetuning=_finetuning(config),
         quantization=_quantization(report.quantization, config),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
@@ -71,7 +72,7 @@ def _finetuning(config: RunConfig) -> str:
         return "adaptive SAM (ASAM) on training images, as FlatNAS was published, from the supernet's weights"
     if epochs == 0:
         return "none; the supernet's weights with batch norms recalibrated on training images"
-    method = "sharpness-aware minimization (SAM)"
+    method = "sharpness-aware minimization (SAM)" if config.optimizer == "sam" else "adaptive SAM (ASAM)"
     if config.optimizer == "sgd":
         method = "SGD without SAM"
     elif plain:

@@ -43,8 +43,8 @@ _FAR = 1.6  # a limit farther than this times what is drawn would squeeze the pl
 
 def front_plot(report: RunReport) -> str:
     """The Pareto front: clean error against MACs, coloured by R, the chosen subnet ringed."""
-    front = report.search.front
-    chosen = [e for e in front if e.arch == report.arch]
+    front, selected = report.search.front, report.search.selected
+    chosen = [e for e in front if e.arch == report.arch] or ([selected] if selected else [])
     alt = f"Pareto front of {len(front)} subnets, clean error against MACs, coloured by R."
     for e in chosen[:1]:
         error = percent(e.clean_error)

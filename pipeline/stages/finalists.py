@@ -39,11 +39,13 @@ def _train(context: StageContext) -> list[FinalistRecord]:
 
     evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
     supernet, chosen = load_supernet(context.path(_SUPERNET)), finalists(evaluations)
+    if len(chosen) == 1:
+        return []
     found = []
     for number, evaluation in enumerate(chosen, 1):
         done = context.work / f"{number}.json"
         if not done.exists():
-            error = _error(context, supernet, evaluation, number)
+            error = _error(context, supernet, evaluation, f"finalist {number} of {len(chosen)}")
             finalist = FinalistRecord(
                 arch=evaluation.arch.to_json(), inherited_error=evaluation.clean_error, trained_error=error
             )
@@ -52,18 +54,20 @@ def _train(context: StageContext) -> list[FinalistRecord]:
     return found
 
 
-def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, number: int) -> float:
+def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, what: str) -> float:
     """Error on all validation images after a brief training by plain SGD."""
     from flatnas.train import classification_error, predict
 
     arch, data = evaluation.arch, context.data
     recipe = replace(run_protocol(context.config).recipe(data), epochs=_epochs(context.config), rho=0.0)
-    net = finetuned(context, supernet, arch, recipe, f"finalist-{number}")
+    net = finetuned(context, supernet, arch, recipe, what)
     return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
 
 
 def _epochs(config: RunConfig) -> int:
-    return config.counts.finalist_epochs if config.select == "accuracy" and config.protocol == "fast" else 0
+    """0 where nobody is asked for the most accurate subnet, or where the chosen one is not trained afterwards."""
+    asked = config.select == "accuracy" and config.protocol == "fast" and config.counts.finetune_epochs
+    return config.counts.finalist_epochs if asked else 0
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:

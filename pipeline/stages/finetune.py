@@ -23,7 +23,7 @@ def _run(context: StageContext) -> None:
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
     supernet, recipe = load_supernet(context.path(_SUPERNET)), run_protocol(context.config).recipe(context.data)
-    net = finetuned(context, supernet, arch, recipe, "training", context.counts.distillation)
+    net = finetuned(context, supernet, arch, recipe, "fine-tuning", context.counts.distillation)
     write_bytes(
         context.path("model/weights.safetensors"), save({n: t.contiguous() for n, t in net.state_dict().items()})
     )

@@ -15,6 +15,7 @@ from pipeline.records import footprint_record
 from pipeline.results import (
     Accuracy,
     BudgetRecord,
+    EvaluationRecord,
     FinalistRecord,
     FirmwareRecord,
     HostLatencyRecord,
@@ -69,6 +70,9 @@ def _report(context: StageContext) -> RunReport:
     accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
     parity = [ParityRecord(**row) for row in read_json(context.path("audit/parity.json"))]
     searched = read_json(context.path("search/front.json"))
+    arch = read_json(context.path("model/arch.json"))
+    lines = context.path("search/evaluations.jsonl").read_text().splitlines()
+    evaluations = [EvaluationRecord.model_validate_json(line) for line in lines]
     stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.path("run.json"))["stages"]]
     proof = context.path(_PROOF)
     firmware = FirmwareRecord(**read_json(proof)) if proof.exists() else None
@@ -77,14 +81,15 @@ def _report(context: StageContext) -> RunReport:
         target=context.config.target,
         dataset=context.config.dataset,
         seed=context.config.seed,
-        arch=read_json(context.path("model/arch.json")),
+        arch=arch,
         footprint=footprint_record(cost),
         budget=BudgetRecord(**context.profile.budget.model_dump()),
         fits=not violations(cost, context.profile.budget),
         uncounted=list(uncounted(ops, context.profile.core, context.profile.runtime)),
         search=SearchRecord(
-            evaluations=len(context.path("search/evaluations.jsonl").read_text().splitlines()),
+            evaluations=len(evaluations),
             **searched,
+            selected=next((e for e in evaluations if e.arch == arch), None),
             finalists=[FinalistRecord(**f) for f in read_json(context.path("search/finalists.json"))],
             seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
         ),

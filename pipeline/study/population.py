@@ -19,6 +19,7 @@ from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
 from pipeline.config import Preset, RunConfig
+from pipeline.feasibility import check_feasible
 from pipeline.progress import Reporter
 from pipeline.protocol import run_protocol
 from pipeline.records import evaluation_record
@@ -75,6 +76,7 @@ def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[
 
     config, profile = population.config, population.profile
     space, protocol = read_space(directory / SUPERNET), run_protocol(config)
+    check_feasible(space, profile)
     n = population.subnets
     with reporter.track("measuring subnets") as advance:
         evaluate = stored_evaluator(protocol, directory / SUPERNET, population.data, fallback=directory)

@@ -11,7 +11,7 @@ from flatnas.spaces import mcu_space, mobile_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.memory import plan_memory
 from hardware_profiles.ops import macs, params
-from hardware_profiles.profile import load_profile
+from hardware_profiles.profile import load_profile, profile_names
 
 SPACE = mcu_space(10)
 
@@ -120,3 +120,10 @@ def test_the_latency_budget_of_a_raspberry_pi_cuts_through_the_mobile_space() ->
     assert sum(e["latency_ms"] > 0 and sum(v > 0 for v in e.values()) == 1 for e in over) >= 6  # it alone decides
     assert max(excess(footprint(lower(space, space.smallest), profile), profile.budget).values()) <= 0
     assert profile.sources["budget.latency_ms"]
+
+
+@pytest.mark.parametrize("name", [name for name in profile_names() if load_profile(name).kind == "mcu"])
+def test_every_microcontroller_cuts_through_the_space(name: str) -> None:
+    profile = load_profile(name)
+    assert max(excess(footprint(lower(SPACE, SPACE.smallest), profile), profile.budget).values()) <= 0
+    assert max(excess(footprint(lower(SPACE, SPACE.largest), profile), profile.budget).values()) > 0

@@ -10,6 +10,7 @@ from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
 from flatnas.depthwise import depthwise_conv2d, quick_depthwise  # noqa: E402
+from flatnas.replica import replica  # noqa: E402
 
 
 def gradients(conv2d, x: Tensor, weight: Tensor, stride: int, padding: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,6 +73,18 @@ def test_a_network_trains_by_it_and_is_plain_again_afterwards() -> None:
     assert "DepthwiseConv2d" not in str(net[0](x).grad_fn)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_a_copy_made_during_a_training_has_weights_of_its_own() -> None:
+    net = nn.Sequential(nn.Conv2d(8, 8, 5, padding=2, groups=8, bias=False))
+    with quick_depthwise(net):
+        copy = replica(net)
+    x = torch.randn(2, 8, 6, 6)
+    before = net(x)
+    with torch.no_grad():
+        copy[0].weight.zero_()
+    assert not copy(x).any()
+    assert torch.equal(net(x), before)
 
 
 def test_other_convolutions_are_left_to_torch() -> None:

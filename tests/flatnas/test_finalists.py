@@ -51,5 +51,7 @@ def test_what_the_images_cannot_tell_apart_is_decided_by_flatness() -> None:
     # one standard error of 14 % on 5,000 images is 0.5 points: 14.2 is a tie with 14.0, 14.6 is none
     errors = {24: 0.142, 32: 0.140}
     assert select_finalist(chosen, [errors[e.arch.resolution] for e in chosen], measured, OBJECTIVE, 5000) is chosen[0]
+    plain = replace(OBJECTIVE, alpha=1.0)  # no flatness: the least error after training
+    assert select_finalist(chosen, [errors[e.arch.resolution] for e in chosen], measured, plain, 5000) is chosen[1]
     errors = {24: 0.146, 32: 0.140}
     assert select_finalist(chosen, [errors[e.arch.resolution] for e in chosen], measured, OBJECTIVE, 5000) is chosen[1]

@@ -170,6 +170,20 @@ def test_a_checkpoint_of_another_identity_is_refused_and_kept(tmp_path: Path) ->
     assert torch.equal(trained({"data set": "a", "start": "0"})[5].weight, end[5].weight)
 
 
+def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path: Path) -> None:
+    images, path = two_colours(64), tmp_path / "training.safetensors"
+
+    def trained(recipe: Recipe) -> None:
+        net = small_net()
+        train(net, images, cross_entropy(net, 8, 0.0), recipe, checkpoint=path)
+
+    trained(RECIPE)
+    before = path.read_bytes()
+    with pytest.raises(CheckpointError, match="of a training with another epochs, learning rate; train into another"):
+        trained(replace(RECIPE, epochs=RECIPE.epochs + 1, learning_rate=0.01))
+    assert path.read_bytes() == before
+
+
 def test_a_checkpoint_without_identity_is_resumed(tmp_path: Path) -> None:
     images, path = two_colours(64), tmp_path / "training.safetensors"
     steps: list[int] = []
@@ -189,6 +203,34 @@ def test_divergence_stops_the_training_and_names_the_step() -> None:
             lambda pixels, labels, step: net(to_input(pixels, 8, labels.device)).sum() * float("nan"),
             RECIPE,
         )
+
+
+def test_a_loss_that_is_not_finite_at_the_perturbed_weights_stops_the_training() -> None:
+    net, images = small_net(), two_colours(64)
+    good, calls = cross_entropy(net, 8, 0.0), []
+
+    def loss(pixels: np.ndarray, labels: torch.Tensor, step: int) -> torch.Tensor:
+        calls.append(step)
+        return good(pixels, labels, step) * (float("inf") if calls.count(2) == 2 else 1.0)
+
+    with pytest.raises(TrainingDivergedError, match="the loss is inf at step 2 of"):
+        train(net, images, loss, replace(RECIPE, sam_after=0.0))
+    assert all(bool(torch.isfinite(p).all()) for p in net.parameters())
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training() -> None:
+    net, images = small_net(), two_colours(64)
+    good = cross_entropy(net, 8, 0.0)
+
+    def loss(pixels: np.ndarray, labels: torch.Tensor, step: int) -> torch.Tensor:
+        zero = net[5].weight.sum() * 0
+        return good(pixels, labels, step) + (
+            zero.sqrt() if step == 1 else zero
+        )  # 0, but with a slope of infinity times 0
+
+    with pytest.raises(TrainingDivergedError, match="the loss is nan at step 1 of"):
+        train(net, images, loss, RECIPE)
+    assert all(bool(torch.isfinite(p).all()) for p in net.parameters())
 
 
 def test_the_input_is_pixel_minus_128_over_128() -> None:
