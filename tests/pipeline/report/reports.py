@@ -98,6 +98,18 @@ def sample_memory() -> list[dict[str, Any]]:
     ]
 
 
+def report_with_finalists() -> RunReport:
+    """A run that trained finalists, and went on with one that is not on the front."""
+    report, off = sample_report(), {**ARCH, "stem": 8}
+    finalists = [
+        {"arch": {**ARCH, "resolution": 24}, "inherited_error": 0.1756, "trained_error": 0.1466},
+        {"arch": off, "inherited_error": 0.2136, "trained_error": 0.1376},
+    ]
+    selected = {**sample_front()[0], "arch": off, "clean_error": 0.2136}
+    search = {**report.search.model_dump(), "finalists": finalists, "selected": selected}
+    return sample_report(arch=off, search=search)
+
+
 def sample_report(**changes: Any) -> RunReport:
     """A run as `pipeline run` would write it; `changes` replace top-level keys."""
     severities = {

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from reports import CONFIG, CORRUPTIONS, HOSTILE, LABELS, firmware_report, hostile_report, sample_report
+from reports import (
+    CONFIG,
+    CORRUPTIONS,
+    HOSTILE,
+    LABELS,
+    firmware_report,
+    hostile_report,
+    report_with_finalists,
+    sample_report,
+)
 
 from pipeline.report.card import render_card
 
@@ -42,7 +51,7 @@ def test_the_card_tells_input_robustness_limits_and_files() -> None:
         "| latency | 83.4 ms (61.2 to 112 ms) | 100 ms | 83 % |",
         "SAM",
         "Seed: 7",
-        "The test set was opened once",
+        "Only this run's audit opened the test set",
         "CIFAR-10 states no licence",
         "7 of the 15 standard corruptions did not run",
         "`glass_blur`, `motion_blur`, `snow`, `frost`, `fog`, `elastic_transform`, `jpeg_compression`",
@@ -66,10 +75,20 @@ def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
         ({"optimizer": "sgd", "augment": "augmix"}, "SGD without SAM on training images, with AugMix, epochs: 5"),
         ({"finetune_epochs": 0}, "none; the supernet's weights with batch norms recalibrated"),
         ({"protocol": "paper"}, "adaptive SAM (ASAM)"),
+        ({"optimizer": "asam"}, "adaptive SAM (ASAM) on training images, epochs: 5"),
     ],
 )
 def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said: str) -> None:
     assert f"Fine-tuning: {said}" in render_card(sample_report(), LABELS, CONFIG.model_copy(update=changes))
+
+
+def test_the_card_tells_of_finalists_and_not_of_a_front_that_the_net_is_not_on() -> None:
+    card = render_card(report_with_finalists(), LABELS, CONFIG)
+    assert "24 pixels 17.6 %, trained 14.7 %; 32 pixels 21.4 %, trained 13.8 %." in card
+    assert "this is one of them" not in card
+    plain = render_card(sample_report(), LABELS, CONFIG)
+    assert "this is one of them" in plain
+    assert "Finalists" not in plain
 
 
 def _quantized(method: str, steps: Sequence[str] = ()) -> dict[str, Any]:

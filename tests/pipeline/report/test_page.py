@@ -5,7 +5,7 @@ import re
 from typing import Literal
 
 import pytest
-from reports import HOSTILE, LABELS, Page, hostile_report, sample_report
+from reports import HOSTILE, LABELS, Page, hostile_report, report_with_finalists, sample_report
 
 from pipeline.report.page import render_page
 from pipeline.report.plots import shades
@@ -28,6 +28,12 @@ def test_the_page_opens_with_verdict_model_and_figures(page: Page) -> None:
     ):
         assert fact in opening
     assert "Failed:" not in page.said()
+
+
+def test_the_page_tells_of_finalists_and_rings_a_net_that_is_not_on_the_front() -> None:
+    content = render_page(report_with_finalists(), LABELS)
+    assert "24 × 24 17.6 % 14.7 % 32 × 32 21.4 % 13.8 %" in Page(content).said()
+    assert "The chosen subnet has 3.1 M MACs and a clean error of 21.4 %" in content
 
 
 def test_the_page_tells_every_measurement(page: Page) -> None:
