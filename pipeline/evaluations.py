@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from flatnas.arch import Arch
 from flatnas.cifar import user_cache
 from flatnas.datasets import Dataset
 from flatnas.evaluation import Measured
-from flatnas.search import Evaluate
+from flatnas.search import Evaluate, Map
 from pipeline.artifacts import sha256_of
 from pipeline.protocol import Protocol
 from pipeline.records import measured_record, read_measured
@@ -77,9 +78,29 @@ def stored_evaluator(protocol: Protocol, supernet: Path, data: Dataset, *, fallb
     from flatnas.supernet_file import load_supernet
 
     identity = {"supernet": sha256_of(supernet), "data": data.content_sha256, "measurement": protocol.measurement}
-    store = EvaluationStore(identity, fallback=fallback)
-    evaluate = protocol.evaluator(load_supernet(supernet), data)
-    return lambda arch: store.get(arch) or store.add(evaluate(arch))
+    return _Stored(EvaluationStore(identity, fallback=fallback), protocol.evaluator(load_supernet(supernet), data))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stored:
+    """Asks the store before it measures; can be sent to another process, where it reads and writes the same file."""
+
+    store: EvaluationStore
+    evaluate: Evaluate
+
+    def __call__(self, arch: Arch) -> Measured:
+        return self.store.get(arch) or self.store.add(self.evaluate(arch))
+
+
+def watched(show: Callable[[Measured], None], mapper: Map = map) -> Map:
+    """The mapper, telling of each measurement as it comes."""
+
+    def apply(function: Evaluate, archs: Iterable[Arch], /) -> Iterator[Measured]:
+        for measured in mapper(function, archs):
+            show(measured)
+            yield measured
+
+    return apply
 
 
 def _writable(directory: Path, fallback: Path) -> Path:

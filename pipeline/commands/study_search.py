@@ -48,14 +48,13 @@ def study_search(
     from itertools import count
     from statistics import median
 
-    from flatnas.arch import Arch
     from flatnas.datasets import load_dataset
     from flatnas.evaluation import Measured
     from flatnas.supernet_file import read_space
     from hardware_profiles.profile import load_profile
     from pipeline.artifacts import sha256_of, write_json
     from pipeline.config import RunConfig
-    from pipeline.evaluations import stored_evaluator
+    from pipeline.evaluations import stored_evaluator, watched
     from pipeline.feasibility import check_feasible
     from pipeline.progress import Reporter
     from pipeline.protocol import run_protocol
@@ -80,14 +79,21 @@ def study_search(
         per_seed = protocol.plan.most * (2 + times)  # searched, random, and the first of the random ones again
         done, most = count(1), seeds * per_seed
 
-        def shown(arch: Arch) -> Measured:
-            measured = evaluate(arch)
+        def show(measured: Measured) -> None:
             advance(next(done), most, f"error {measured.clean_error:.3f}")
-            return measured
 
         for seed in range(seeds):
-            found.append(match(space, profile, shown, protocol.objective, plan=protocol.plan, times=times, seed=seed))
-            m = found[-1]
+            m = match(
+                space,
+                profile,
+                evaluate,
+                protocol.objective,
+                plan=protocol.plan,
+                times=times,
+                seed=seed,
+                mapper=watched(show),
+            )
+            found.append(m)
             reporter.line(
                 f"seed {seed}: search {m.searched_hypervolume:.4f} ({m.searched}), "
                 f"random {m.random_hypervolume:.4f} ({m.random}), as many {m.equal_hypervolume:.4f}; "

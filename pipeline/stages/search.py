@@ -25,7 +25,7 @@ _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
 def _run(context: StageContext) -> None:
     from flatnas.supernet_file import read_space
-    from pipeline.evaluations import stored_evaluator
+    from pipeline.evaluations import stored_evaluator, watched
 
     config, profile = context.config, context.profile
     space, protocol = read_space(context.path(_SUPERNET)), run_protocol(config)
@@ -34,23 +34,24 @@ def _run(context: StageContext) -> None:
         evaluate = stored_evaluator(protocol, context.path(_SUPERNET), context.data, fallback=context.work)
         seen = set[Arch]()
 
-        def shown(arch: Arch) -> Measured:
-            measured = evaluate(arch)
-            seen.add(arch)
+        def show(measured: Measured) -> None:
+            seen.add(measured.arch)
             tau = generations[-1].kendall_tau if generations else None
-            note = f"{arch}: error {measured.clean_error:.3f}" + (f", tau {tau:.2f}" if tau is not None else "")
+            note = f"{measured.arch}: error {measured.clean_error:.3f}" + (
+                f", tau {tau:.2f}" if tau is not None else ""
+            )
             advance(len(seen), max(len(seen), protocol.plan.evaluations), note)
-            return measured
 
         for generation in search(
             space,
             lambda arch: footprint(lower(space, arch), profile),
             lambda cost: tuple(excess(cost, profile.budget).values()),
-            shown,
+            evaluate,
             plan=protocol.plan,
             objective=protocol.objective,
             macs_budget=profile.budget.macs,
             seed=config.seed,
+            mapper=watched(show),
         ):
             generations.append(generation)
     _write(context, generations, protocol.objective)

@@ -72,7 +72,7 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
 def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[Evaluation, ...]:
     """Random subnets inside the budgets, as a search would draw and measure them first."""
     from flatnas.supernet_file import read_space
-    from pipeline.evaluations import stored_evaluator
+    from pipeline.evaluations import stored_evaluator, watched
 
     config, profile = population.config, population.profile
     space, protocol = read_space(directory / SUPERNET), run_protocol(config)
@@ -82,21 +82,20 @@ def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[
         evaluate = stored_evaluator(protocol, directory / SUPERNET, population.data, fallback=directory)
         done = iter(range(1, n + 1))
 
-        def shown(arch: Arch) -> Measured:
-            measured = evaluate(arch)
+        def show(measured: Measured) -> None:
             advance(next(done), n, f"error {measured.clean_error:.3f}")
-            return measured
 
         first = next(
             search(
                 space,
                 lambda arch: footprint(lower(space, arch), profile),
                 lambda cost: tuple(excess(cost, profile.budget).values()),
-                shown,
+                evaluate,
                 plan=Plan(initial=n, batch=1, evaluations=n, most=n),
                 objective=protocol.objective,
                 macs_budget=profile.budget.macs,
                 seed=config.seed,
+                mapper=watched(show),
             )
         )
     return first.evaluations

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flatnas.arch import SearchSpace
 from flatnas.lowering import lower
-from flatnas.search import Evaluate, Generation, Objective, Plan, clean_errors, search
+from flatnas.search import Evaluate, Generation, Map, Objective, Plan, clean_errors, search
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 
@@ -52,11 +52,13 @@ def match(
     plan: Plan,
     times: int,
     seed: int,
+    mapper: Map = map,
 ) -> Match:
     """Search by a plan, and randomly with `times` as many measurements as the search took.
 
     Args:
         evaluate: measures one feasible subnet; the same function for both.
+        mapper: applies it to several.
     """
 
     def last(plan: Plan, seed: int) -> Generation:
@@ -69,6 +71,7 @@ def match(
             objective=objective,
             macs_budget=profile.budget.macs,
             seed=seed,
+            mapper=mapper,
         )
         return generation
 

@@ -18,7 +18,7 @@ from flatnas.supernet_file import read_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
-from pipeline.evaluations import EvaluationStore, stored_evaluator
+from pipeline.evaluations import EvaluationStore, stored_evaluator, watched
 from pipeline.protocol import run_protocol
 from pipeline.shipped import shipped_supernet
 
@@ -95,3 +95,21 @@ def test_a_search_for_a_second_target_measures_nothing_that_the_first_one_measur
             pass
     assert len(calls) == len(set(calls)) == len(asked[0] | asked[1])
     assert asked[0] & asked[1]  # else there was nothing to share
+
+
+def test_what_a_run_measures_by_can_be_mapped_by_a_process_pool(cache: Path, tmp_path: Path) -> None:
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    data = load_dataset("digits", None)
+    data = replace(data, train=data.train.subset(64), val=data.val.subset(32))
+    shown: list[Arch] = []
+    with shipped_supernet() as supernet:
+        protocol = run_protocol(RunConfig(target="cortex-m7", preset="quick", dataset="digits"))
+        evaluate = stored_evaluator(protocol, supernet, data, fallback=tmp_path)
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            mapped = watched(lambda measured: shown.append(measured.arch), pool.map)
+            (elsewhere,) = mapped(evaluate, [SPACE.smallest])
+        again = stored_evaluator(protocol, supernet, data, fallback=tmp_path)
+    assert shown == [SPACE.smallest]
+    assert again.store.get(SPACE.smallest) == elsewhere  # type: ignore[attr-defined]
