@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from flatnas.spaces import mcu_space, mobile_space
+from hardware_profiles.profile import load_profile
+from pipeline.config import InfeasibleBudgetError
+from pipeline.feasibility import binding, check_feasible
+
+
+def test_a_budget_that_nothing_meets_is_named_with_a_way_out() -> None:
+    tight = load_profile("cortex-m7", {"budget.sram_bytes": "4kB"})
+    expected = (
+        r"no subnet meets the budgets of 'cortex-m7': sram_bytes is the tightest, 4,000 allowed, and the smallest "
+        r"subnet of the space needs [\d,]+; allow more with --set budget.sram_bytes=…, or choose a larger target"
+    )
+    with pytest.raises(InfeasibleBudgetError, match=expected):
+        check_feasible(mcu_space(10), tight)
+
+
+def test_the_space_fits_a_microcontroller() -> None:
+    check_feasible(mcu_space(10), load_profile("cortex-m7"))
+
+
+def test_a_mobile_cpu_cuts_the_mobile_space_and_not_the_one_of_microcontrollers() -> None:
+    assert binding(mcu_space(10), load_profile("cortex-m7"))
+    assert not binding(mcu_space(10), load_profile("raspberry-pi-4"))
+    assert binding(mobile_space(10), load_profile("raspberry-pi-4"))
