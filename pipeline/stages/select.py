@@ -22,14 +22,13 @@ _EVALUATIONS, _FINALISTS = "search/evaluations.jsonl", "search/finalists.json"
 def _run(context: StageContext) -> None:
     evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
     finalists = [FinalistRecord(**record) for record in read_json(context.path(_FINALISTS))]
-    protocol, images = run_protocol(context.config), len(context.data.val)
     if finalists:
         by_arch = {evaluation.arch: evaluation for evaluation in evaluations}
         trained = [by_arch[Arch.from_json(finalist.arch)] for finalist in finalists]
-        errors = [finalist.trained_error for finalist in finalists]
-        chosen = select_finalist(trained, errors, evaluations, protocol.objective, images)
+        chosen = select_finalist(trained, [finalist.trained_error for finalist in finalists])
     else:
-        images = min(protocol.error_images, images)
+        protocol = run_protocol(context.config)
+        images = min(protocol.error_images, len(context.data.val))
         chosen = select_from(evaluations, protocol.objective, context.config.select, images)
     write_json(context.path("model/arch.json"), chosen.arch.to_json())
 
@@ -44,4 +43,4 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     }
 
 
-STAGE = Stage("select", needs=(_EVALUATIONS, _FINALISTS), gives=("model/arch.json",), settings=_settings, run=_run)
+STAGE = Stage("select", needs=(_EVALUATIONS, _FINALISTS), gives=("model/arch.json",), settings=_settings, run=_run, version=2)
