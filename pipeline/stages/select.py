@@ -43,4 +43,6 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     }
 
 
-STAGE = Stage("select", needs=(_EVALUATIONS, _FINALISTS), gives=("model/arch.json",), settings=_settings, run=_run, version=2)
+STAGE = Stage(
+    "select", needs=(_EVALUATIONS, _FINALISTS), gives=("model/arch.json",), settings=_settings, run=_run, version=2
+)
