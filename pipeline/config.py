@@ -40,8 +40,6 @@ class Preset:
         r_draws: noise draws behind R (M of the paper).
         recalibration_images: training images behind the batch-norm statistics.
         roundings: whether R under int8 and int4 rounding is recorded, too.
-        finalist_epochs: epochs of plain SGD that the best subnet of each resolution gets before one is selected; 0
-            selects by the supernet's weights.
         finetune_epochs: epochs of fine-tuning the selected subnet.
         finetune_rate: learning rate at the top of their schedule.
         plain_share: share of the fine-tuning, from its start, that is plain SGD; the rest is SAM, at twice the cost.
@@ -64,7 +62,6 @@ class Preset:
     r_draws: int
     recalibration_images: int
     roundings: bool
-    finalist_epochs: int
     finetune_epochs: int
     finetune_rate: float
     plain_share: float
@@ -94,7 +91,6 @@ PRESETS: dict[PresetName, Preset] = {
         r_draws=5,
         recalibration_images=1000,
         roundings=False,
-        finalist_epochs=0,
         finetune_epochs=1,
         finetune_rate=0.05,
         plain_share=0.0,
@@ -117,7 +113,6 @@ PRESETS: dict[PresetName, Preset] = {
         r_draws=10,
         recalibration_images=1000,
         roundings=False,
-        finalist_epochs=0,
         finetune_epochs=5,
         finetune_rate=0.05,
         plain_share=0.0,
@@ -140,7 +135,6 @@ PRESETS: dict[PresetName, Preset] = {
         r_draws=20,
         recalibration_images=1000,
         roundings=True,
-        finalist_epochs=0,
         finetune_epochs=20,
         finetune_rate=0.05,
         plain_share=0.0,
@@ -163,7 +157,6 @@ PRESETS: dict[PresetName, Preset] = {
         r_draws=10,
         recalibration_images=1000,
         roundings=False,
-        finalist_epochs=4,
         finetune_epochs=40,
         finetune_rate=0.1,
         plain_share=2 / 3,
@@ -185,7 +178,8 @@ class RunConfig(BaseModel):
         resolution: side in pixels that a folder's images are resized to, where it was asked for.
         supernet: path of the supernet to search, instead of the shipped one.
         overrides: `--set` values by key, as written.
-        finalist_epochs: instead of the preset's.
+        finalist_epochs: epochs of plain SGD that the best subnet of each resolution gets before one is selected; 0
+            selects by the supernet's weights.
         finetune_epochs: instead of the preset's; 0 keeps the inherited weights.
         learning_rate: of finalists and fine-tuning, instead of the preset's.
         optimizer: of the fine-tuning, in our protocol.
@@ -206,7 +200,7 @@ class RunConfig(BaseModel):
     quantize: QuantizeName = "auto"
     supernet: str | None = None
     overrides: dict[str, str] = {}
-    finalist_epochs: int | None = Field(default=None, ge=0)
+    finalist_epochs: int = Field(default=0, ge=0)
     finetune_epochs: int | None = Field(default=None, ge=0)
     learning_rate: float | None = Field(default=None, gt=0)
     optimizer: OptimizerName = "sam"
@@ -219,10 +213,9 @@ class RunConfig(BaseModel):
     def counts(self) -> Preset:
         """The preset's counts, with what was asked for instead."""
         preset = PRESETS[self.preset]
-        finalist = preset.finalist_epochs if self.finalist_epochs is None else self.finalist_epochs
         finetune = preset.finetune_epochs if self.finetune_epochs is None else self.finetune_epochs
         rate = self.learning_rate or preset.finetune_rate
-        return replace(preset, finalist_epochs=finalist, finetune_epochs=finetune, finetune_rate=rate)
+        return replace(preset, finetune_epochs=finetune, finetune_rate=rate)
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:

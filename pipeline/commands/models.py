@@ -60,11 +60,11 @@ def _list(reports: dict[str, RunReport]) -> None:
     from pipeline.report.quantities import count, percent, points, size
 
     console = Console(highlight=False)
-    console.width = max(console.width, 110)  # a line per model, also where the output is piped
+    console.width = max(console.width, 126)  # a line per model, also where the output is piped
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "data set"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("int8 top-1", "lost to int8", "int8 mCE", "MACs", "flash", "SRAM", "of"):
+    for heading in ("int8 top-1", "lost to int8", "int8 mCE", "MACs", "flash", "SRAM", "runtime"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():
         mce, cost = report.robustness.mce.int8, report.footprint

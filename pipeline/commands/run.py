@@ -52,6 +52,8 @@ if TYPE_CHECKING:
 @click.option(
     "--finalist-epochs",
     type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
     metavar="N",
     help="Train the most accurate subnet of each resolution for so many epochs, and go on with the best one.",
 )
@@ -120,7 +122,7 @@ def run(
     out: Path | None,
     seed: int,
     select: str,
-    finalist_epochs: int | None,
+    finalist_epochs: int,
     finetune_epochs: int | None,
     optimizer: str,
     learning_rate: float | None,
@@ -149,7 +151,7 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
-    trained = (finalist_epochs, finetune_epochs, learning_rate) != (None, None, None)
+    trained = (finalist_epochs, finetune_epochs, learning_rate) != (0, None, None)
     if protocol == "paper" and (noise != (0.05,) or augment != "none" or optimizer != "sam" or trained):
         raise PipelineError(
             "--protocol paper has its own sigma, augmentation, optimizer, epochs and learning rate: leave out "

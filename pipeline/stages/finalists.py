@@ -1,6 +1,6 @@
 """Finalists: the search's most accurate subnet of each resolution is fine-tuned briefly, so that one can be chosen.
 
-Only where the most accurate subnet is asked for, and where the preset or `--finalist-epochs` has epochs for it.
+Only where `--finalist-epochs` asks for it; it chooses by accuracy alone.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, wh
 def _epochs(config: RunConfig) -> int:
     """0 where nobody is asked for the most accurate subnet, or where the chosen one is not trained afterwards."""
     asked = config.select == "accuracy" and config.protocol == "fast" and config.counts.finetune_epochs
-    return config.counts.finalist_epochs if asked else 0
+    return config.finalist_epochs if asked else 0
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
