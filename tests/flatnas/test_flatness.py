@@ -7,6 +7,7 @@ torch = pytest.importorskip("torch")
 
 from export.fold import fold_batch_norm, fold_in_place  # noqa: E402
 from flatnas.datasets import Dataset, Images  # noqa: E402
+from flatnas.errors import DataError  # noqa: E402
 from flatnas.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
 from flatnas.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
 from flatnas.replica import replica  # noqa: E402
@@ -149,7 +150,7 @@ def test_a_rounding_is_calibrated_at_the_subnets_own_resolution(supernet: Supern
 
 def test_no_validation_images_are_an_error(supernet: Supernet, data: Dataset) -> None:
     empty = Dataset("noise", data.class_names, data.train, data.val.take(slice(0)), data.test, "0")
-    with pytest.raises(ValueError, match="'noise' has no validation images"):
+    with pytest.raises(DataError, match="'noise' has no validation images"):
         evaluate(supernet, empty)
 
 
