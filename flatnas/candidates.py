@@ -91,20 +91,11 @@ class Candidates:
         return list(found)
 
     def features(self, archs: Sequence[Arch]) -> Floats:
-        """Stages, logarithms of widths and costs, and the resolution one-hot, shape (n, d).
+        """Genes in [0, 1], logarithms of costs, and the resolution one-hot, shape (n, genes + 3 + resolutions).
 
-        A stage is its width, depth, mean kernel and summed expansion: of each block's genes a hundred measurements
-        teach a surrogate little. Gates show in the parameters. The error is no monotone function of the resolution:
-        what counts is also what striding leaves of it.
+        The error is no monotone function of the resolution: what counts is also what striding leaves of it.
         """
-        return np.array([self._features(arch) for arch in archs])
-
-    def _features(self, arch: Arch) -> list[float]:
-        values = [np.log(arch.stem), np.log(arch.head)]
-        for stage in arch.stages:
-            kernel = np.mean([block.kernel for block in stage.blocks])
-            values += [np.log(stage.channels), len(stage.blocks), kernel]
-            values.append(np.log(sum(block.expand for block in stage.blocks)))
-        cost = self.cost(arch)
-        values += [np.log(cost.macs), np.log(cost.params), np.log(cost.sram_bytes)]
-        return [float(v) for v in values] + [float(arch.resolution == side) for side in self.space.resolutions]
+        genes = np.stack([self.space.encode(arch) for arch in archs]) / np.maximum(self._choices - 1, 1)
+        costs = [(c.macs, c.params, c.sram_bytes) for c in map(self.cost, archs)]
+        resolutions = [[arch.resolution == side for side in self.space.resolutions] for arch in archs]
+        return np.hstack([genes, np.log(costs), resolutions])

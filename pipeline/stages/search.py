@@ -95,4 +95,4 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     }
 
 
-STAGE = Stage("search", needs=(_SUPERNET,), gives=(_EVALUATIONS, _FRONT), settings=_settings, run=_run, version=2)
+STAGE = Stage("search", needs=(_SUPERNET,), gives=(_EVALUATIONS, _FRONT), settings=_settings, run=_run)
