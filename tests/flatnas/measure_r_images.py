@@ -3,7 +3,7 @@
     PIPELINE_DATA=DIR python tests/flatnas/measure_r_images.py [SUBNETS]
 
 Random subnets of the shipped supernet inside the Cortex-M7's budgets, sigma 0.05. R on n images and m draws is held
-against R on all 5,000 images and 20 draws, over random choices of both. docs/search.md has the outcome.
+against R on all 5,000 images and 20 draws, over random choices of both.
 """
 
 from __future__ import annotations
