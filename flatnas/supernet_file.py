@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,15 +15,22 @@ from flatnas.errors import SupernetError
 from flatnas.spaces import space_named
 from flatnas.supernet import Supernet
 
-_SPACE = "space"  # the key of the metadata
+_SPACE, _CLASSES = "space", "class_names"  # the key of the metadata; of its JSON, the key that only some files have
 
 
-def serialize_supernet(supernet: Supernet) -> bytes:
-    """The weights as float16 safetensors, with the space's name, resolution and number of classes."""
+def serialize_supernet(supernet: Supernet, class_names: Sequence[str] = ()) -> bytes:
+    """The weights as float16 safetensors, with the space's name, resolution and number of classes.
+
+    Args:
+        class_names: in the order of the logits, where they are known.
+    """
     from safetensors.torch import save
 
     space = supernet.space
-    described = {"name": space.name, "num_classes": space.num_classes, "resolution": space.resolutions[-1]}
+    described: dict[str, Any] = {"name": space.name, "num_classes": space.num_classes}
+    described["resolution"] = space.resolutions[-1]
+    if class_names:
+        described[_CLASSES] = list(class_names)
     tensors = {name: value.cpu().to(torch.float16).contiguous() for name, value in supernet.state_dict().items()}
     content: bytes = save(tensors, {_SPACE: json.dumps(described)})  # one key: safetensors writes several in any order
     return content
@@ -33,21 +42,21 @@ def read_space(path: Path) -> SearchSpace:
     Raises:
         SupernetError: the file is not a supernet, or not of a space known here.
     """
-    from safetensors import SafetensorError, safe_open
-
+    described = _description(path)
+    described.pop(_CLASSES, None)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise SupernetError(
-            f"{path} can't be read as safetensors: {error}; 'pipeline supernet' writes such files"
-        ) from error
-    if _SPACE not in metadata:
-        raise SupernetError(f"{path} is no supernet: it names neither its space nor its classes and resolution")
-    try:
-        return space_named(**json.loads(metadata[_SPACE]))
+        return space_named(**described)
     except (TypeError, ValueError) as error:
         raise SupernetError(f"{path}: {error}") from error
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """The classes that a supernet file was trained for, in the order of its logits; none where it doesn't say.
+
+    Raises:
+        SupernetError: the file is not a supernet.
+    """
+    return tuple(_description(path).get(_CLASSES, ()))
 
 
 def load_supernet(path: Path) -> Supernet:
@@ -74,3 +83,22 @@ def with_new_head(supernet: Supernet, num_classes: int, resolution: int) -> Supe
     nn.init.zeros_(adapted.classifier.weight)
     nn.init.zeros_(adapted.classifier.bias)
     return adapted.to(memory_format=torch.channels_last)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise SupernetError(
+            f"{path} can't be read as safetensors: {error}; 'pipeline supernet' writes such files"
+        ) from error
+    try:
+        described: dict[str, Any] = dict(json.loads(metadata[_SPACE]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SupernetError(
+            f"{path} is no supernet: it names neither its space nor its classes and resolution"
+        ) from error
+    return described

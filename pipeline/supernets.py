@@ -66,7 +66,7 @@ def _train_into(
             watch=watch,
         )
     path = directory / "supernet.safetensors"
-    content = serialize_supernet(supernet)
+    content = serialize_supernet(supernet, data.class_names)
     write_bytes(path, content)
     card = {
         "space": supernet.space.name,

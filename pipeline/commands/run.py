@@ -159,6 +159,10 @@ def run(
         )
     if finalist_epochs and select != "accuracy":
         raise PipelineError(f"--finalist-epochs chooses by accuracy, and --select {select} doesn't: leave one out")
+    if finalist_epochs and finetune_epochs == 0:
+        raise PipelineError(
+            "--finalist-epochs chooses what to fine-tune, and --finetune-epochs 0 doesn't: leave one out"
+        )
     options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)

@@ -65,9 +65,8 @@ def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, wh
 
 
 def _epochs(config: RunConfig) -> int:
-    """0 where nobody is asked for the most accurate subnet, or where the chosen one is not trained afterwards."""
-    asked = config.select == "accuracy" and config.protocol == "fast" and config.counts.finetune_epochs
-    return config.finalist_epochs if asked else 0
+    """0 where nobody is asked for the most accurate subnet."""
+    return config.finalist_epochs if config.select == "accuracy" and config.protocol == "fast" else 0
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:

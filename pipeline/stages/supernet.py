@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import sha256_of, write_bytes
 from pipeline.config import PipelineError, RunConfig
 from pipeline.runner import Stage, StageContext
 from pipeline.shipped import shipped_supernet
+
+if TYPE_CHECKING:
+    from flatnas.datasets import Dataset
 
 _OUTPUT = "search/supernet.safetensors"
 
@@ -22,12 +25,10 @@ def _run(context: StageContext) -> None:
     config, data = context.config, context.data
     if config.supernet:
         path = Path(config.supernet)
-        space = load_supernet(path).space
-        wanted, has = (len(data.class_names), data.resolution), (space.num_classes, space.resolutions[-1])
-        if wanted != has:
+        load_supernet(path)  # refuses damaged weights before they are copied
+        if mismatch := _mismatch(path, data):
             raise PipelineError(
-                f"{path} is for {has[0]} classes at {has[1]} pixels, and '{data.name}' has {wanted[0]} at {wanted[1]}: "
-                f"call 'pipeline supernet adapt --from {path} --dataset {config.dataset}"
+                f"{path} is for {mismatch}: call 'pipeline supernet adapt --from {path} --dataset {config.dataset}"
                 f"{f' --resolution {config.resolution}' if config.resolution else ''} --out DIR' first"
             )
         write_bytes(context.path(_OUTPUT), path.read_bytes())
@@ -46,7 +47,21 @@ def _run(context: StageContext) -> None:
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
-    write_bytes(context.path(_OUTPUT), serialize_supernet(supernet))
+    write_bytes(context.path(_OUTPUT), serialize_supernet(supernet, data.class_names))
+
+
+def _mismatch(path: Path, data: Dataset) -> str | None:
+    """What a supernet is for and what the data are instead; None where they agree."""
+    from flatnas.supernet_file import read_class_names, read_space
+
+    space, trained = read_space(path), read_class_names(path)
+    wanted, has = (len(data.class_names), data.resolution), (space.num_classes, space.resolutions[-1])
+    if wanted != has:
+        return f"{has[0]} classes at {has[1]} pixels, and '{data.name}' has {wanted[0]} at {wanted[1]}"
+    for theirs, ours in zip(trained, data.class_names, strict=False):
+        if theirs != ours:
+            return f"other classes, with '{theirs}' where '{data.name}' has '{ours}'"
+    return None
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:

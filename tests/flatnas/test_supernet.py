@@ -11,7 +11,7 @@ from flatnas.arch import SearchSpace  # noqa: E402
 from flatnas.errors import SupernetError  # noqa: E402
 from flatnas.spaces import mcu_space, mobile_space  # noqa: E402
 from flatnas.supernet import Supernet, noise_like  # noqa: E402
-from flatnas.supernet_file import load_supernet, serialize_supernet, with_new_head  # noqa: E402
+from flatnas.supernet_file import load_supernet, read_class_names, read_space, serialize_supernet, with_new_head  # noqa: E402
 
 SPACE = mcu_space(10)
 
@@ -71,6 +71,15 @@ def test_a_supernet_file_is_read_back_in_half_precision(tmp_path: Path) -> None:
     read = load_supernet(path)
     for a, b in zip(net.parameters(), read.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+    assert read_class_names(path) == ()
+
+
+def test_a_supernet_file_tells_the_classes_it_was_trained_for(tmp_path: Path) -> None:
+    net, names = supernet(), tuple("abcdefghij")
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(serialize_supernet(net, names))
+    assert read_class_names(path) == names
+    assert read_space(path) == net.space
 
 
 def test_a_damaged_or_foreign_supernet_file_is_refused(tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_run_killed_in_the_second_training_keeps_the_first(tmp_path: Path, dat
     assert read_json(whole / "search/finalists.json") == read_json(tmp_path / "search/finalists.json")
 
 
-@pytest.mark.parametrize("changes", [{"select": "smallest"}, {"finalist_epochs": 0}, {"finetune_epochs": 0}])
+@pytest.mark.parametrize("changes", [{"select": "smallest"}, {"finalist_epochs": 0}])
 def test_without_finalists_the_search_itself_decides(tmp_path: Path, data: Dataset, changes: dict[str, object]) -> None:
     searched(tmp_path, data)
     watched = Watched()

@@ -33,12 +33,15 @@ def train(pictures: Path, out: Path, *more: str) -> None:
 
 
 def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path) -> None:
+    from flatnas.supernet_file import read_class_names
+
     out = tmp_path / "net"
     train(pictures, out)
     weights = (out / "supernet.safetensors").read_bytes()
     card = json.loads((out / "card.json").read_text())
     curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
     assert (card["space"], card["resolution"], card["classes"]) == ("mcu", 16, ["dark", "light"])
+    assert read_class_names(out / "supernet.safetensors") == ("dark", "light")
     assert card["recipe"]["rho"] > 0
     assert [row["epoch"] for row in curve] == [1, 2]
     assert set(curve[-1]["errors"]) == {"smallest", "largest", "random 1", "random 2"}
@@ -96,10 +99,17 @@ def test_the_published_protocol_takes_no_options_of_ours(option: tuple[str, str]
     )
 
 
-def test_finalists_and_another_selection_contradict_each_other() -> None:
-    command = ["run", "--target", "cortex-m7", "--finalist-epochs", "2", "--select", "knee"]
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [
+        (("--select", "knee"), "--finalist-epochs chooses by accuracy, and --select knee doesn't: leave one out"),
+        (("--finetune-epochs", "0"), "and --finetune-epochs 0 doesn't: leave one out"),
+    ],
+)
+def test_what_contradicts_finalists_is_told(option: tuple[str, str], answer: str) -> None:
+    command = ["run", "--target", "cortex-m7", "--finalist-epochs", "2", *option]
     result = CliRunner().invoke(pipeline, command, standalone_mode=False)
-    assert "--finalist-epochs chooses by accuracy, and --select knee doesn't: leave one out" in str(result.exception)
+    assert answer in str(result.exception)
 
 
 @pytest.mark.parametrize("sigma", ["0", "two", "0.05,3", ""])
@@ -108,17 +118,26 @@ def test_a_sigma_out_of_range_is_one_line(sigma: str) -> None:
     assert "write numbers greater than 0 and at most 1" in str(result.exception)
 
 
-def test_a_supernet_of_other_classes_is_refused_with_the_command_that_adapts_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("class_names", "answer"),
+    [
+        (("cat", "dog", "bird"), "is for 3 classes at 32 pixels, and 'digits' has 10"),
+        (tuple("012345678x"), "is for other classes, with 'x' where 'digits' has '9'"),
+    ],
+)
+def test_a_supernet_of_other_classes_is_refused_with_the_command_that_adapts_it(
+    tmp_path: Path, class_names: tuple[str, ...], answer: str
+) -> None:
     torch = pytest.importorskip("torch")
     from flatnas.spaces import mcu_space
     from flatnas.supernet import Supernet
     from flatnas.supernet_file import serialize_supernet
 
     torch.manual_seed(0)
-    path = tmp_path / "three.safetensors"
-    path.write_bytes(serialize_supernet(Supernet(mcu_space(3, 32))))
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(serialize_supernet(Supernet(mcu_space(len(class_names), 32)), class_names))
     arguments = ["run", "--target", "cortex-m7", "--dataset", "digits", "--supernet", str(path)]
     result = CliRunner().invoke(pipeline, [*arguments, "--out", str(tmp_path / "run")])
     assert isinstance(result.exception, PipelineError)
-    assert "is for 3 classes at 32 pixels, and 'digits' has 10" in str(result.exception)
+    assert answer in str(result.exception)
     assert f"pipeline supernet adapt --from {path} --dataset digits" in str(result.exception)
