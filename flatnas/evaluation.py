@@ -25,7 +25,7 @@ class Flatness:
     """R(x): the mean absolute change of accuracy under one kind of perturbation; see `flatnas.flatness`.
 
     Attributes:
-        perturbation: `gaussian-0.05` for weight noise of sigma 0.05, or the name of a rounding.
+        perturbation: as `gaussian_name` calls weight noise, or the name of a rounding.
         r: a fraction of images.
         low: lower end of its 95 % interval over images and draws.
         high: upper end.
@@ -37,9 +37,9 @@ class Flatness:
     high: float
 
 
-def gaussian_name(sigma: float) -> str:
-    """What the weight noise of one sigma is called in results."""
-    return f"gaussian-{sigma:g}"
+def gaussian_name(sigma: float, *, recalibrated: bool = False) -> str:
+    """What the weight noise of one sigma is called in results, with or without batch norms recalibrated after it."""
+    return f"{'recalibrated-' if recalibrated else ''}gaussian-{sigma:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class InheritedEvaluator:
         fold: folds the batch norms of a module in place, which halves the time of a measurement.
         roundings: further perturbations by name, each made from calibration pixels (n, R, R, 3) of the subnet's
             resolution R.
+        recalibrated: whether R is measured with batch norms recalibrated after the noise, too.
     """
 
     def __init__(
@@ -101,19 +102,21 @@ class InheritedEvaluator:
         seed: int,
         fold: Callable[[nn.Module], nn.Module],
         roundings: Mapping[str, Callable[[Pixels], Perturb]] | None = None,
+        recalibrated: bool = False,
     ) -> None:
         from flatnas.flatness import common_noise
 
         if not len(data.val):
             raise DataError(f"'{data.name}' has no validation images to judge subnets by; add training images")
         self._supernet, self._sigmas, self._fold, self._roundings = supernet, sigmas, fold, roundings or {}
+        self._recalibrated = recalibrated
         self._noise = common_noise(supernet, effort.draws, seed)
         self._calibration = data.train.subset(effort.recalibration_images)
         self._judged, self._shaken = data.val.subset(effort.error_images), data.val.subset(effort.r_images)
 
     def __call__(self, arch: Arch) -> Measured:
         """Measure one subnet."""
-        from flatnas.flatness import flatness, gaussian_perturbations
+        from flatnas.flatness import flatness, gaussian_perturbations, recalibrated
         from flatnas.replica import replica
         from flatnas.resize import resize
         from flatnas.train import classification_error, predict, recalibrate
@@ -122,6 +125,14 @@ class InheritedEvaluator:
         recalibrate(net, self._calibration.pixels_nhwc, side)
         noise = [n.extract(arch) for n in self._noise]
         perturbations = {gaussian_name(sigma): gaussian_perturbations(noise, sigma) for sigma in self._sigmas}
+        if self._recalibrated:
+            perturbations |= {
+                gaussian_name(sigma, recalibrated=True): [
+                    recalibrated(shake, self._calibration.pixels_nhwc, side)
+                    for shake in perturbations[gaussian_name(sigma)]
+                ]
+                for sigma in self._sigmas
+            }
         seen = resize(self._calibration.pixels_nhwc[:_ROUNDING_IMAGES], side)
         perturbations |= {name: [rounding(seen)] for name, rounding in self._roundings.items()}
         logits = predict(self._fold(replica(net)), self._judged.pixels_nhwc, side)

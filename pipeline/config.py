@@ -50,6 +50,7 @@ class Preset:
         firmware_images: validation images run on the emulated core.
         audit_images: test images audited, clean and corrupted.
         device_images: corrupted images, in all, that the device's own arithmetic runs, too.
+        recalibrated: whether R with batch norms recalibrated after the noise is recorded, too, at thrice the work of R.
     """
 
     adapt_epochs: int
@@ -72,6 +73,7 @@ class Preset:
     firmware_images: int
     audit_images: int
     device_images: int
+    recalibrated: bool = False
 
     @property
     def qat_epochs(self) -> int:

@@ -83,6 +83,7 @@ def _fast(config: RunConfig) -> Protocol:
             seed=config.seed,
             fold=fold_in_place,
             roundings={f"int{b}": partial(rounding, bits=b) for b in bits},
+            recalibrated=counts.recalibrated,
         )
 
     def recipe(data: Dataset) -> Recipe:
@@ -106,5 +107,7 @@ def _fast(config: RunConfig) -> Protocol:
         "rounded_bits": list(bits),
         "seed": config.seed,
     }
+    if counts.recalibrated:
+        measurement["recalibrated"] = True
     plan = Plan(counts.initial, counts.batch, counts.evaluations, counts.most)
     return Protocol(plan, Objective(config.alpha, config.sigmas), measurement, counts.error_images, evaluator, recipe)

@@ -39,7 +39,8 @@ class StudyConfig(RunConfig):
     @property
     def counts(self) -> Preset:
         """The preset's counts, with the study's."""
-        return replace(super().counts, roundings=True, audit_images=self.audit_images, device_images=0)
+        audited = replace(super().counts, audit_images=self.audit_images, device_images=0)
+        return replace(audited, roundings=True, recalibrated=True)
 
 
 @dataclass(frozen=True, slots=True)

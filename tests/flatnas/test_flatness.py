@@ -171,6 +171,16 @@ def test_batch_norm_recalibrated_under_noise_forgets_a_scale(supernet: Supernet,
     assert undone.r == 0
 
 
+def test_r_is_measured_with_and_without_batch_norm_recalibration(supernet: Supernet, data: Dataset) -> None:
+    measure = InheritedEvaluator(
+        supernet, data, Effort(64, 64, 4, 64), sigmas=(0.5,), seed=7, fold=fold_in_place, recalibrated=True
+    )
+    plain, recalibrated = measure(SPACE.smallest).flatness
+    assert (plain.perturbation, recalibrated.perturbation) == ("gaussian-0.5", "recalibrated-gaussian-0.5")
+    assert plain == evaluate(supernet, data).flatness[1]
+    assert 0 < recalibrated.r < plain.r
+
+
 def test_rounding_to_fewer_bits_moves_the_logits_more(supernet: Supernet, data: Dataset) -> None:
     arch = SPACE.largest
     net = supernet.extract(arch)
