@@ -39,7 +39,7 @@ class Candidates:
         return max(self.constraints(arch)) <= 0
 
     def random(self, n: int, known: Iterable[Arch]) -> list[Arch]:
-        """Up to `n` random feasible subnets that are not known; the smallest one first where it isn't.
+        """Up to `n` random feasible subnets that are not known; the smallest one first unless it is.
 
         An infeasible one is fitted to the budgets, so that tight ones are filled, too.
         """

@@ -10,7 +10,7 @@ MOBILE_WIDTHS = (1.0, 1.2)
 
 
 def mcu_space(num_classes: int, resolution: int = 32, activation: Activation = "relu6") -> SearchSpace:
-    """The space for microcontrollers: at 32 pixels 0.2 M to 33 M MACs, 8 kB to 570 kB of int8 weights.
+    """The space for microcontrollers: at 32 pixels 0.23 M to 31.8 M MACs, 8 k to 639 k weights.
 
     The first stage runs at the stem's size, where an expansion would fill a small SRAM on its own: so it has none.
     Channels are multiples of 8, which SIMD kernels want; more of them cost 8 to 16 bytes each beside their weights.

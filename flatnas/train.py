@@ -1,7 +1,7 @@
 """One training loop and one evaluation loop, for supernet, fine-tuning and quantization-aware training.
 
-Everything random is a function of (seed, epoch) or (seed, step), so a checkpoint holds only weights, momentum and the
-step, and a training that was killed ends with the same weights as one that was not.
+Everything random is a function of (seed, epoch) or (seed, step), so a checkpoint holds only weights, their average,
+momentum, the step, and which training it is of; one that was killed ends with the same weights as one that was not.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Preset:
         firmware_images: validation images run on the emulated core.
         audit_images: test images audited, clean and corrupted.
         device_images: corrupted images, in all, that the device's own arithmetic runs, too.
-        recalibrated: whether R with batch norms recalibrated after the noise is recorded, too, at thrice the work of R.
+        recalibrated: whether R with batch norms recalibrated after the noise is recorded, too, at twice R's cost.
     """
 
     adapt_epochs: int
@@ -111,8 +111,8 @@ PRESETS: dict[PresetName, Preset] = {
         evaluations=48,
         most=56,
         error_images=2000,
-        r_images=500,
-        r_draws=10,
+        r_images=1000,
+        r_draws=5,
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=5,
@@ -130,11 +130,11 @@ PRESETS: dict[PresetName, Preset] = {
         adapt_epochs=20,
         initial=40,
         batch=8,
-        evaluations=96,
-        most=104,
-        error_images=5000,
-        r_images=500,
-        r_draws=20,
+        evaluations=160,
+        most=168,
+        error_images=2000,
+        r_images=1000,
+        r_draws=5,
         recalibration_images=1000,
         roundings=True,
         finetune_epochs=20,
@@ -152,11 +152,11 @@ PRESETS: dict[PresetName, Preset] = {
         adapt_epochs=20,
         initial=40,
         batch=8,
-        evaluations=96,
-        most=104,
+        evaluations=160,
+        most=168,
         error_images=2000,
-        r_images=500,
-        r_draws=10,
+        r_images=1000,
+        r_draws=5,
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=40,

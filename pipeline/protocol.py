@@ -1,4 +1,4 @@
-"""How a run searches and fine-tunes: our way, or the way FlatNAS was published; the one place that tells them apart."""
+"""How a run searches and fine-tunes: our way, or the way FlatNAS was published."""
 
 from __future__ import annotations
 

@@ -39,4 +39,5 @@ def test_the_largest_preset_measures_90_subnets_within_two_million_image_passes(
     full = PRESETS["full"]
     effort = Effort(full.error_images, full.r_images, full.r_draws, full.recalibration_images)
     assert full.evaluations >= 90
-    assert full.most * effort.passes(1) <= 2_000_000
+    roundings = 2 * (250 + full.r_images)  # to int8 and int4, each over 250 images' ranges
+    assert full.most * (effort.passes(1) + roundings) <= 2_000_000
