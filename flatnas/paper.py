@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 PLAN = Plan(initial=100, batch=8, evaluations=340, most=340, population=40, generations=20, near=False)
 ERROR_IMAGES = 5000  # the whole validation split
-_SIGMA, _DRAWS, _LABEL_SMOOTHING = 0.05, 20, 0.1
+LABEL_SMOOTHING = 0.1
+_SIGMA, _DRAWS = 0.05, 20
 
 
 def objective(alpha: float) -> Objective:
@@ -69,7 +70,7 @@ class TrainedEvaluator:
         from flatnas.train import classification_error, cross_entropy, predict, recalibrate, train
 
         net, data, side = self._supernet.extract(arch), self._data, arch.resolution
-        train(net, data.train, cross_entropy(net, side, _LABEL_SMOOTHING), recipe(data, self._seed))
+        train(net, data.train, cross_entropy(net, side, LABEL_SMOOTHING), recipe(data, self._seed))
         recalibrate(net, data.train.subset(2000).pixels_nhwc, side)
         noise = gaussian_perturbations([n.extract(arch) for n in self._noise], _SIGMA)
         logits = predict(self._fold(replica(net)), data.val.pixels_nhwc, side)

@@ -23,9 +23,19 @@ from flatnas.train import Loss, Progress, Recipe, classification_error, predict,
 Watch = Callable[[int, Mapping[str, float]], None]  # epochs done, validation error of the watched subnets
 
 
-def released_recipe(epochs: int, seed: int) -> Recipe:
-    """How the shipped supernets are trained: SAM for the last third, averaged weights."""
-    return Recipe(epochs, learning_rate=0.1, seed=seed, weight_decay=5e-5, rho=0.05, sam_after=2 / 3, ema=0.999)
+def released_recipe(epochs: int, seed: int, data: Dataset) -> Recipe:
+    """How the shipped supernets are trained: SAM for the last third, averaged weights, augmented as the data allow."""
+    return Recipe(
+        epochs,
+        learning_rate=0.1,
+        seed=seed,
+        weight_decay=5e-5,
+        rho=0.05,
+        sam_after=2 / 3,
+        mirror=data.mirrors,
+        shift=data.shift,
+        ema=0.999,
+    )
 
 
 def adapting_recipe(epochs: int, seed: int, data: Dataset) -> Recipe:

@@ -45,7 +45,6 @@ class Recipe:
         adaptive: ASAM instead of SAM.
         mirror: flip half of the images left to right.
         shift: random translation by up to so many pixels.
-        cutout: side in pixels of a square that is blanked (DeVries and Taylor 2017, arXiv 1708.04552); 0 for none.
         augmix: mix each image with its AugMix chains.
         ema: decay per step of the averaged weights that the training returns; 0 returns the last ones.
     """
@@ -60,7 +59,6 @@ class Recipe:
     adaptive: bool = False
     mirror: bool = True
     shift: int = 4
-    cutout: int = 0
     augmix: bool = False
     ema: float = 0.0
 
@@ -72,7 +70,7 @@ def to_input(pixels_nhwc: Pixels, resolution: int, device: torch.device) -> Tens
 
 
 def augment(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pixels:
-    """Random crops of the reflected border, flips (He et al. 2016, the standard on CIFAR), AugMix and cutout."""
+    """Random crops of the reflected border, flips (He et al. 2016, the standard on CIFAR) and AugMix."""
     n, h, w, _ = pixels_nhwc.shape
     s = recipe.shift
     padded = np.pad(pixels_nhwc, ((0, 0), (s, s), (s, s), (0, 0)), mode="reflect")
@@ -82,19 +80,7 @@ def augment(pixels_nhwc: Pixels, recipe: Recipe, rng: np.random.Generator) -> Pi
         flipped = rng.random(n) < 0.5
         columns[flipped] = columns[flipped, ::-1]
     cropped: Pixels = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
-    if recipe.augmix:
-        cropped = augmix(cropped, rng)
-    if recipe.cutout:
-        in_row = _near(rng.integers(0, h, (n, 1)), recipe.cutout, h)
-        in_column = _near(rng.integers(0, w, (n, 1)), recipe.cutout, w)
-        cropped[in_row[:, :, None] & in_column[:, None, :]] = 128  # zero to the network
-    return cropped
-
-
-def _near(centres: npt.NDArray[np.int64], side: int, size: int) -> npt.NDArray[np.bool_]:
-    """Which of `size` rows or columns the squares around `centres`, shape (n, 1), cover; shape (n, size)."""
-    offset = np.arange(size) - centres + side // 2
-    return (offset >= 0) & (offset < side)
+    return augmix(cropped, rng) if recipe.augmix else cropped
 
 
 def train(

@@ -1,6 +1,6 @@
 """Measurements of subnets on disk: stored as they come, and reused by every run that would measure the same.
 
-The name of a file is a hash of all that a measurement depends on, the number of threads and torch's version included.
+The name of a file is a hash of all that a measurement depends on, of the number of threads and of libraries' versions, too.
 So what is stored never changes what a run does; it only makes it faster, and a search that was killed goes on.
 """
 
@@ -34,11 +34,15 @@ class EvaluationStore:
     """
 
     def __init__(self, identity: Mapping[str, Any], *, fallback: Path) -> None:
+        import cv2
+        import numpy as np
         import torch
 
         whole = {
             **identity,
             "torch": torch.__version__,
+            "numpy": np.__version__,
+            "opencv": cv2.__version__,
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
         }
@@ -83,7 +87,7 @@ def stored_evaluator(protocol: Protocol, supernet: Path, data: Dataset, *, fallb
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Stored:
-    """Asks the store before it measures; can be sent to another process, where it reads and writes the same file."""
+    """Asks the store before it measures; can be sent to another process, where it knows what this one knows."""
 
     store: EvaluationStore
     evaluate: Evaluate

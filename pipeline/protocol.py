@@ -12,6 +12,7 @@ from flatnas.evaluation import Effort, InheritedEvaluator
 from flatnas.search import Evaluate, Objective, Plan
 from pipeline.config import RunConfig
 
+_MEASUREMENT = 1  # version of what measures a subnet; raise it where the same subnet would measure other numbers
 _RHO = {
     "sam": 0.05,
     "asam": 0.5,
@@ -35,6 +36,9 @@ class Protocol:
         error_images: validation images behind a subnet's clean error, as far as there are as many.
         evaluator: makes the function that measures a subnet.
         recipe: of the fine-tuning.
+        label_smoothing: of its loss.
+        distillation: share of its loss that follows the largest subnet instead of the labels.
+        finetune_images: training images of one of its epochs, at most; all where it is None.
     """
 
     plan: Plan
@@ -43,6 +47,9 @@ class Protocol:
     error_images: int
     evaluator: Callable[[Supernet, Dataset], Evaluate]
     recipe: Callable[[Dataset], Recipe]
+    label_smoothing: float
+    distillation: float
+    finetune_images: int | None
 
 
 def run_protocol(config: RunConfig) -> Protocol:
@@ -59,10 +66,13 @@ def _published(config: RunConfig) -> Protocol:
     return Protocol(
         paper.PLAN,
         paper.objective(config.alpha),
-        {"protocol": "paper", "seed": config.seed},
+        {"version": _MEASUREMENT, "protocol": "paper", "seed": config.seed},
         paper.ERROR_IMAGES,
         evaluator,
         partial(paper.recipe, seed=config.seed),
+        label_smoothing=paper.LABEL_SMOOTHING,
+        distillation=0.0,
+        finetune_images=None,
     )
 
 
@@ -102,6 +112,7 @@ def _fast(config: RunConfig) -> Protocol:
         )
 
     measurement = {
+        "version": _MEASUREMENT,
         "effort": [effort.error_images, effort.r_images, effort.draws, effort.recalibration_images],
         "sigmas": list(config.sigmas),
         "rounded_bits": list(bits),
@@ -110,4 +121,14 @@ def _fast(config: RunConfig) -> Protocol:
     if counts.recalibrated:
         measurement["recalibrated"] = True
     plan = Plan(counts.initial, counts.batch, counts.evaluations, counts.most)
-    return Protocol(plan, Objective(config.alpha, config.sigmas), measurement, counts.error_images, evaluator, recipe)
+    return Protocol(
+        plan,
+        Objective(config.alpha, config.sigmas),
+        measurement,
+        counts.error_images,
+        evaluator,
+        recipe,
+        label_smoothing=0.05,
+        distillation=counts.distillation,
+        finetune_images=counts.finetune_images,
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flatnas.arch import Arch
+from pipeline.protocol import Protocol
 from pipeline.runner import StageContext
 
 if TYPE_CHECKING:
@@ -13,28 +14,28 @@ if TYPE_CHECKING:
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
 
-_LABEL_SMOOTHING = 0.05
-
 
 def finetuned(
-    context: StageContext, supernet: Supernet, arch: Arch, recipe: Recipe, what: str, distillation: float = 0.0
+    context: StageContext, supernet: Supernet, arch: Arch, protocol: Protocol, recipe: Recipe, what: str
 ) -> nn.Module:
     """The subnet after its training, batch norms recalibrated, in eval mode.
 
     Args:
+        protocol: which loss and how many images; the recipe may be another than its own.
         what: is trained, as people are told; also the name of the checkpoint in the stage's folder.
-        distillation: share of the loss that follows the largest subnet instead of the labels.
     """
     from flatnas.train import cross_entropy, distilled, recalibrate, train
 
-    net, images = supernet.extract(arch), context.data.train.subset(context.counts.finetune_images)
-    if distillation:
+    net, images = supernet.extract(arch), context.data.train
+    if protocol.finetune_images is not None:
+        images = images.subset(protocol.finetune_images)
+    if protocol.distillation:
         largest = supernet.space.largest
         teacher = supernet.extract(largest)
         recalibrate(teacher, context.data.train.subset(2000).pixels_nhwc, largest.resolution)
-        loss = distilled(net, arch.resolution, teacher, largest.resolution, distillation)
+        loss = distilled(net, arch.resolution, teacher, largest.resolution, protocol.distillation)
     else:
-        loss = cross_entropy(net, arch.resolution, _LABEL_SMOOTHING)
+        loss = cross_entropy(net, arch.resolution, protocol.label_smoothing)
     with context.report.track(what) as advance:
         train(
             net,

@@ -71,7 +71,7 @@ def train(
         command += f" --resolution {resolution}"
     if activation != "relu6":
         command += f" --activation {activation}"
-    _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed), learning_rate, device, command)
+    _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed, data), learning_rate, device, command)
 
 
 @supernet.command()

@@ -78,7 +78,9 @@ def _finetuning(config: RunConfig) -> str:
     elif plain:
         method = f"SGD, and {method} in the last {quantities.percent(1 - plain, 0)}"
     augmix = ", with AugMix" if config.augment == "augmix" else ""
-    return f"{method} on training images{augmix}, epochs: {epochs}, from the supernet's weights"
+    share = config.counts.distillation
+    teacher = f", {quantities.percent(share, 0)} of the loss following the largest subnet" if share else ""
+    return f"{method} on training images{augmix}, epochs: {epochs}{teacher}, from the supernet's weights"
 
 
 def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:

@@ -59,8 +59,9 @@ def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, wh
     from flatnas.train import classification_error, predict
 
     arch, data = evaluation.arch, context.data
-    recipe = replace(run_protocol(context.config).recipe(data), epochs=_epochs(context.config), rho=0.0)
-    net = finetuned(context, supernet, arch, recipe, what)
+    protocol = replace(run_protocol(context.config), distillation=0.0)
+    recipe = replace(protocol.recipe(data), epochs=_epochs(context.config), rho=0.0)
+    net = finetuned(context, supernet, arch, protocol, recipe, what)
     return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
 
 

@@ -22,24 +22,25 @@ def _run(context: StageContext) -> None:
     from flatnas.supernet_file import load_supernet
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
-    supernet, recipe = load_supernet(context.path(_SUPERNET)), run_protocol(context.config).recipe(context.data)
-    net = finetuned(context, supernet, arch, recipe, "fine-tuning", context.counts.distillation)
+    supernet, protocol = load_supernet(context.path(_SUPERNET)), run_protocol(context.config)
+    net = finetuned(context, supernet, arch, protocol, protocol.recipe(context.data), "fine-tuning")
     write_bytes(
         context.path("model/weights.safetensors"), save({n: t.contiguous() for n, t in net.state_dict().items()})
     )
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
+    protocol = run_protocol(config)
     return {
         "seed": config.seed,
         "protocol": config.protocol,
         "augment": config.augment,
         "optimizer": config.optimizer,
-        "distillation": config.counts.distillation,
+        "distillation": protocol.distillation,
         "epochs": config.counts.finetune_epochs,
         "rate": config.counts.finetune_rate,
         "plain share": config.counts.plain_share,
-        "images": config.counts.finetune_images,
+        "images": protocol.finetune_images,
         "recalibration": config.counts.recalibration_images,
     }
 

@@ -111,3 +111,11 @@ def test_weights_of_another_space_are_refused_by_name(tmp_path: Path) -> None:
     save_file(weights, path, metadata={"space": json.dumps({"name": "mcu", "num_classes": 10, "resolution": 32})})
     with pytest.raises(SupernetError, match="holds other weights than space 'mcu' has"):
         load_supernet(path)
+
+
+def test_a_supernet_is_trained_on_images_augmented_as_the_data_allow() -> None:
+    from flatnas.digits import load_digits
+    from flatnas.supernet_training import adapting_recipe, released_recipe
+
+    for recipe in (adapting_recipe(1, 0, load_digits()), released_recipe(1, 0, load_digits())):
+        assert (recipe.mirror, recipe.shift) == (False, 2)  # a mirrored 2 is no digit

@@ -282,16 +282,6 @@ def test_after_each_epoch_the_averaged_weights_are_shown_and_the_trained_ones_go
     assert torch.equal(seen[-1], plain[5].weight)
 
 
-def test_cutout_blanks_a_square_around_any_pixel() -> None:
-    pixels = np.full((200, 8, 8, 3), 200, np.uint8)
-    recipe = replace(RECIPE, shift=0, mirror=False, cutout=4)
-    blank = (augment(pixels, recipe, np.random.default_rng(0)) == 128).all(3)
-    areas = blank.sum((1, 2))
-    assert areas.max() == 16
-    assert areas.min() < 16  # squares reach over the edge
-    assert blank.any(0).all()
-
-
 def test_a_student_follows_its_teacher_by_its_share() -> None:
     images = two_colours(64)
     labels = torch.from_numpy(images.labels)
@@ -328,3 +318,17 @@ def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path: 
         progress=lambda step, n, v: steps.append(step),
     )
     assert steps[0] == 51  # from the checkpoint of step 50
+
+
+def test_crops_and_flips_happen_as_far_as_the_recipe_says() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3)).astype(np.uint8)
+    plain = augment(pixels, replace(RECIPE, shift=0, mirror=False), np.random.default_rng(0))
+    assert np.array_equal(plain, pixels)
+    flipped = augment(pixels, replace(RECIPE, shift=0), np.random.default_rng(0))
+    kept, mirrored = (flipped == pixels).all((1, 2, 3)), (flipped == pixels[:, :, ::-1]).all((1, 2, 3))
+    assert (kept ^ mirrored).all()
+    assert kept.any()
+    assert mirrored.any()
+    moved = augment(pixels, replace(RECIPE, shift=1, mirror=False), np.random.default_rng(0))
+    inside = [moved[:, 1:7, 1:7] == pixels[:, 1 + y : 7 + y, 1 + x : 7 + x] for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    assert np.stack(inside).all((2, 3, 4)).any(0).all()  # every picture is one of the nine crops
