@@ -23,7 +23,7 @@ from flatnas.candidates import Candidates, Constraints, Cost
 from flatnas.evaluation import Flatness, Measured, gaussian_name
 from flatnas.nsga2 import nsga2, tell
 from flatnas.objective import Floats, Selection, figure_of_merit, normalisation, select
-from flatnas.surrogate import Surrogate, fit_surrogate, kendall_tau
+from flatnas.surrogate import FOLDS, Surrogate, fit_surrogate, kendall_tau
 from hardware_profiles.footprint import Footprint
 
 Evaluate = Callable[[Arch], Measured]
@@ -222,8 +222,8 @@ class _Proposal:
 def _propose(candidates: Candidates, done: dict[Arch, Evaluation], objective: Objective, plan: Plan) -> _Proposal:
     """The subnets to measure next; none when the feasible ones seem to be used up."""
     everything = tuple(done.values())
-    tau, proposer, archs = None, "nsga2", list[Arch]()
-    if len(everything) >= 2 * plan.batch and objective.merits(everything).std() > 0:
+    tau, proposer, archs = None, "", list[Arch]()
+    if len(everything) >= max(2 * plan.batch, FOLDS) and objective.merits(everything).std() > 0:
         predictor = _Predictor(candidates, everything, objective)
         tau = predictor.tau
         if tau >= _TRUSTED_TAU:
@@ -234,8 +234,10 @@ def _propose(candidates: Candidates, done: dict[Arch, Evaluation], objective: Ob
             promising = _most_promising(population, done, candidates, objective, predictor, wanted)
             archs = list(dict.fromkeys([*most_accurate, *promising, *explored]))
     if not archs:
-        archs = _offspring(candidates, done, objective, plan.batch)
-    return _Proposal(archs or candidates.random(plan.batch, done), proposer, tau)
+        proposer, archs = "nsga2", _offspring(candidates, done, objective, plan.batch)
+    if not archs:
+        proposer, archs = "random", candidates.random(plan.batch, done)
+    return _Proposal(archs, proposer, tau)
 
 
 class _Predictor:

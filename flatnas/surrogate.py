@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+FOLDS = 5  # of the cross-validation
 
 
 class Regressor(Protocol):
@@ -43,25 +44,25 @@ class Surrogate:
     predict: Callable[[Floats], Floats]
 
 
-def fit_surrogate(X: Floats, y: Floats, seed: int, folds: int = 5) -> Surrogate:
+def fit_surrogate(X: Floats, y: Floats, seed: int) -> Surrogate:
     """The regressor with the best cross-validated Kendall tau, fitted to everything.
 
     Args:
-        X: features, shape (n, d), n at least `folds`.
+        X: features, shape (n, d), n at least `FOLDS`.
         y: targets, shape (n,).
     """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):  # a hundred rows: threads would only wait for each other
-        return _best(X, y, seed, folds)
+        return _best(X, y, seed)
 
 
-def _best(X: Floats, y: Floats, seed: int, folds: int) -> Surrogate:
-    parts = np.random.default_rng([seed, 6]).permutation(len(y)) % folds
+def _best(X: Floats, y: Floats, seed: int) -> Surrogate:
+    parts = np.random.default_rng([seed, 6]).permutation(len(y)) % FOLDS
     best: tuple[float, str, Floats] | None = None
     for name, make in _REGRESSORS.items():
         held_out = np.empty(len(y))
-        for part in range(folds):
+        for part in range(FOLDS):
             inside, outside = parts != part, parts == part
             held_out[outside] = _fitted(make(seed), X[inside], y[inside]).predict(X[outside])
         tau = kendall_tau(held_out, y)

@@ -48,11 +48,11 @@ def study(
 
     Called again, it goes on where it stopped. Writes study.json, STUDY.md and its plots.
     """
-    from flatnas.datasets import load_dataset
     from hardware_profiles.profile import load_profile
     from pipeline.artifacts import sha256_of
     from pipeline.progress import Reporter
     from pipeline.report.study import study_screen, write_study
+    from pipeline.run_data import load_data
     from pipeline.study.analysis import conclusions, sam_against_sgd
     from pipeline.study.population import SUPERNET, Population, StudyConfig, measure
     from pipeline.study.records import Study, Training
@@ -74,8 +74,8 @@ def study(
         supernet=str(supernet.resolve()) if supernet else None,
         audit_images=audit_images,
     )
-    profile, data, reporter = load_profile(names[0]), load_dataset(dataset, data_dir), Reporter()
-    population = Population(config, profile, data, subnets, cast(tuple[Training, ...], chosen))
+    profile, data, reporter = load_profile(names[0]), load_data(dataset, data_dir, None, supernet), Reporter()
+    population = Population(config, profile, data, data_dir, subnets, cast(tuple[Training, ...], chosen))
     members = list(measure(population, out, reporter))
     found = Study(
         target=config.target,

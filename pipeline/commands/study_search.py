@@ -48,7 +48,6 @@ def study_search(
     from itertools import count
     from statistics import median
 
-    from flatnas.datasets import load_dataset
     from flatnas.evaluation import Measured
     from flatnas.supernet_file import read_space
     from hardware_profiles.profile import load_profile
@@ -58,6 +57,7 @@ def study_search(
     from pipeline.feasibility import check_feasible
     from pipeline.progress import Reporter
     from pipeline.protocol import run_protocol
+    from pipeline.run_data import load_data
     from pipeline.runner import run_stages
     from pipeline.stages import supernet as supernet_stage
     from pipeline.study.search_against_random import match
@@ -68,7 +68,7 @@ def study_search(
     options.require_training_packages()
     given = str(supernet.resolve()) if supernet else None
     config = RunConfig(target=names[0], dataset=dataset, preset=cast(PresetName, preset), supernet=given)
-    profile, data, reporter = load_profile(names[0]), load_dataset(dataset, data_dir), Reporter()
+    profile, data, reporter = load_profile(names[0]), load_data(dataset, data_dir, None, supernet), Reporter()
     run_stages([supernet_stage.STAGE], out, config, profile, data, reporter)
     path, protocol = out / "search/supernet.safetensors", run_protocol(config)
     space = read_space(path)
@@ -76,7 +76,7 @@ def study_search(
     evaluate = stored_evaluator(protocol, path, data, fallback=out)
     found = []
     with reporter.track("measuring subnets") as advance:
-        per_seed = protocol.plan.most * (2 + times)  # searched, random, and the first of the random ones again
+        per_seed = protocol.plan.most * (1 + times)
         done, most = count(1), seeds * per_seed
 
         def show(measured: Measured) -> None:

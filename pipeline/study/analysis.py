@@ -108,10 +108,11 @@ def spearman(x: Floats, y: Floats) -> Floats:
 
 def partial(x: Floats, y: Floats, *given: Floats) -> Floats:
     """Spearman's partial correlation along the last axis: of the ranks, less their projection on the given ones'."""
-    basis = np.linalg.qr(np.stack([_centred_ranks(column) for column in given], -1))[0]
+    columns = np.stack([_centred_ranks(column) for column in given], -1)
+    inverse = np.linalg.pinv(columns, rcond=1e-9)  # given columns may rank alike: those of a resample of few subnets do
 
     def rest(ranks: Floats) -> Floats:
-        explained: Floats = (basis @ (basis.swapaxes(-1, -2) @ ranks[..., None]))[..., 0]
+        explained: Floats = (columns @ (inverse @ ranks[..., None]))[..., 0]
         return ranks - explained
 
     return _cosine(rest(_centred_ranks(x)), rest(_centred_ranks(y)))

@@ -45,11 +45,16 @@ class StudyConfig(RunConfig):
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Which subnets, and how they are trained."""
+    """Which subnets, and how they are trained.
+
+    Attributes:
+        data_dir: where official corrupted images are looked for, beside the usual places.
+    """
 
     config: StudyConfig
     profile: HardwareProfile
     data: Dataset
+    data_dir: Path | None
     subnets: int
     trainings: Sequence[Training]
 
@@ -65,7 +70,8 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
         for training in population.trainings:
             place = directory / "subnets" / f"{number:03d}-{training}"
             reporter.line(f"[bold]{number} of {population.subnets}[/], {training} · {evaluation.arch}")
-            run_stages(_stages(evaluation.arch), place, _trained_by(trained, training), profile, data, reporter)
+            by = _trained_by(trained, training)
+            run_stages(_stages(evaluation.arch), place, by, profile, data, reporter, population.data_dir)
             after[training] = _outcome(place)
         yield Member(before=evaluation_record(evaluation), after=after)
 
@@ -133,5 +139,6 @@ def _outcome(directory: Path) -> Outcome:
         validation_error={"float": 1 - quantization["float_accuracy"], "int8": 1 - int8_accuracy},
         test_error={"float": 1 - accuracy.float, "int8": 1 - accuracy.tflite_int8},
         mce={"float": mce.float, "int8": mce.int8},
+        source=robustness.source,
         per_corruption=robustness.per_corruption,
     )

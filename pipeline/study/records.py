@@ -22,11 +22,13 @@ class Outcome(_Record):
         validation_error: of the float and the int8 model on all validation images.
         test_error: on the clean test images audited.
         mce: on the same images, corrupted.
+        source: of the corrupted images.
     """
 
     validation_error: dict[Literal["float", "int8"], float]
     test_error: dict[Literal["float", "int8"], float]
     mce: dict[Literal["float", "int8"], float]
+    source: Literal["official", "generated"]
     per_corruption: dict[str, Severities]
 
 

@@ -8,11 +8,12 @@ have in common, and a comparison that was stopped goes on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flatnas.arch import SearchSpace
 from flatnas.lowering import lower
-from flatnas.search import Evaluate, Generation, Map, Objective, Plan, clean_errors, search
+from flatnas.search import Evaluate, Generation, Map, Objective, Plan, clean_errors, hypervolume, search
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 
@@ -61,8 +62,8 @@ def match(
         mapper: applies it to several.
     """
 
-    def last(plan: Plan, seed: int) -> Generation:
-        *_, generation = search(
+    def searching(plan: Plan, seed: int) -> Iterator[Generation]:
+        return search(
             space,
             lambda arch: footprint(lower(space, arch), profile),
             lambda cost: tuple(excess(cost, profile.budget).values()),
@@ -73,21 +74,18 @@ def match(
             seed=seed,
             mapper=mapper,
         )
-        return generation
 
-    def random(n: int) -> Generation:
-        return last(Plan(initial=n, batch=1, evaluations=n, most=n), seed + _RANDOM_SEEDS)
-
-    found = last(plan, seed)
+    *_, found = searching(plan, seed)
     n = len(found.evaluations)
-    drawn = random(times * n)
+    many = times * n
+    drawn = next(searching(Plan(initial=many, batch=1, evaluations=many, most=many), seed + _RANDOM_SEEDS))
     return Match(
         seed,
         n,
         len(drawn.evaluations),
         found.hypervolume,
         drawn.hypervolume,
-        random(n).hypervolume,
+        hypervolume(drawn.evaluations[:n], objective, profile.budget.macs),
         float(clean_errors(found.evaluations).min()),
         float(clean_errors(drawn.evaluations).min()),
     )

@@ -26,6 +26,7 @@ def outcome(error: float, int8_mce: float) -> Outcome:
         validation_error={"float": error, "int8": error},
         test_error={"float": error, "int8": error},
         mce={"float": error + 0.2, "int8": int8_mce},
+        source="generated",
         per_corruption=severities,
     )
 
@@ -64,6 +65,8 @@ def test_spearman_is_scipys_and_the_partial_one_follows_the_textbook() -> None:
     assert spearman(x, y) == pytest.approx(spearmanr(x, y).statistic)
     xy, xz, yz = (spearmanr(a, b).statistic for a, b in ((x, y), (x, z), (y, z)))
     assert partial(x, y, z) == pytest.approx((xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2)))
+    assert partial(x, y, z, z**3) == pytest.approx(partial(x, y, z))  # what ranks alike takes nothing more away
+    assert partial(x, y, z, -z) == pytest.approx(partial(x, y, z))
     assert spearman(np.ones(5), np.arange(5.0)) == 0.0
     tied = RNG.integers(0, 9, (2, 50)).astype(float)
     assert kendall(*tied) == pytest.approx(kendalltau(*tied).statistic)

@@ -29,11 +29,26 @@ def test_both_sides_get_what_they_are_due_and_only_feasible_subnets() -> None:
     objective = Objective(0.5, (0.05,))
     first, second = (match(SPACE, PROFILE, evaluate, objective, plan=plan, times=3, seed=s) for s in (0, 1))
     assert (first.searched, first.random) == (12, 36)
-    searched, random, equal = asked[:12], asked[12:48], asked[48:60]
+    searched, random, others = asked[:12], asked[12:48], asked[60:96]
     assert len(set(random)) == 36
-    assert equal == random[:12]  # the like-for-like figure is of the first of the random ones
     assert len(set(searched) & set(random)) < 6  # draws of its own, not the search's first subnets again
-    assert set(asked[72:108]) != set(random)  # another seed draws others
+    assert set(others) != set(random)  # another seed draws others
     assert all(max(excess(footprint(lower(SPACE, a), PROFILE), PROFILE.budget).values()) <= 0 for a in asked)
     assert 0 < first.equal_hypervolume <= first.random_hypervolume < 1
     assert second.seed == 1
+
+
+def test_random_search_stays_random_where_few_subnets_fit() -> None:
+    smallest = footprint(lower(SPACE, SPACE.smallest), PROFILE).macs
+    tight = load_profile("cortex-m7", {"budget.macs": str(int(1.02 * smallest))})
+    asked: list[Arch] = []
+
+    def evaluate(arch: Arch) -> Measured:
+        asked.append(arch)
+        return Measured(arch, 0.4, (Flatness("gaussian-0.05", 0.1 + 1e-3 * len(asked), 0.0, 1.0),))
+
+    plan = Plan(initial=40, batch=1, evaluations=60, most=60, population=12, generations=3)
+    found = match(SPACE, tight, evaluate, Objective(0.5, (0.05,)), plan=plan, times=4, seed=0)
+    assert found.random < 4 * found.searched  # no more were found by drawing, and none was searched for
+    assert asked[: found.searched][0] == SPACE.smallest
+    assert found.equal_hypervolume <= found.random_hypervolume
