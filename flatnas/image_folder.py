@@ -104,8 +104,9 @@ def _read(folder: Path, names: Sequence[str], resolution: int) -> list[_Picture]
 
 def _paths(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        # names such as ._photo.jpg are macOS's notes about a photo, not pictures
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+        # ._photo.jpg is macOS's note about a photo, .thumbnails/photo.jpg a copy that another part would see
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and not hidden:
             yield path
 
 

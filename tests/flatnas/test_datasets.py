@@ -412,6 +412,8 @@ def test_hidden_files_and_other_files_are_no_pictures(tmp_path: Path) -> None:
     (folder / "cat" / "._000.png").write_bytes(b"notes of the file system")
     (folder / "cat" / "Thumbs.db").write_bytes(b"more notes")
     (folder / ".git").mkdir()
+    (folder / "cat" / ".thumbnails").mkdir()
+    picture((1, 2, 3), (4, 4)).save(folder / "cat" / ".thumbnails" / "000.png")
     data = load_dataset(str(folder))
     assert len(data.train) + len(data.val) + len(data.test) == 20
     assert data.class_names == ("cat", "dog")
