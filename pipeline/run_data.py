@@ -35,9 +35,9 @@ def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Da
 
     if dataset in NAMES:
         return load_data(dataset, data_dir, None, None)
-    config = read_config(directory)
-    supernet = directory / "search" / "supernet.safetensors" if config.supernet else None
-    return load_data(dataset, data_dir, config.resolution, supernet)
+    supernet = directory / "search" / "supernet.safetensors"  # released models come without it
+    resolution = read_config(directory).resolution
+    return load_data(dataset, data_dir, resolution, supernet if supernet.is_file() else None)
 
 
 def read_config(directory: Path) -> RunConfig:

@@ -67,6 +67,7 @@ class Stage:
         may_give: files it writes for some targets only.
         version: raised when the stage's meaning changes, so that older results are not kept.
         names_classes: whether it writes the names of the classes, which training and measuring do not depend on.
+        finds: what of this machine its outcome depends on, told from the data set and its directory; None for nothing.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Stage:
     may_give: tuple[str, ...] = ()
     version: int = 1
     names_classes: bool = False
+    finds: Callable[[Dataset, Path | None], str | None] = lambda data, data_dir: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _run_stages(
     manifest = directory / "manifest.json"
     changed = False
     for stage in stages:
-        key = _key(stage, config, profile, data, directory)
+        key = _key(stage, config, profile, data, data_dir, directory)
         record = records.get(stage.name)
         if record and record.holds(key, directory):
             report.kept(stage.name)
@@ -194,10 +196,19 @@ def _records(directory: Path) -> dict[str, StageRecord]:
     return records
 
 
-def _key(stage: Stage, config: RunConfig, profile: HardwareProfile, data: Dataset, directory: Path) -> str:
+def _key(
+    stage: Stage,
+    config: RunConfig,
+    profile: HardwareProfile,
+    data: Dataset,
+    data_dir: Path | None,
+    directory: Path,
+) -> str:
     needed = {name: sha256_of(directory / name) if (directory / name).is_file() else None for name in stage.needs}
     value = [stage.name, stage.version, dict(stage.settings(config, profile)), data.content_sha256, needed]
     value += [list(data.class_names)] if stage.names_classes else []
+    found = stage.finds(data, data_dir)
+    value += [] if found is None else [found]
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

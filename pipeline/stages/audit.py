@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flatnas.corruptions import CORRUPTIONS
-from flatnas.datasets import choose_images
+from flatnas.datasets import Dataset, choose_images
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_json
 from pipeline.audit.cache import Cache
@@ -79,6 +80,14 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     }
 
 
+def _official(data: Dataset, data_dir: Path | None) -> str | None:
+    """What names the official corrupted files; None where they are generated."""
+    from flatnas.cifar_c import find_corrupted, identity
+
+    found = find_corrupted(data.name, data_dir)
+    return None if found is None else identity(found, data.name)
+
+
 STAGE = Stage(
     "audit",
     needs=(_FLOAT, _QDQ, _INT8),
@@ -86,4 +95,5 @@ STAGE = Stage(
     settings=_settings,
     run=_run,
     version=2,
+    finds=_official,
 )

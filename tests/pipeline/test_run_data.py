@@ -35,13 +35,16 @@ def test_pictures_have_the_resolution_that_the_run_asked_for_else_their_own(pict
     assert load_data_as_run(asked, "digits", None).resolution == 32
 
 
-def test_pictures_have_the_resolution_of_the_runs_own_supernet(pictures: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("given", ["/elsewhere/supernet.safetensors", None])  # the user's, or adapted by the run
+def test_pictures_have_the_resolution_of_the_runs_own_supernet(
+    pictures: str, tmp_path: Path, given: str | None
+) -> None:
     pytest.importorskip("torch")
     from flatnas.spaces import mcu_space
     from flatnas.supernet_file import serialize_supernet
     from flatnas.supernet_training import new_supernet
 
-    run = write_run(tmp_path / "run", supernet="/elsewhere/supernet.safetensors")
+    run = write_run(tmp_path / "run", supernet=given)
     (run / "search").mkdir()
     (run / "search" / "supernet.safetensors").write_bytes(serialize_supernet(new_supernet(mcu_space(2, 48), 0)))
     assert load_data_as_run(run, pictures, None).resolution == 48

@@ -203,3 +203,13 @@ def test_a_file_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> Non
     assert os.read(reading, 9) == b"2"
     assert (tmp_path / "pipe").is_fifo()
     os.close(reading)
+
+
+def test_what_a_stage_finds_on_this_machine_counts_once_it_is_there(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    *others, last = flow.stages
+    flow.stages = (*others, replace(last, finds=lambda data, data_dir: None))
+    assert flow(tmp_path) == []  # nothing found: as before there was anything to find
+    flow.stages = (*others, replace(last, finds=lambda data, data_dir: f"the archive of {data.name}"))
+    assert flow(tmp_path) == ["three"]
+    assert flow(tmp_path) == []
