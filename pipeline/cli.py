@@ -6,6 +6,7 @@ line on stderr; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -37,6 +38,8 @@ def main() -> None:
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except Exception as error:
+        if disk := _disk_error(error):
+            _fail(f"{disk}; mend that, and call the same command again to go on", 2)
         expected = _expected_errors()
         if not isinstance(error, expected):
             raise
@@ -54,6 +57,15 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from pipeline.config import PipelineError
 
     return (PipelineError, ProfileError, FlatnasError, ExportError)
+
+
+def _disk_error(error: Exception) -> str | None:
+    """What the system says of a disk that takes no more; None where an error is about something else."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return f"can't write{f' {error.filename}' if error.filename else ''}: {error.strerror}"
+    if f"os error {errno.ENOSPC}" in str(error):  # as safetensors says it
+        return "can't write: No space left on device"
+    return None
 
 
 def _fail(message: str, code: int) -> None:

@@ -119,6 +119,16 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert "can't write to file/run" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's device that is always full")
+def test_a_full_disk_is_one_line() -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "pipeline", "targets", "--json"]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[0].startswith("error: can't write: No space left on device; mend that")
+    assert "Traceback" not in result.stderr
+
+
 def test_a_folder_with_one_class_is_refused(tmp_path: Path) -> None:
     from PIL import Image
 
