@@ -128,9 +128,7 @@ def train(
             rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
             value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
             if not math.isfinite(value):
-                raise TrainingDivergedError(
-                    f"the loss is {value} at step {step} of {steps}; lower the learning rate (--learning-rate)"
-                )
+                raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}")
             if progress:
                 progress(step + 1, steps, value)
             if after_epoch and (step + 1) % per_epoch == 0:

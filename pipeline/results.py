@@ -99,9 +99,16 @@ class QuantizationAttempt(_Record):
 
 
 class QuantizationRecord(_Record):
-    """`model/quantization.json`: how the net became int8; `method` is the attempt that ships."""
+    """`model/quantization.json`: how the net became int8.
+
+    Attributes:
+        method: the attempt that ships.
+        calibration_images: training images behind the activation ranges; null in reports of older versions.
+        validation_images: behind the accuracies.
+    """
 
     method: Literal["minmax", "post-training", "qat"]
+    calibration_images: int | None = None
     validation_images: int
     float_accuracy: Number
     attempts: list[QuantizationAttempt]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import exclusive, write_bytes, write_json
+from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -48,8 +49,12 @@ def _train_into(
     from flatnas.supernet_file import serialize_supernet
     from flatnas.supernet_training import train_supernet
 
+    checkpoint = directory / "training.safetensors"
+    if not checkpoint.exists():  # started afresh: an earlier training's curve is not this one's
+        (directory / "curve.jsonl").unlink(missing_ok=True)
     curve = _Curve(directory / "curve.jsonl")
-    with reporter.track("training the supernet") as advance:
+    remedy = "lower the learning rate (--learning-rate), with another --out"
+    with reporter.track("training the supernet") as advance, divergence_told(remedy):
 
         def watch(epochs: int, errors: Mapping[str, float]) -> None:
             row = curve.append(epochs, errors)
@@ -60,7 +65,7 @@ def _train_into(
             supernet,
             data,
             recipe,
-            checkpoint=directory / "training.safetensors",
+            checkpoint=checkpoint,
             identity=_identity(supernet, data),
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
             watch=watch,

@@ -1,7 +1,9 @@
-"""A subnet of a supernet, trained alone from the weights it inherits: what finalists and the chosen one go through."""
+"""Trainings inside a run: a subnet from the weights it inherits, as finalists and the chosen one are trained."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from flatnas.arch import Arch
@@ -13,6 +15,17 @@ if TYPE_CHECKING:
 
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
+
+
+@contextmanager
+def divergence_told(remedy: str) -> Iterator[None]:
+    """What to do, in the error of a training inside that diverges."""
+    from flatnas.errors import TrainingDivergedError
+
+    try:
+        yield
+    except TrainingDivergedError as error:
+        raise TrainingDivergedError(f"{error}; {remedy}") from error
 
 
 def finetuned(
@@ -36,7 +49,10 @@ def finetuned(
         loss = distilled(net, arch.resolution, teacher, largest.resolution, protocol.distillation)
     else:
         loss = cross_entropy(net, arch.resolution, protocol.label_smoothing)
-    with context.report.track(what) as advance:
+    remedy = "lower the learning rate (--learning-rate)"
+    if context.config.protocol == "paper":
+        remedy = "the published learning rate is too high for these data: leave out --protocol paper"
+    with context.report.track(what) as advance, divergence_told(remedy):
         train(
             net,
             images,

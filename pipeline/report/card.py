@@ -96,7 +96,7 @@ def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:
         *([f"narrower for {len(ranges)} groups of tensors"] if ranges else []),
         *(["bias correction"] if "bias correction" in kept else []),
     ]
-    images = quantities.count(config.counts.calibration_images)
+    images = quantities.count(record.calibration_images or config.counts.calibration_images)
     text = f"int8, per-channel weights, ranges from {images} training images ({', '.join(techniques)})"
     if record.method != "qat":
         return text

@@ -17,6 +17,7 @@ from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.runner import Stage, StageContext
+from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
     from export.post_training import PostTraining
@@ -34,9 +35,10 @@ def _run(context: StageContext) -> None:
     float_onnx = context.path("model/model.float.onnx").read_bytes()
     x, labels = _to_input(context.data.val, resolution), context.data.val.labels
     expected = _accuracy(float_onnx, x, labels)
+    calibration = context.data.train.subset(context.counts.calibration_images, context.config.seed)
     attempts: list[dict[str, Any]] = []
     models = []
-    for method, qdq_onnx, steps in _attempts(context, float_onnx, resolution):
+    for method, qdq_onnx, steps in _attempts(context, float_onnx, calibration, resolution):
         accuracy = _accuracy(qdq_onnx, x, labels)
         attempts.append({"method": method, "accuracy": accuracy, "steps": steps})
         models.append(qdq_onnx)
@@ -46,6 +48,7 @@ def _run(context: StageContext) -> None:
     write_bytes(context.path("model/model.int8.onnx"), models[best])
     record = {
         "method": attempts[best]["method"],
+        "calibration_images": len(calibration),
         "validation_images": len(labels),
         "float_accuracy": expected,
         "attempts": attempts,
@@ -54,7 +57,7 @@ def _run(context: StageContext) -> None:
 
 
 def _attempts(
-    context: StageContext, float_onnx: bytes, resolution: int
+    context: StageContext, float_onnx: bytes, calibration: Images, resolution: int
 ) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
     """(method, QDQ ONNX, the techniques it kept), from cheap to expensive, each computed when it is asked for."""
     from export.calibrate import calibrate
@@ -63,8 +66,7 @@ def _attempts(
     from export.quantize import quantize_graph
 
     mode = context.config.quantize
-    images = context.data.train.subset(context.counts.calibration_images, context.config.seed)
-    x = _to_input(images, resolution)
+    x = _to_input(calibration, resolution)
     if mode == "auto":
         yield "minmax", quantize_graph(canonical(float_onnx), calibrate(float_onnx, x), _INPUT), []
     with context.report.track("quantizing") as advance:
@@ -91,7 +93,8 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
         mirror=context.data.mirrors,
         shift=context.data.shift,
     )
-    with context.report.track("quantization-aware training") as advance:
+    remedy = "leave that training out with --quantize ptq"
+    with context.report.track("quantization-aware training") as advance, divergence_told(remedy):
         train(
             module,
             context.data.train.subset(context.counts.finetune_images),

@@ -11,6 +11,7 @@ from pipeline.artifacts import sha256_of, write_bytes
 from pipeline.config import PipelineError, RunConfig
 from pipeline.runner import Stage, StageContext
 from pipeline.shipped import shipped_supernet
+from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -39,7 +40,8 @@ def _run(context: StageContext) -> None:
             return
         supernet = with_new_head(load_supernet(path), len(data.class_names), data.resolution)
     recipe = adapting_recipe(context.counts.adapt_epochs, config.seed, data)
-    with context.report.track("adapting the supernet") as advance:
+    remedy = "adapt it at a lower rate ('pipeline supernet adapt --learning-rate RATE'), and name it with --supernet"
+    with context.report.track("adapting the supernet") as advance, divergence_told(remedy):
         train_supernet(
             supernet,
             data,

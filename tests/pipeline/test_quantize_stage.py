@@ -79,6 +79,7 @@ def test_auto_stops_at_the_cheapest_method_that_keeps_the_accuracy(nets: Any, di
     assert record["float_accuracy"] > 0.9
     assert _methods(record) == ["minmax"]
     assert record["method"] == "minmax"
+    assert record["calibration_images"] == 256  # as many as `quick` takes
 
 
 def test_auto_recovers_what_minmax_loses(nets: Any, digits: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,23 @@ def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path
     assert (out / "supernet.safetensors").read_bytes() == weights
     train(pictures, tmp_path / "other", "--seed", "1")
     assert (tmp_path / "other" / "supernet.safetensors").read_bytes() != weights
+
+
+def test_a_training_started_afresh_counts_its_own_seconds(pictures: Path, tmp_path: Path) -> None:
+    out = tmp_path / "net"
+    train(pictures, out)
+    curve = out / "curve.jsonl"
+    rows = [json.loads(line) for line in curve.read_text().splitlines()]
+    curve.write_text("".join(json.dumps(row | {"seconds": 7200.0}) + "\n" for row in rows))
+    (out / "training.safetensors").unlink()
+    train(pictures, out)
+    assert json.loads((out / "card.json").read_text())["seconds"] < 3600
+
+
+def test_a_diverging_training_says_what_to_do(pictures: Path, tmp_path: Path) -> None:
+    command = ["supernet", "train", "--dataset", str(pictures), "--epochs", "2", "--out", str(tmp_path / "net")]
+    result = CliRunner().invoke(pipeline, [*command, "--learning-rate", "1e30"], standalone_mode=False)
+    assert re.search(r"at step \d of 2; lower the learning rate \(--learning-rate\)", str(result.exception))
 
 
 def test_a_supernet_of_other_data_or_another_start_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
