@@ -117,9 +117,10 @@ def load_release(release: Release, data_dir: Path | None = None, cache_dir: Path
     return Dataset(release.name, release.class_names, everything.take(rest), everything.take(picked), test, digest)
 
 
-def find_cifar10(data_dir: Path | None = None, cache_dir: Path | None = None) -> Path:
-    """The folder of CIFAR-10's .bin files or the archive of them; see `find_release`."""
-    return find_release(CIFAR10, data_dir, cache_dir)
+def data_directories(data_dir: Path | None = None, cache_dir: Path | None = None) -> list[Path]:
+    """Where data are looked for, in this order: `data_dir`, what `PIPELINE_DATA` names, the user's cache."""
+    named = os.environ.get("PIPELINE_DATA")
+    return [*([data_dir] if data_dir else []), *([Path(named)] if named else []), cache_dir or user_cache()]
 
 
 def find_release(release: Release, data_dir: Path | None = None, cache_dir: Path | None = None) -> Path:
@@ -128,8 +129,7 @@ def find_release(release: Release, data_dir: Path | None = None, cache_dir: Path
     Raises:
         MissingDataError: neither `data_dir` nor `PIPELINE_DATA` nor the cache holds one.
     """
-    named = os.environ.get("PIPELINE_DATA")
-    directories = [*([data_dir] if data_dir else []), *([Path(named)] if named else []), cache_dir or user_cache()]
+    directories = data_directories(data_dir, cache_dir)
     for directory in directories:
         if any((directory / name).is_file() for name in release.md5):
             return directory

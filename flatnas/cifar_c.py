@@ -8,9 +8,9 @@ archive is not compressed, so a picture is read from its place in it: nothing is
 from __future__ import annotations
 
 import hashlib
-import os
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,7 +18,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.cifar import user_cache
+from flatnas.cifar import data_directories
 from flatnas.errors import DataError
 
 SEVERITIES = 5
@@ -83,8 +83,7 @@ def find_corrupted(dataset: str, data_dir: Path | None = None, cache_dir: Path |
     archive = ARCHIVES.get(dataset)
     if archive is None:
         return None
-    named = os.environ.get("PIPELINE_DATA")
-    for directory in [*([data_dir] if data_dir else []), *([Path(named)] if named else []), cache_dir or user_cache()]:
+    for directory in data_directories(data_dir, cache_dir):
         for path in (directory / archive.folder, directory / f"{archive.folder}.tar"):
             if path.exists():
                 return path
@@ -170,31 +169,22 @@ class _Place:
     start: int
 
 
-class _opened:  # noqa: N801 - used as a function
-    """Open one .npy file of the folder or archive: (file at its first byte, its size, its place)."""
-
-    def __init__(self, source: Path, name: str) -> None:
-        self._source, self._name = source, name
-        self._file: IO[bytes] | None = None
-
-    def __enter__(self) -> tuple[IO[bytes], int, _Place]:
-        source, name = self._source, self._name
-        path, start, size_bytes = source, 0, 0
-        try:
-            if source.is_dir():
-                path = source / f"{name}.npy"
-                size_bytes = path.stat().st_size
-            else:
-                start, size_bytes = _member(source, name)
-            self._file = path.open("rb")
-            self._file.seek(start)
-        except OSError as error:
-            raise DataError(f"{path} can't be read ({error.strerror}); {_mend(source)}") from error
-        return self._file, size_bytes, _Place(str(path) if source.is_dir() else f"{source}:{name}.npy", start)
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+@contextmanager
+def _opened(source: Path, name: str) -> Iterator[tuple[IO[bytes], int, _Place]]:
+    """One .npy file of the folder or archive: (file at its first byte, its size, its place)."""
+    path, start, size_bytes = source, 0, 0
+    try:
+        if source.is_dir():
+            path = source / f"{name}.npy"
+            size_bytes = path.stat().st_size
+        else:
+            start, size_bytes = _member(source, name)
+        file = path.open("rb")
+    except OSError as error:
+        raise DataError(f"{path} can't be read ({error.strerror}); {_mend(source)}") from error
+    with file:
+        file.seek(start)
+        yield file, size_bytes, _Place(str(path) if source.is_dir() else f"{source}:{name}.npy", start)
 
 
 def _member(archive: Path, name: str) -> tuple[int, int]:

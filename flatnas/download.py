@@ -75,7 +75,7 @@ def fetch_cifar10(
     """Put CIFAR-10 into a directory, from the first source that works; does nothing where it already is.
 
     Args:
-        target_dir: made if need be; afterwards `find_cifar10` finds the data there.
+        target_dir: made if need be; afterwards `find_release` finds the data there.
         progress: called with the bytes so far and, where known, the bytes in all; starts again with each source.
         sources: tried in order.
         md5: expected digest of each .bin file.

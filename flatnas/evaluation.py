@@ -72,10 +72,6 @@ class Effort:
     draws: int
     recalibration_images: int
 
-    def passes(self, perturbations: int) -> int:
-        """Image passes that one subnet costs under so many kinds of noise."""
-        return self.recalibration_images + self.error_images + self.r_images * (1 + perturbations * self.draws)
-
 
 class InheritedEvaluator:
     """Measures subnets with the supernet's weights, their batch norms recalibrated; never trains.

@@ -56,16 +56,16 @@ def knee(F: Floats) -> int:
     return int(scaled.sum(1).argmin())
 
 
-def select(clean_error: Floats, macs: Floats, merit: Floats, how: Selection, images: int) -> int:
-    """Index of the network to deploy among the points of one feasible front.
+def select(clean_error: Floats, cost: Floats, merit: Floats, how: Selection, images: int) -> int:
+    """Index of the network to deploy among feasible ones: those of one front for `knee`, else any.
 
-    `robust` takes the lowest F_AR, `smallest` the fewest MACs, `knee` the high-trade-off point between F_AR and MACs;
+    `robust` takes the lowest F_AR, `smallest` the lowest cost, `knee` the high-trade-off point between F_AR and cost;
     `accuracy` the lowest clean error, where those within one standard error of it, which so many images can't tell
-    apart, are ranked by F_AR. Ties go to the fewer MACs.
+    apart, are ranked by F_AR. Ties go to the lower cost.
 
     Args:
         clean_error: shape (n,).
-        macs: shape (n,).
+        cost: shape (n,).
         merit: F_AR, shape (n,).
         images: behind each clean error.
 
@@ -75,8 +75,8 @@ def select(clean_error: Floats, macs: Floats, merit: Floats, how: Selection, ima
     if how not in get_args(Selection):
         raise ValueError(f"unknown selection '{how}'; choose one of {', '.join(get_args(Selection))}")
     if how == "knee":
-        return knee(np.stack([merit, macs], 1))
+        return knee(np.stack([merit, cost], 1))
     least = clean_error.min()
     tied = clean_error <= least + np.sqrt(least * (1 - least) / images)
-    key = {"accuracy": np.where(tied, merit, np.inf), "robust": merit, "smallest": macs}[how]
-    return int(np.lexsort((macs, key))[0])
+    key = {"accuracy": np.where(tied, merit, np.inf), "robust": merit, "smallest": cost}[how]
+    return int(np.lexsort((cost, key))[0])

@@ -126,7 +126,6 @@ class Generation:
         kendall_tau: how well the surrogates ranked held-out subnets by F_AR; None where there were none.
     """
 
-    index: int
     evaluations: tuple[Evaluation, ...]
     front: tuple[Evaluation, ...]
     hypervolume: float
@@ -172,7 +171,7 @@ def search(
         everything = tuple(done.values())
         volumes.append(hypervolume(everything, objective, macs_budget))
         front = front_of(everything, objective)
-        yield Generation(len(volumes) - 1, everything, front, volumes[-1], proposal.proposer, proposal.kendall_tau)
+        yield Generation(everything, front, volumes[-1], proposal.proposer, proposal.kendall_tau)
         if len(done) >= plan.most or (len(done) >= plan.evaluations and _stalled(volumes)):
             return
         proposal = _propose(candidates, done, objective, plan)

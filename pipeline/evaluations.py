@@ -1,7 +1,7 @@
 """Measurements of subnets on disk: stored as they come, and reused by every run that would measure the same.
 
-The name of a file is a hash of all that a measurement depends on, of the number of threads and of libraries' versions, too.
-So what is stored never changes what a run does; it only makes it faster, and a search that was killed goes on.
+The name of a file is a hash of all that a measurement depends on, of the number of threads and of libraries' versions,
+too. So what is stored never changes what a run does; it only makes it faster, and a search that was killed goes on.
 """
 
 from __future__ import annotations

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Family = Literal["noise", "blur", "weather", "digital"]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 """Images, shape (N, H, W, 3)."""
 Values: TypeAlias = npt.NDArray[Any]
@@ -45,10 +44,9 @@ STANDARD_15: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """One corruption: its published name, its family, the function that applies it, and whether that draws numbers."""
+    """One corruption: its published name, the function that applies it, and whether that draws numbers."""
 
     name: str
-    family: Family
     apply: Apply
     seeded: bool = False
 

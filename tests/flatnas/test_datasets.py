@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from flatnas.cifar import CLASS_NAMES, FOLDER, MD5, find_cifar10, load_cifar10
+from flatnas.cifar import CIFAR10, CLASS_NAMES, FOLDER, MD5, find_release, load_cifar10
 from flatnas.datasets import DataError, Dataset, Images, MissingDataError, content_sha256, load_dataset, split_indices
 
 NAMES = tuple(MD5)
@@ -114,11 +114,11 @@ def test_the_first_directory_that_holds_the_data_wins(
     env = write_archive(tmp_path / "env" / "cifar-10-binary.tar.xz", {})
     cached = write_folder(cache / FOLDER, {})
     monkeypatch.setenv("PIPELINE_DATA", str(env.parent))
-    assert find_cifar10(named.parent, cache) == named
-    assert find_cifar10(tmp_path / "elsewhere", cache) == env
-    assert find_cifar10(None, cache) == env
+    assert find_release(CIFAR10, named.parent, cache) == named
+    assert find_release(CIFAR10, tmp_path / "elsewhere", cache) == env
+    assert find_release(CIFAR10, None, cache) == env
     env.unlink()
-    assert find_cifar10(None, cache) == cached
+    assert find_release(CIFAR10, None, cache) == cached
 
 
 def test_a_directory_may_be_the_folder_of_batches_itself(tmp_path: Path, cache: Path) -> None:

