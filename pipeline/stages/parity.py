@@ -42,5 +42,5 @@ STAGE = Stage(
     gives=("audit/parity.json",),
     settings=_settings,
     run=_run,
-    version=5,
+    version=6,
 )

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 import export.parity as module
-from export.graph import ExportError, QParams
+from export.fixed_point import quantize_multiplier, rescale
+from export.graph import ExportError, Graph, QParams
 from export.parity import Parity, bound_lsb, parity
 from export.read_tflite import read_tflite
+from export.tflite_runtimes import load_tracer
 from export.to_tflite import to_tflite
+from pipeline.models import model_file, released_models
 
 pytest.importorskip("tflite_micro")
 
@@ -42,7 +45,36 @@ def test_a_scale_that_was_changed_is_found_at_its_operator(exported: Any, tmp_pa
     [("onnxruntime", 32, 8), ("onnxruntime", 69, 17), ("litert", 69, 17), ("tflm", 69, 0), ("litert-reference", 69, 1)],
 )
 def test_roundings_add_up_with_depth_where_runtimes_round_differently(runner: str, operators: int, bound: int) -> None:
-    assert bound_lsb(runner, operators) == bound
+    assert bound_lsb(runner, ["CONV_2D"] * operators) == bound
+
+
+def test_every_mul_may_move_litert_by_a_step_and_tflite_micro_by_none() -> None:
+    gated = ["CONV_2D", "MUL", "CONV_2D", "MUL", "FULLY_CONNECTED"]
+    assert (bound_lsb("litert-reference", gated), bound_lsb("tflm", gated)) == (3, 0)
+
+
+@pytest.mark.parametrize("name", [name for name in released_models() if name.startswith("cifar10-m7")])
+def test_litert_computes_the_factor_of_a_mul_in_float32(name: str) -> None:
+    pytest.importorskip("ai_edge_litert")
+    graph = read_tflite(model_file(released_models()[name]))
+    exposed = to_tflite(replace(graph, outputs=tuple(node.outputs[0] for node in graph.nodes)))
+    image = np.random.default_rng(0).integers(-128, 128, (1, *graph.tensor(graph.inputs[0]).shape[1:])).astype(np.int8)
+    values = dict(
+        zip([n.outputs[0] for n in graph.nodes], load_tracer(exposed, "litert-reference")(image), strict=True)
+    )
+    muls = [node for node in graph.nodes if node.op == "MUL"]
+    for node in muls:
+        (a, za), (b, zb), (y, zy) = (_scale_and_zero(graph, t) for t in (*node.inputs[:2], node.outputs[0]))
+        u, v = (values[t].astype(np.int64) - z for t, z in zip(node.inputs[:2], (za, zb), strict=True))
+        expected = np.clip(rescale(u * v, *quantize_multiplier(float(a * b / y))) + zy, -128, 127)
+        assert np.array_equal(values[node.outputs[0]], expected)
+    assert muls
+
+
+def _scale_and_zero(graph: Graph, name: str) -> tuple[np.float32, int]:
+    qparams = graph.tensor(name).qparams
+    assert qparams is not None
+    return np.float32(qparams.scale[0]), int(qparams.zero_point[0])
 
 
 @pytest.mark.parametrize(
