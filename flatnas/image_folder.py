@@ -148,6 +148,8 @@ def _warn_of_overlap(folder: Path, training: Sequence[_Picture], test: Sequence[
 
 
 def _images(pictures: Sequence[_Picture]) -> Images:
+    """The pictures in the order of their hashes: any prefix or batch holds all classes, and file names don't matter."""
+    pictures = sorted(pictures, key=lambda p: p.sha256)
     return Images(np.stack([p.pixels_hwc for p in pictures]), np.array([p.label for p in pictures], np.int64))
 
 

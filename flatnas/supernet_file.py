@@ -23,6 +23,9 @@ def serialize_supernet(supernet: Supernet, class_names: Sequence[str] = ()) -> b
 
     Args:
         class_names: in the order of the logits, where they are known.
+
+    Raises:
+        SupernetError: a weight is not finite in float16.
     """
     from safetensors.torch import save
 
@@ -32,6 +35,9 @@ def serialize_supernet(supernet: Supernet, class_names: Sequence[str] = ()) -> b
     if class_names:
         described[_CLASSES] = list(class_names)
     tensors = {name: value.cpu().to(torch.float16).contiguous() for name, value in supernet.state_dict().items()}
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise SupernetError(f"'{name}' is not finite in float16: the training diverged; lower --learning-rate")
     content: bytes = save(tensors, {_SPACE: json.dumps(described)})  # one key: safetensors writes several in any order
     return content
 
@@ -63,7 +69,7 @@ def load_supernet(path: Path) -> Supernet:
     """Read a file of `serialize_supernet`'s bytes.
 
     Raises:
-        SupernetError: the file is not a supernet, or not of a space known here.
+        SupernetError: the file is not a supernet, not of a space known here, or holds numbers that are not finite.
     """
     from safetensors.torch import load_file
 
@@ -72,6 +78,9 @@ def load_supernet(path: Path) -> Supernet:
         supernet.load_state_dict({name: value.float() for name, value in load_file(path).items()})
     except RuntimeError as error:
         raise SupernetError(f"{path} holds other weights than space '{supernet.space.name}' has") from error
+    for name, value in supernet.state_dict().items():
+        if not value.isfinite().all():
+            raise SupernetError(f"{path} is damaged: '{name}' holds numbers that are not finite")
     return supernet.to(memory_format=torch.channels_last)
 
 

@@ -109,7 +109,7 @@ def train(
 
     Raises:
         CheckpointError: the checkpoint has another identity or recipe; it stays.
-        TrainingDivergedError: the loss or its gradient is not finite; the last good checkpoint stays.
+        TrainingDivergedError: the loss, its gradient or the weights are not finite; the last good checkpoint stays.
     """
     per_epoch = max(len(images) // recipe.batch_size, 1)
     steps = recipe.epochs * per_epoch
@@ -131,10 +131,13 @@ def train(
                 raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}")
             if progress:
                 progress(step + 1, steps, value)
+            keeping = (step + 1) % 50 == 0 or step + 1 == steps
+            if keeping and not state.finite():
+                raise TrainingDivergedError(f"the weights are not finite after step {step} of {steps}")
             if after_epoch and (step + 1) % per_epoch == 0:
                 with state.averaged():
                     after_epoch(epoch + 1)
-            if checkpoint and ((step + 1) % 50 == 0 or step + 1 == steps):
+            if checkpoint and keeping:
                 state.save(checkpoint, step + 1)
     state.finish()
     module.eval()
@@ -265,6 +268,12 @@ class _State:
             with torch.no_grad():
                 torch._foreach_copy_(self.parameters, trained)
             self.module.train()
+
+    @torch.no_grad()
+    def finite(self) -> bool:
+        """Whether every weight is a finite number; an update may overflow after a finite gradient."""
+        norms = torch._foreach_norm([*self.parameters, *self.average])
+        return math.isfinite(float(torch.stack(norms).sum()))
 
     def finish(self) -> None:
         """Put the averaged weights into the module."""

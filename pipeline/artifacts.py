@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.config import PipelineError
 
+MANIFEST = "manifest.json"  # of a finished directory; absent while it changes
 WORK = ".work"  # unfinished work inside a run directory; not part of its result
 
 
@@ -70,6 +71,18 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def read_object(path: Path, *keys: str) -> dict[str, Any]:
+    """The object of a JSON file that has these keys.
+
+    Raises:
+        PipelineError: it is damaged.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict) or not set(keys) <= set(value):
+        raise PipelineError(f"{path} is damaged: restore it, or delete {path.parent} and start again")
+    return value
+
+
 @contextmanager
 def writing_to(directory: Path) -> Iterator[None]:
     """What the system says of a directory that can't be written, in one line.
@@ -112,5 +125,15 @@ def exclusive(directory: Path) -> Iterator[None]:
 def artifacts_in(directory: Path) -> list[Artifact]:
     """Every finished file below a directory, sorted by path; hidden (unfinished) ones and the manifest left out."""
     files = sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
-    kept = [p for p in files if not any(part.startswith(".") for part in p.parts) and p.as_posix() != "manifest.json"]
+    kept = [p for p in files if not any(part.startswith(".") for part in p.parts) and p.as_posix() != MANIFEST]
     return [Artifact(p.as_posix(), sha256_of(directory / p)) for p in kept]
+
+
+def write_manifest(directory: Path) -> None:
+    """Say that a directory is finished, and what its files are."""
+    write_json(directory / MANIFEST, {a.path: a.sha256 for a in artifacts_in(directory)})
+
+
+def unfinish(directory: Path) -> None:
+    """Take a directory's manifest away, before its files change."""
+    (directory / MANIFEST).unlink(missing_ok=True)

@@ -19,7 +19,19 @@ from typing import Any
 
 from flatnas.datasets import Dataset
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import WORK, Artifact, artifacts_in, exclusive, read_json, sha256_of, write_json, writing_to
+from pipeline.artifacts import (
+    MANIFEST,
+    WORK,
+    Artifact,
+    exclusive,
+    read_json,
+    read_object,
+    sha256_of,
+    unfinish,
+    write_json,
+    write_manifest,
+    writing_to,
+)
 from pipeline.config import PipelineError, Preset, RunConfig
 from pipeline.progress import Reporter
 
@@ -129,7 +141,6 @@ def _run_stages(
     data_dir: Path | None,
 ) -> bool:
     identity, records = _identity(config, data), _records(directory)
-    manifest = directory / "manifest.json"
     changed = False
     for stage in stages:
         key = _key(stage, config, profile, data, data_dir, directory)
@@ -138,7 +149,7 @@ def _run_stages(
             report.kept(stage.name)
             continue
         changed = True
-        manifest.unlink(missing_ok=True)  # it is of files that are about to change
+        unfinish(directory)
         work = directory / WORK / f"{stage.name}-{key[:12]}"
         work.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
@@ -151,10 +162,10 @@ def _run_stages(
         _save(directory, identity, config, records)
         shutil.rmtree(work, ignore_errors=True)
         report.done(stage.name, seconds)
-    if changed or not manifest.exists():
+    if changed or not (directory / MANIFEST).exists():
         shutil.rmtree(directory / WORK, ignore_errors=True)
         _save(directory, identity, config, records)
-        write_json(manifest, {a.path: a.sha256 for a in artifacts_in(directory)})
+        write_manifest(directory)
     return changed
 
 
@@ -175,12 +186,11 @@ def open_run(directory: Path, config: RunConfig, data: Dataset) -> None:
         if names:
             raise PipelineError(f"{directory} holds other files and no run; name an empty or new directory with --out")
         write_json(path, {"identity": identity, "stages": []})
-    saved = read_json(path)
+    saved = read_object(path, "identity", "stages")
     for name, value in identity.items():
-        if saved["identity"][name] != value:
+        if (its := saved["identity"].get(name)) != value:
             raise PipelineError(
-                f"{directory} holds a run of {name} '{saved['identity'][name]}', not '{value}'; "
-                "name another directory with --out"
+                f"{directory} holds a run of {name} '{its}', not '{value}'; name another directory with --out"
             )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import exclusive, write_bytes, write_json
+from pipeline.config import PipelineError
 from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
     from pipeline.progress import Reporter
+
+
+_FILES = {"supernet.safetensors", "card.json", "curve.jsonl", "training.safetensors", "training.tmp"}
 
 
 def train_into(
@@ -35,10 +39,15 @@ def train_into(
         command: what trains it again, for the card.
 
     Raises:
-        PipelineError: the directory is in use, or can't be one.
+        PipelineError: the directory is in use, holds something else, or can't be one.
         CheckpointError: the directory's checkpoint is of other data, another space or another start.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
+    names = {p.name for p in directory.iterdir() if not p.name.startswith(".")} if directory.is_dir() else set()
+    if names - _FILES:
+        raise PipelineError(
+            f"{directory} holds other files than a supernet's; name an empty or new directory with --out"
+        )
     with exclusive(directory):
         return _train_into(directory, supernet, data, recipe, reporter, command)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pipeline.audit.run import Source
     from pipeline.progress import Reporter
 
-_SHARE = options.Share(0, 1)
+_SHARE = options.Finite(0, 1)
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _RUNNERS = ("onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware")
 
@@ -40,7 +41,7 @@ def _how_to_run(prefix: str, whom: str) -> Callable[[Callable[..., int]], Callab
         click.option(
             f"--{prefix}input-range",
             nargs=2,
-            type=float,
+            type=options.Finite(),
             metavar="LOW HIGH",
             help=f"What pixels 0 and 255 are to {whom}.",
         ),
@@ -92,7 +93,9 @@ def _how_to_run(prefix: str, whom: str) -> Callable[[Callable[..., int]], Callab
 @click.option("--predictions", "predictions_file", type=_FILE, help="Write every answer, for 'pipeline compare'.")
 @click.option("--max-mce", type=_SHARE, help="Gate: fail above this mCE.")
 @click.option(
-    "--max-delta", type=float, help="Gate: fail where the interval of the delta to the baseline ends above this."
+    "--max-delta",
+    type=options.Finite(),
+    help="Gate: fail where the interval of the delta to the baseline ends above this.",
 )
 @click.option("--min-accuracy", type=_SHARE, help="Gate: fail below this clean accuracy.")
 @click.option(
@@ -246,6 +249,8 @@ def _subject(
     from pipeline.audit.subject import Subject, normalised_range
 
     levels: InputRange | None = input_range
+    if input_range is not None and input_range[0] == input_range[1]:
+        raise PipelineError(f"--{prefix}input-range: pixels 0 and 255 must be two different numbers")
     if mean is not None or std is not None:
         if mean is None or std is None or input_range is not None:
             raise PipelineError(f"--{prefix}mean and --{prefix}std go together, and not with --{prefix}input-range")
@@ -259,8 +264,10 @@ def _subject(
 def _per_channel(text: str, option: str) -> tuple[float, float, float]:
     try:
         red, green, blue = (float(part) for part in text.split(","))
+        if not all(map(math.isfinite, (red, green, blue))):
+            raise ValueError
     except ValueError as error:
-        raise PipelineError(f"{option} '{text}': write three numbers, such as 0.485,0.456,0.406") from error
+        raise PipelineError(f"{option} '{text}': write three finite numbers, such as 0.485,0.456,0.406") from error
     return red, green, blue
 
 

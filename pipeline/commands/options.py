@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +11,18 @@ from typing import Any
 import click
 
 from pipeline.config import PipelineError
+
+
+class Finite(click.FloatRange):
+    """A finite number, of an interval where one is given; `nan` and `inf` are in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
 
 target = click.option(
     "--target",
@@ -49,22 +62,11 @@ resolution = click.option(
 offline = click.option("--offline", is_flag=True, help="Never download anything.")
 learning_rate = click.option(
     "--learning-rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     metavar="RATE",
     help="At the top of the training's schedule; where a loss diverges, try a tenth.",
 )
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
-
-
-class Share(click.FloatRange):
-    """A number of an interval that has ends; `nan` is in none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The number."""
-        number: float = super().convert(value, param, ctx)
-        if number != number:
-            self.fail(f"{value} is no number", param, ctx)
-        return number
 
 
 class ModelPath(click.Path):
@@ -127,6 +129,17 @@ def existing_run(directory: Path) -> Path:
     """
     if not (directory / "run.json").is_file():
         raise PipelineError(f"{directory} holds no run: it has no run.json; 'pipeline run' makes one")
+    return directory
+
+
+def finished_run(directory: Path) -> Path:
+    """A directory that holds a finished run.
+
+    Raises:
+        PipelineError: it does not.
+    """
+    if not (existing_run(directory) / "manifest.json").is_file():
+        raise PipelineError(f"{directory} has no manifest.json: the run is not finished; call 'pipeline run' again")
     return directory
 
 

@@ -18,7 +18,7 @@ def report(directory: Path) -> int:
     from pipeline.commands.run import read_report
     from pipeline.report.tables import summary
 
-    options.existing_run(directory)
+    options.finished_run(directory)
     found = read_report(directory)
     Console().print(summary(found, directory))
     return 0 if found.passed else 1

@@ -87,7 +87,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--alpha",
-    type=options.Share(0, 1, min_open=True),
+    type=options.Finite(0, 1, min_open=True),
     default=0.5,
     show_default=True,
     help="Weight of the clean error in the figure of merit; 1 ignores flatness.",

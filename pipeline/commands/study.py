@@ -49,7 +49,7 @@ def study(
     Called again, it goes on where it stopped. Writes study.json, STUDY.md and its plots.
     """
     from hardware_profiles.profile import load_profile
-    from pipeline.artifacts import sha256_of
+    from pipeline.artifacts import sha256_of, write_manifest
     from pipeline.progress import Reporter
     from pipeline.report.study import study_screen, write_study
     from pipeline.run_data import load_data
@@ -89,4 +89,5 @@ def study(
         sam_against_sgd=sam_against_sgd(members, seed),
     )
     write_study(found, out)
+    write_manifest(out)
     reporter.console.print(study_screen(found))

@@ -51,7 +51,7 @@ def study_search(
     from flatnas.evaluation import Measured
     from flatnas.supernet_file import read_space
     from hardware_profiles.profile import load_profile
-    from pipeline.artifacts import sha256_of, write_json
+    from pipeline.artifacts import sha256_of, unfinish, write_json, write_manifest
     from pipeline.config import RunConfig
     from pipeline.evaluations import stored_evaluator, watched
     from pipeline.feasibility import check_feasible
@@ -70,6 +70,7 @@ def study_search(
     config = RunConfig(target=names[0], dataset=dataset, preset=cast(PresetName, preset), supernet=given)
     profile, data, reporter = load_profile(names[0]), load_data(dataset, data_dir, None, supernet), Reporter()
     run_stages([supernet_stage.STAGE], out, config, profile, data, reporter)
+    unfinish(out)
     path, protocol = out / "search/supernet.safetensors", run_protocol(config)
     space = read_space(path)
     check_feasible(space, profile)
@@ -103,5 +104,6 @@ def study_search(
     facts = {"target": names[0], "preset": preset, "dataset": data.name, "supernet_sha256": sha256_of(path)}
     measured = {"measurement": dict(protocol.measurement), "matches": [asdict(m) for m in found], "median": medians}
     write_json(out / "search-against-random.json", facts | measured)
+    write_manifest(out)
     searched, random = medians["searched_hypervolume"], medians["random_hypervolume"]
     reporter.line(f"median: search {searched:.4f}, random with {times}x {random:.4f}")

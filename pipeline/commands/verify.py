@@ -7,19 +7,16 @@ from pathlib import Path
 import click
 
 from pipeline.commands import options
-from pipeline.config import PipelineError
 
 
 @click.command()
 @options.run_directory
 def verify(directory: Path) -> int:
     """Compare every file of RUN with its manifest."""
-    from pipeline.artifacts import artifacts_in, read_json
+    from pipeline.artifacts import MANIFEST, artifacts_in, read_object
 
-    options.existing_run(directory)
-    if not (directory / "manifest.json").is_file():
-        raise PipelineError(f"{directory} has no manifest.json: the run is not finished; call 'pipeline run' again")
-    expected: dict[str, str] = read_json(directory / "manifest.json")
+    options.finished_run(directory)
+    expected: dict[str, str] = read_object(directory / MANIFEST)
     found = {a.path: a.sha256 for a in artifacts_in(directory)}
     problems = [f"missing: {path}" for path in expected if path not in found]
     problems += [f"changed: {path}" for path, digest in expected.items() if found.get(path, digest) != digest]

@@ -60,7 +60,7 @@ def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, wh
 
     arch, data = evaluation.arch, context.data
     protocol = replace(run_protocol(context.config), distillation=0.0)
-    recipe = replace(protocol.recipe(data), epochs=_epochs(context.config), rho=0.0)
+    recipe = replace(protocol.recipe(data), epochs=_epochs(context.config), rho=0.0, sam_after=0.0, adaptive=False)
     net = finetuned(context, supernet, arch, protocol, recipe, what)
     return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
 

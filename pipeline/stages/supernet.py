@@ -49,7 +49,7 @@ def _run(context: StageContext) -> None:
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
-    write_bytes(context.path(_OUTPUT), serialize_supernet(supernet, data.class_names))
+    write_bytes(context.path(_OUTPUT), serialize_supernet(supernet))  # nameless: classes may be renamed later
 
 
 def _mismatch(path: Path, data: Dataset) -> str | None:

@@ -17,7 +17,7 @@ from flatnas.lowering import lower
 from flatnas.search import Evaluation, Plan, search
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import read_json, write_json
+from pipeline.artifacts import read_json, unfinish, write_json
 from pipeline.config import Preset, RunConfig
 from pipeline.feasibility import check_feasible
 from pipeline.progress import Reporter
@@ -63,6 +63,7 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
     """Each subnet in turn, once all its trainings are audited."""
     config, profile, data = population.config, population.profile, population.data
     run_stages([supernet.STAGE], directory, config, profile, data, reporter)
+    unfinish(directory)
     evaluations = _draw(population, directory, reporter)
     trained = config.model_copy(update={"supernet": str(directory / SUPERNET)})
     for number, evaluation in enumerate(evaluations, 1):

@@ -119,3 +119,26 @@ def test_a_supernet_is_trained_on_images_augmented_as_the_data_allow() -> None:
 
     for recipe in (adapting_recipe(1, 0, load_digits()), released_recipe(1, 0, load_digits())):
         assert (recipe.mirror, recipe.shift) == (False, 2)  # a mirrored 2 is no digit
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6])  # 1e6 is beyond float16
+def test_a_supernet_that_diverged_is_not_written(value: float) -> None:
+    net = supernet()
+    with torch.no_grad():
+        net.classifier.bias[0] = value
+    with pytest.raises(SupernetError, match=r"'classifier.bias' is not finite in float16"):
+        serialize_supernet(net)
+
+
+def test_a_supernet_file_that_holds_nan_is_refused(tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load, save_file
+
+    content = serialize_supernet(supernet())
+    (tmp_path / "good.safetensors").write_bytes(content)
+    tensors = load(content)
+    tensors["classifier.bias"][0] = float("nan")
+    with safe_open(tmp_path / "good.safetensors", "pt") as file:
+        save_file(tensors, tmp_path / "bad.safetensors", file.metadata())
+    with pytest.raises(SupernetError, match=r"bad.safetensors is damaged: 'classifier.bias'"):
+        load_supernet(tmp_path / "bad.safetensors")

@@ -218,6 +218,14 @@ def test_a_loss_that_is_not_finite_at_the_perturbed_weights_stops_the_training()
     assert all(bool(torch.isfinite(p).all()) for p in net.parameters())
 
 
+def test_weights_that_overflow_in_the_last_step_stop_the_training(tmp_path: Path) -> None:
+    net, images, path = small_net(), two_colours(16), tmp_path / "checkpoint.safetensors"
+    recipe = replace(RECIPE, epochs=1, learning_rate=1e39)  # beyond float32 after a finite gradient
+    with pytest.raises(TrainingDivergedError, match="not finite"):
+        train(net, images, cross_entropy(net, 8, 0.0), recipe, checkpoint=path)
+    assert not path.exists()
+
+
 def test_a_gradient_that_is_not_finite_stops_the_training() -> None:
     net, images = small_net(), two_colours(64)
     good = cross_entropy(net, 8, 0.0)

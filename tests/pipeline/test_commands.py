@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from pipeline.models import released_models
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PIPELINE_DATA"}
 SHARED = os.environ.get("PIPELINE_SHARED")
@@ -69,7 +72,12 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
         (["fit", "absent.tflite", "--target", "all"], "there is no file absent.tflite"),
         (["parity", "absent.tflite"], "there is no file absent.tflite"),
         (["parity", "absent.tflite", "--onnx", "absent.onnx"], "'absent.onnx' does not exist"),
-        (["run", "--target", "cortex-m7", "--alpha", "nan"], "nan is no number"),
+        (["run", "--target", "cortex-m7", "--alpha", "nan"], "nan is no finite number"),
+        (["run", "--target", "cortex-m7", "--learning-rate", "inf"], "inf is no finite number"),
+        (["supernet", "train", "--learning-rate", "nan", "--out", "out"], "nan is no finite number"),
+        (["audit", "absent.tflite", "--max-delta", "nan"], "nan is no finite number"),
+        (["audit", "absent.tflite", "--input-range", "1", "1"], "pixels 0 and 255 must be two different numbers"),
+        (["audit", "absent.tflite", "--mean", "0,0,0", "--std", "inf,1,1"], "write three finite numbers"),
         (["run", "--target", "cortex-m7", "--seed", "4294967296"], "4294967296 is not in the range"),
         (["verify", "."], "holds no run"),
         (["report", "."], "holds no run"),
@@ -99,6 +107,15 @@ def test_a_damaged_manifest_is_one_line(tmp_path: Path) -> None:
     for name in ("run.json", "manifest.json"):
         (tmp_path / name).write_text("{")
     assert "manifest.json is damaged: it is no JSON" in refused(run("verify", tmp_path, cwd=tmp_path))
+    (tmp_path / "manifest.json").write_text("[]")
+    assert "manifest.json is damaged: restore it" in refused(run("verify", tmp_path, cwd=tmp_path))
+
+
+def test_a_run_that_is_being_made_again_has_no_verdict(tmp_path: Path) -> None:
+    shutil.copytree(released_models()["cifar10-tiny"], tmp_path / "run")
+    assert run("report", "run", cwd=tmp_path).returncode == 0
+    (tmp_path / "run" / "manifest.json").unlink()  # as a stage does before it writes
+    assert "the run is not finished" in refused(run("report", "run", cwd=tmp_path))
 
 
 def test_a_budget_that_no_subnet_meets_names_the_tightest_resource(tmp_path: Path) -> None:

@@ -181,6 +181,9 @@ def test_a_damaged_record_of_a_run_is_one_line(flow: Flow, tmp_path: Path) -> No
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(PipelineError, match=r"run.json is damaged: it is no JSON; restore it, or delete"):
         flow(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(PipelineError, match=r"run.json is damaged: restore it, or delete"):
+        flow(tmp_path)
 
 
 def test_stages_know_where_the_user_keeps_data(tmp_path: Path) -> None:

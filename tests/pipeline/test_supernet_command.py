@@ -52,6 +52,14 @@ def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path
     assert (tmp_path / "other" / "supernet.safetensors").read_bytes() != weights
 
 
+def test_a_supernet_is_not_trained_into_something_else(pictures: Path) -> None:
+    command = ["supernet", "train", "--dataset", str(pictures), "--epochs", "1", "--out", str(pictures)]
+    result = CliRunner().invoke(pipeline, command, standalone_mode=False)
+    assert isinstance(result.exception, PipelineError)
+    assert "holds other files than a supernet's" in str(result.exception)
+    assert sorted(p.name for p in pictures.iterdir()) == ["dark", "light"]
+
+
 def test_a_training_started_afresh_counts_its_own_seconds(pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "net"
     train(pictures, out)
