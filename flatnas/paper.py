@@ -2,8 +2,10 @@
 
 100 random subnets, then 30 iterations of 8; each is trained for 6 epochs with ASAM before it is measured, R has 20
 draws on the whole validation split, and parameters are the only cost. Kept from ours: constraint domination, a
-validation split instead of the test set, batch norms recalibrated before measuring, what surrogates see of a subnet, a
-random subnet in each iteration, and the choice of the others by hypervolume instead of gaps along the second objective.
+validation split instead of the test set, batch norms recalibrated before measuring, five surrogates chosen by 5-fold
+tau (published: four, 10-fold) that are left aside while it is poor, mutation that resets a gene, a random subnet in
+each iteration, and the choice of the others by hypervolume instead of gaps along the second objective. Trainings have
+Nesterov momentum, a warm-up and a cosine over steps, and decay matrices only.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from pipeline.training import finetuned
 if TYPE_CHECKING:
     from flatnas.search import Evaluation
     from flatnas.supernet import Supernet
+    from flatnas.train import Recipe
 
 _SUPERNET, _EVALUATIONS = "search/supernet.safetensors", "search/evaluations.jsonl"
 _FINALISTS = "search/finalists.json"
@@ -60,9 +61,14 @@ def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, wh
 
     arch, data = evaluation.arch, context.data
     protocol = replace(run_protocol(context.config), distillation=0.0)
-    recipe = replace(protocol.recipe(data), epochs=_epochs(context.config), rho=0.0, sam_after=0.0, adaptive=False)
+    recipe = recipe_of(protocol.recipe(data), context.config)
     net = finetuned(context, supernet, arch, protocol, recipe, what)
     return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
+
+
+def recipe_of(recipe: Recipe, config: RunConfig) -> Recipe:
+    """A finalist's training: plain SGD, whatever the chosen one is then trained by."""
+    return replace(recipe, epochs=_epochs(config), rho=0.0, sam_after=0.0, adaptive=False)
 
 
 def _epochs(config: RunConfig) -> int:

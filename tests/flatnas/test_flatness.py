@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from flatnas.datasets import Dataset, Images  # noqa: E402
 from flatnas.errors import DataError  # noqa: E402
 from flatnas.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
 from flatnas.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
+from flatnas.paper import TrainedEvaluator  # noqa: E402
 from flatnas.replica import replica  # noqa: E402
 from flatnas.resize import Pixels  # noqa: E402
 from flatnas.spaces import mcu_space  # noqa: E402
@@ -91,13 +94,13 @@ def supernet() -> Supernet:
 
 
 @pytest.fixture(scope="module")
-def data(supernet: Supernet) -> Dataset:
+def data(supernet: Supernet, unseen: Images) -> Dataset:
     """Noise pictures, labelled by the smallest subnet: its own accuracy is 1."""
     pixels = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3)).astype(np.uint8)
     net = supernet.extract(SPACE.smallest)
     recalibrate(net, pixels, SPACE.smallest.resolution)
     images = Images(pixels, predict(net, pixels, SPACE.smallest.resolution).argmax(1))
-    return Dataset("noise", tuple("abcd"), images, images, images, "0")
+    return Dataset("noise", tuple("abcd"), images, images, unseen, "0")
 
 
 def evaluator(supernet: Supernet, data: Dataset, seed: int = 7) -> InheritedEvaluator:
@@ -122,6 +125,18 @@ def test_a_subnet_measured_twice_with_one_seed_measures_the_same(supernet: Super
     first = evaluate(supernet, data)
     assert evaluate(supernet, data) == first
     assert evaluate(supernet, data, seed=8) != first
+
+
+def test_the_published_protocol_trains_a_subnet_before_it_measures_it(supernet: Supernet, data: Dataset) -> None:
+    wrong = (data.train.labels + 1) % 4  # of what the inherited weights say
+    images = Images(data.train.pixels_nhwc, wrong)
+    relabelled = replace(data, train=images, val=images)
+    judge = TrainedEvaluator(supernet, relabelled, seed=0, fold=fold_in_place)
+    trained = judge(SPACE.smallest)
+    assert evaluate(supernet, relabelled).clean_error == 1
+    assert trained.clean_error < 0.9
+    assert [f.perturbation for f in trained.flatness] == ["gaussian-0.05"]
+    assert judge(SPACE.smallest) == trained
 
 
 def test_r_grows_with_sigma_and_the_clean_error_is_right(supernet: Supernet, data: Dataset) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatnas.arch import Arch
+from flatnas.candidates import Candidates
 from flatnas.evaluation import Flatness, Measured
 from flatnas.lowering import lower
+from flatnas.nsga2 import nsga2, tell
 from flatnas.objective import Selection, figure_of_merit, knee, select
 from flatnas.search import (
     Evaluation,
@@ -23,7 +26,7 @@ from flatnas.search import (
     select_from,
 )
 from flatnas.spaces import mcu_space
-from hardware_profiles.footprint import Footprint, excess, footprint
+from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile, load_profile
 
 pytest.importorskip("pymoo")
@@ -246,17 +249,19 @@ def test_a_search_refines_its_most_accurate_subnet_where_random_ones_hardly_fit(
 
 
 def test_every_value_of_every_gene_is_reached() -> None:
-    asked: set[Arch] = set()
-
-    def cost(arch: Arch) -> Footprint:
-        asked.add(arch)
-        return footprint(lower(SPACE, arch), load_profile("raspberry-pi-4"))
-
-    plan = Plan(initial=8, batch=4, evaluations=24, most=24, population=40, generations=20)
-    list(search(SPACE, cost, lambda c: (-1.0,), pretended, plan=plan, objective=OBJECTIVE, macs_budget=1e8, seed=0))
-    codes = np.stack([SPACE.encode(arch) for arch in asked])
-    for values, choices in zip(codes.T, SPACE.genes, strict=True):
-        assert set(values) == set(range(len(choices)))
+    """By the operators alone: all start as the smallest subnet or one that differs in its resolution."""
+    free = footprint(lower(SPACE, SPACE.smallest), load_profile("raspberry-pi-4"))
+    candidates = Candidates(SPACE, lambda arch: free, lambda c: (-1.0,), seed=0)
+    start = [replace(SPACE.smallest, resolution=side) for side in SPACE.resolutions]
+    algorithm, reached = nsga2(candidates, start), []
+    for generation in range(400):
+        asked = algorithm.ask()
+        reached.append(asked.get("X"))
+        archs = [SPACE.decode(code) for code in asked.get("X")]
+        newer_is_better = np.full((len(archs), 2), -float(generation))
+        tell(algorithm, asked, newer_is_better, candidates, archs)
+    for values, choices in zip(np.concatenate(reached).T, SPACE.genes, strict=True):
+        assert set(values.tolist()) == set(range(len(choices)))
 
 
 def test_budgets_below_the_smallest_subnet_are_refused() -> None:

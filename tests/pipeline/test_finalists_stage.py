@@ -12,7 +12,7 @@ from rich.console import Console
 
 pytest.importorskip("torch")
 
-from flatnas.datasets import Dataset, load_dataset
+from flatnas.datasets import Dataset, Images, load_dataset
 from flatnas.evaluation import Flatness, Measured
 from flatnas.lowering import lower
 from flatnas.search import Evaluation
@@ -51,8 +51,8 @@ class Watched(Reporter):
 
 
 @pytest.fixture(scope="module")
-def data() -> Dataset:
-    return load_dataset("digits", None)
+def data(unseen: Images) -> Dataset:
+    return replace(load_dataset("digits", None), test=unseen)
 
 
 def searched(directory: Path, data: Dataset) -> None:
@@ -95,6 +95,16 @@ def test_a_run_killed_in_the_second_training_keeps_the_first(tmp_path: Path, dat
     searched(whole, data)
     stages_of(whole, CONFIG, data, Watched())
     assert read_json(whole / "search/finalists.json") == read_json(tmp_path / "search/finalists.json")
+
+
+def test_a_killed_finalist_goes_on_with_another_optimizer_which_it_does_not_use(data: Dataset) -> None:
+    from pipeline.protocol import run_protocol
+
+    recipes = []
+    for optimizer in ("sam", "asam", "sgd"):
+        config = CONFIG.model_copy(update={"optimizer": optimizer})
+        recipes.append(finalists.recipe_of(run_protocol(config).recipe(data), config))
+    assert len(set(recipes)) == 1
 
 
 @pytest.mark.parametrize("changes", [{"select": "smallest"}, {"finalist_epochs": 0}])

@@ -21,10 +21,10 @@ torch = pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
-def digits() -> Any:
+def digits(unseen: Any) -> Any:
     """Digits that a small net learns by heart, and is asked about again: what it loses then is lost to int8."""
     data = load_dataset("digits")
-    return replace(data, train=data.train.subset(400), val=data.train.subset(400))
+    return replace(data, train=data.train.subset(400), val=data.train.subset(400), test=unseen)
 
 
 def _trained_net(data: Any) -> Any:
