@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from flatnas.arch import SearchSpace
 from flatnas.lowering import lower
 from hardware_profiles.footprint import excess, footprint, needs
@@ -19,10 +21,11 @@ def check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:
     over = excess(least, profile.budget)
     tightest = max(over, key=lambda resource: over[resource])
     if over[tightest] > 0:
+        enough = math.ceil(1000 * needs(least)[tightest]) / 1000  # what is told is enough when it is typed
         raise InfeasibleBudgetError(
             f"no subnet meets the budgets of '{profile.name}': {tightest} is the tightest, "
             f"{getattr(profile.budget, tightest):,.10g} allowed, "
-            f"and the smallest subnet of the space needs {needs(least)[tightest]:,.10g}; allow more with "
+            f"and the smallest subnet of the space needs {enough:,.10g}; allow more with "
             f"--set budget.{tightest}=…, or choose a larger target ('pipeline targets' lists them)"
         )
 

@@ -18,6 +18,13 @@ def test_a_budget_that_nothing_meets_is_named_with_a_way_out() -> None:
         check_feasible(mcu_space(10), tight)
 
 
+def test_the_time_that_is_said_to_be_needed_is_enough() -> None:
+    with pytest.raises(InfeasibleBudgetError, match=r"latency_ms is the tightest") as told:
+        check_feasible(mcu_space(10), load_profile("cortex-m7", {"budget.latency_ms": "1us"}))
+    needed = str(told.value).split("needs ")[1].split(";")[0]
+    check_feasible(mcu_space(10), load_profile("cortex-m7", {"budget.latency_ms": f"{needed}ms"}))
+
+
 def test_the_space_fits_a_microcontroller() -> None:
     check_feasible(mcu_space(10), load_profile("cortex-m7"))
 
