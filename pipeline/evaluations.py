@@ -12,6 +12,7 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from flatnas.evaluation import Measured
 from flatnas.search import Evaluate, Map
 from pipeline.artifacts import sha256_of
 from pipeline.protocol import Protocol
+from pipeline.provenance import cpu_name
 from pipeline.records import measured_record, read_measured
 
 
@@ -43,8 +45,10 @@ class EvaluationStore:
             "torch": torch.__version__,
             "numpy": np.__version__,
             "opencv": cv2.__version__,
+            "numba": version("numba"),
             "threads": torch.get_num_threads(),
             "machine": platform.machine(),
+            "processor": cpu_name(),
         }
         name = hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()[:32]
         self._path = _writable(user_cache() / "evaluations", fallback) / f"{name}.jsonl"
