@@ -63,7 +63,7 @@ def test_every_output_is_written_and_gates_decide_the_exit_code(digit_models: An
         (["--corruptions", "fog", "--max-mce", "0.3"], "--max-mce needs all 15"),
         (["--max-delta", "0.1"], "name one with --baseline"),
         (["--mean", "0.5,0.5,0.5"], "--mean and --std go together"),
-        (["--mean", "0.5", "--std", "1,1,1"], "--mean '0.5': write three numbers"),
+        (["--mean", "0.5", "--std", "1,1,1"], "--mean '0.5': write three finite numbers"),
         (["--mean", "0,0,0", "--std", "1,0,1"], "must be positive"),
         (["--mean", "0,0,0", "--std", "1,1,1", "--input-range", "0", "1"], "not with --input-range"),
         (["--baseline", "x.onnx", "--baseline-std", "1,1,1"], "--baseline-mean and --baseline-std go together"),
