@@ -43,6 +43,7 @@ def test_every_seed_is_told_and_the_medians_are_of_all(tmp_path: Path, monkeypat
     errors = [m["random_error"] for m in written["matches"]]
     assert written["median"]["random_error"] == pytest.approx(np.mean(errors))  # of two
     assert all(0 < error < 0.5 for error in errors)
+    assert CliRunner().invoke(command, ["verify", str(tmp_path)]).exit_code == 0
 
 
 def test_a_study_of_two_targets_is_refused(tmp_path: Path) -> None:
