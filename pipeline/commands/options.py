@@ -138,8 +138,10 @@ def finished_run(directory: Path) -> Path:
     Raises:
         PipelineError: it does not.
     """
-    if not (existing_run(directory) / "manifest.json").is_file():
-        raise PipelineError(f"{directory} has no manifest.json: the run is not finished; call 'pipeline run' again")
+    from pipeline.artifacts import MANIFEST
+
+    if not (existing_run(directory) / MANIFEST).is_file():
+        raise PipelineError(f"{directory} has no {MANIFEST}: the run is not finished; call 'pipeline run' again")
     return directory
 
 
