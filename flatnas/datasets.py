@@ -23,10 +23,15 @@ NAMES = ("cifar10", "cifar100", "digits")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """Pixels uint8 (N, H, W, 3) and labels int64 (N,)."""
+    """Pixels uint8 (N, H, W, 3) and labels int64 (N,).
+
+    Attributes:
+        targets: float32 (N, num_classes), what a training aims at in place of the labels (`flatnas.soft_labels`).
+    """
 
     pixels_nhwc: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.pixels_nhwc.dtype != np.uint8 or self.pixels_nhwc.ndim != 4 or self.pixels_nhwc.shape[3] != 3:
@@ -35,13 +40,16 @@ class Images:
             raise ValueError(f"labels must be int64 (N,), not {_described(self.labels)}")
         if len(self.pixels_nhwc) != len(self.labels):
             raise ValueError(f"{len(self.pixels_nhwc)} images but {len(self.labels)} labels")
+        if self.targets is not None and len(self.targets) != len(self.labels):
+            raise ValueError(f"{len(self.labels)} images but {len(self.targets)} targets")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, indices: npt.NDArray[np.int64] | slice) -> Images:
         """The images at these indices."""
-        return Images(self.pixels_nhwc[indices], self.labels[indices])
+        targets = None if self.targets is None else self.targets[indices]
+        return Images(self.pixels_nhwc[indices], self.labels[indices], targets)
 
     def subset(self, limit: int, seed: int = 0) -> Images:
         """A stratified random subset of at most `limit` images."""

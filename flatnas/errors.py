@@ -19,6 +19,10 @@ class SupernetError(FlatnasError):
     """A supernet file that can't be used here."""
 
 
+class LabelsError(FlatnasError):
+    """Soft labels that can't be used here."""
+
+
 class CheckpointError(FlatnasError):
     """A checkpoint of another training."""
 

@@ -28,7 +28,8 @@ from flatnas.errors import CheckpointError, TrainingDivergedError
 from flatnas.resize import Pixels, resize
 from flatnas.sam import sam_backward
 
-Loss = Callable[[Pixels, Tensor, int], Tensor]  # augmented pixels (B, H, W, 3), labels (B,), step -> scalar
+# augmented pixels (B, H, W, 3), labels (B,) or targets (B, num_classes), step -> scalar
+Loss = Callable[[Pixels, Tensor, int], Tensor]
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
@@ -98,7 +99,7 @@ def train(
 
     Args:
         module: on the device to train on; on a GPU the forward pass runs in bfloat16.
-        images: augmented anew each epoch.
+        images: augmented anew each epoch; the loss gets their targets where they have some, else their labels.
         loss: of a batch; must compute the same thing when called twice with the same step.
         recipe: of the training; everything random is a function of its seed.
         checkpoint: written every 50 steps, after what `after_epoch` does.
@@ -124,7 +125,8 @@ def train(
             order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(images))
             picked = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
             pixels = augment(images.pixels_nhwc[picked], recipe, np.random.default_rng([recipe.seed, 1, step]))
-            labels = torch.from_numpy(images.labels[picked]).to(device)
+            aims = images.labels if images.targets is None else images.targets
+            labels = torch.from_numpy(aims[picked]).to(device)
             rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
             value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
             if not math.isfinite(value):

@@ -16,9 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import exclusive, write_bytes, write_json
-from pipeline.config import PipelineError
-from pipeline.training import divergence_told
+from pipeline.artifacts import write_bytes, write_json
+from pipeline.training import CHECKPOINT, UNFINISHED, divergence_told, training_directory
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.progress import Reporter
 
 
-_FILES = {"supernet.safetensors", "card.json", "curve.jsonl", "training.safetensors", "training.tmp"}
+_FILES = {"supernet.safetensors", "card.json", "curve.jsonl", CHECKPOINT, UNFINISHED}
 
 
 def train_into(
@@ -43,12 +42,7 @@ def train_into(
         CheckpointError: the directory's checkpoint is of other data, another space or another start.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
-    names = {p.name for p in directory.iterdir() if not p.name.startswith(".")} if directory.is_dir() else set()
-    if names - _FILES:
-        raise PipelineError(
-            f"{directory} holds other files than a supernet's; name an empty or new directory with --out"
-        )
-    with exclusive(directory):
+    with training_directory(directory, _FILES, "a supernet's"):
         return _train_into(directory, supernet, data, recipe, reporter, command)
 
 
@@ -58,7 +52,7 @@ def _train_into(
     from flatnas.supernet_file import serialize_supernet
     from flatnas.supernet_training import train_supernet
 
-    checkpoint = directory / "training.safetensors"
+    checkpoint = directory / CHECKPOINT
     if not checkpoint.exists():  # started afresh: an earlier training's curve is not this one's
         (directory / "curve.jsonl").unlink(missing_ok=True)
     curve = _Curve(directory / "curve.jsonl")

@@ -1,12 +1,15 @@
-"""Trainings inside a run: a subnet from the weights it inherits, as finalists and the chosen one are trained."""
+"""What trainings share: their directory, what is said when one diverges, and how a run trains a subnet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flatnas.arch import Arch
+from pipeline.artifacts import exclusive
+from pipeline.config import PipelineError
 from pipeline.protocol import Protocol
 from pipeline.runner import StageContext
 
@@ -15,6 +18,27 @@ if TYPE_CHECKING:
 
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
+
+
+CHECKPOINT, UNFINISHED = "training.safetensors", "training.tmp"  # a long training's, in a directory of its own
+
+
+@contextmanager
+def training_directory(directory: Path, files: Set[str], whose: str) -> Iterator[None]:
+    """Keep a long training's directory to this process.
+
+    Args:
+        files: names that the training writes.
+        whose: they are, for the message.
+
+    Raises:
+        PipelineError: the directory holds other files, is in use, or can't be written.
+    """
+    names = {p.name for p in directory.iterdir() if not p.name.startswith(".")} if directory.is_dir() else set()
+    if names - files:
+        raise PipelineError(f"{directory} holds other files than {whose}; name an empty or new directory with --out")
+    with exclusive(directory):
+        yield
 
 
 @contextmanager

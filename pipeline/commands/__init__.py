@@ -16,9 +16,10 @@ from pipeline.commands.study import study
 from pipeline.commands.study_search import study_search
 from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
+from pipeline.commands.teacher import teacher
 from pipeline.commands.verify import verify
 
 COMMANDS = (
-    run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, study, study_search, targets, data,
-    verify, report,
+    run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, study, study_search, targets,
+    data, verify, report,
 )  # fmt: skip

@@ -6,11 +6,16 @@ import math
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from pipeline.config import PipelineError
+
+if TYPE_CHECKING:
+    import torch
+
+Device = Literal["auto", "cpu", "cuda"]
 
 
 class Finite(click.FloatRange):
@@ -66,6 +71,9 @@ learning_rate = click.option(
     metavar="RATE",
     help="At the top of the training's schedule; where a loss diverges, try a tenth.",
 )
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
+)
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
 
 
@@ -84,6 +92,19 @@ class ModelPath(click.Path):
 
 model = click.argument("model", type=ModelPath())
 run_directory = click.argument("directory", metavar="RUN", type=ModelPath())
+
+
+def torch_device(device: Device) -> torch.device:
+    """The device that `--device` names.
+
+    Raises:
+        PipelineError: it asks for a GPU that torch doesn't see.
+    """
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PipelineError("--device cuda: this torch sees no GPU; use --device cpu")
+    return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def split_names(names: str) -> list[str]:

@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from pipeline.commands import options
-from pipeline.config import PipelineError
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
 
-Device = Literal["auto", "cpu", "cuda"]
-
 _out = click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Directory of the supernet and its checkpoint."
-)
-_device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
 
 
@@ -46,7 +40,7 @@ def supernet() -> None:
 )
 @options.learning_rate
 @options.seed
-@_device
+@options.device
 def train(
     dataset: str,
     data_dir: Path | None,
@@ -56,7 +50,7 @@ def train(
     activation: Literal["relu6", "hard_swish"],
     learning_rate: float | None,
     seed: int,
-    device: Device,
+    device: options.Device,
 ) -> None:
     """Train a supernet of the MCU space with the sandwich rule, in-place distillation and SAM."""
     options.require_training_packages()
@@ -88,7 +82,7 @@ def train(
 @click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True)
 @options.learning_rate
 @options.seed
-@_device
+@options.device
 def adapt(
     dataset: str,
     data_dir: Path | None,
@@ -98,7 +92,7 @@ def adapt(
     epochs: int,
     learning_rate: float | None,
     seed: int,
-    device: Device,
+    device: options.Device,
 ) -> None:
     """Give a supernet the classes and the resolution of another data set: a new head and a few epochs."""
     options.require_training_packages()
@@ -134,20 +128,16 @@ def _train(
     data: Dataset,
     recipe: Recipe,
     learning_rate: float | None,
-    device: Device,
+    device: options.Device,
     command: str,
 ) -> None:
-    import torch
-
     from pipeline.progress import Reporter
     from pipeline.supernets import train_into
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise PipelineError("--device cuda: this torch sees no GPU; use --device cpu")
-    on_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    place = options.torch_device(device)
     if learning_rate is not None:
         recipe = replace(recipe, learning_rate=learning_rate)
         command += f" --learning-rate {learning_rate:g}"
     reporter = Reporter()
-    path = train_into(out, supernet.to("cuda" if on_gpu else "cpu"), data, recipe, reporter, command)
+    path = train_into(out, supernet.to(place), data, recipe, reporter, command)
     reporter.line(f"supernet in {path}")
