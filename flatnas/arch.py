@@ -110,6 +110,8 @@ class SearchSpace:
         same_padding: TF-SAME, which TFLite needs no PAD operator for; otherwise kernel // 2 on all sides.
         kernel_transform: a smaller kernel is the centre of a larger one times a learned matrix, not the centre alone.
         squeeze_from_expanded: squeeze-excite shrinks to a quarter of the expanded channels, not of the block's input.
+        entry_residuals: whether a stage's first block adds its input where stride and channels allow it; only one whose
+            channels are no gene should, or small subnets have a residual that the largest one never trains.
     """
 
     name: str
@@ -124,6 +126,7 @@ class SearchSpace:
     same_padding: bool = True
     kernel_transform: bool = False
     squeeze_from_expanded: bool = False
+    entry_residuals: bool = True
 
     @property
     def genes(self) -> tuple[tuple[int, ...], ...]:
@@ -194,6 +197,10 @@ class SearchSpace:
         """
         bias = rng.uniform()
         return self.decode([int(rng.binomial(len(gene) - 1, bias)) for gene in self.genes])
+
+    def adds_input(self, channels_in: int, channels_out: int, stride: int, *, entry: bool) -> bool:
+        """Whether a block adds its input to its output; `entry` is of a stage's first one."""
+        return stride == 1 and channels_in == channels_out and (self.entry_residuals or not entry)
 
     def squeeze_channels(self, channels_in: int, expanded: int) -> int:
         """Channels between the two convolutions of a block's squeeze-excite."""

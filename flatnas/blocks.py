@@ -60,7 +60,7 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Block of MobileNetV3: expand 1x1, depthwise kxk, gate, linear project 1x1, identity where the shapes allow it."""
+    """Block of MobileNetV3: expand 1x1, depthwise kxk, gate, linear project 1x1, and the input added or not."""
 
     def __init__(
         self,
@@ -71,13 +71,14 @@ class InvertedResidual(nn.Module):
         expand: int,
         stride: int,
         *,
+        residual: bool,
         squeezed: int = 0,
         same: bool = True,
         activation: Activation = "relu6",
     ) -> None:
         super().__init__()
         expanded = channels_in * expand
-        self.residual = stride == 1 and channels_in == channels_out
+        self.residual = residual
         self.expand = conv_bn(size, channels_in, expanded, same=same, activation=activation) if expand > 1 else None
         self.depthwise = conv_bn(
             size, expanded, expanded, kernel, stride, depthwise=True, same=same, activation=activation

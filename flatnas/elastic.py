@@ -132,9 +132,9 @@ class ElasticSqueezeExcite(nn.Module):
 class ElasticInvertedResidual(nn.Module):
     """An inverted residual elastic in input and output channels, kernel, expansion and gating."""
 
-    def __init__(self, space: SearchSpace, stage: StageSpace, channels_in: int, stride: int) -> None:
+    def __init__(self, space: SearchSpace, stage: StageSpace, channels_in: int, *, entry: bool) -> None:
         super().__init__()
-        self.stride, self.squeeze_channels = stride, space.squeeze_channels
+        self.space, self.entry, self.stride = space, entry, stage.stride if entry else 1
         channels_out, expanded = stage.channels[-1], channels_in * stage.expands[-1]
         same, activation = space.same_padding, stage.activation
         self.expand = (
@@ -144,7 +144,7 @@ class ElasticInvertedResidual(nn.Module):
             expanded,
             expanded,
             stage.kernels,
-            stride,
+            self.stride,
             depthwise=True,
             same=same,
             kernel_transform=space.kernel_transform,
@@ -162,9 +162,9 @@ class ElasticInvertedResidual(nn.Module):
         y = self.depthwise(y, expanded, block.kernel)
         if stage.squeeze_excite:
             assert self.squeeze_excite is not None
-            y = self.squeeze_excite(y, self.squeeze_channels(channels_in, expanded))
+            y = self.squeeze_excite(y, self.space.squeeze_channels(channels_in, expanded))
         y = self.project(y, stage.channels)
-        return x + y if self.stride == 1 and channels_in == stage.channels else y
+        return x + y if self.space.adds_input(channels_in, stage.channels, self.stride, entry=self.entry) else y
 
     def copy_into(self, block: InvertedResidual) -> None:
         """Write the slices that `block` stands for into it."""

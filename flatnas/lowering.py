@@ -83,7 +83,7 @@ class _Lowering:
             gate = self.conv(f"{name}.gate", gate, expanded)
             y = self._append(OpSpec("mul", "MUL", (y, gate), TensorSpec(f"{name}.excite", y.shape)))
         y = self.conv(f"{name}.project", y, stage.channels)
-        if stride == 1 and channels_in == stage.channels:
+        if self.space.adds_input(channels_in, stage.channels, stride, entry=first):
             y = self._append(OpSpec("add", "ADD", (x, y), TensorSpec(f"{name}.add", y.shape)))
         return y
 

@@ -44,9 +44,9 @@ class SoftLabels:
             raise ValueError("a row of soft labels is all zero")
 
 
-def quantize_probabilities(probabilities: Floats) -> npt.NDArray[np.uint8]:
-    """Rows of probabilities (n, num_classes) as bytes: 255 is the row's largest, so that every row has one."""
-    scaled = probabilities / probabilities.max(1, keepdims=True)
+def quantize_probabilities(weights: Floats) -> npt.NDArray[np.uint8]:
+    """Rows of probabilities (n, num_classes), of any sum, as bytes: 255 is the row's largest."""
+    scaled = weights / weights.max(1, keepdims=True)
     quantized: npt.NDArray[np.uint8] = np.rint(255 * scaled).astype(np.uint8)
     return quantized
 

@@ -9,16 +9,20 @@ MCU_RESOLUTIONS, MOBILE_RESOLUTIONS = range(16, 129), range(32, 225)  # sides of
 MOBILE_WIDTHS = (1.0, 1.2)
 
 
-def mcu_space(num_classes: int, resolution: int = 32, activation: Activation = "relu6") -> SearchSpace:
+def mcu_space(
+    num_classes: int, resolution: int = 32, activation: Activation = "relu6", *, entry_residuals: bool = False
+) -> SearchSpace:
     """The space for microcontrollers: at 32 pixels 0.23 M to 31.8 M MACs, 8 k to 639 k weights.
 
     The first stage runs at the stem's size, where an expansion would fill a small SRAM on its own: so it has none.
     Channels are multiples of 8, which SIMD kernels want; more of them cost 8 to 16 bytes each beside their weights.
+    No stage adds its input at its entry: the largest subnet, which has more channels there, would never train that.
 
     Args:
         num_classes: logits.
         resolution: the data's side in pixels, at most 128; above 48 the stem strides, so that costs stay in range.
         activation: ReLU6 runs inside a convolution everywhere; hard-swish is an operator of its own.
+        entry_residuals: the space of version 0.1, where subnets whose stem is as wide as the first stage add its input.
 
     Raises:
         ValueError: a resolution out of range.
@@ -31,7 +35,7 @@ def mcu_space(num_classes: int, resolution: int = 32, activation: Activation = "
         return StageSpace(2, channels, (1, 2, 3), _KERNELS, expands, (False, True), activation)
 
     return SearchSpace(
-        name="mcu" if activation == "relu6" else f"mcu-{activation}",
+        name=("mcu" if entry_residuals else "mcu2") + ("" if activation == "relu6" else f"-{activation}"),
         resolutions=tuple(resolutions),
         stems=(8, 16),
         stem_stride=1 if resolution <= 48 else 2,
@@ -44,6 +48,7 @@ def mcu_space(num_classes: int, resolution: int = 32, activation: Activation = "
         heads=(64, 128, 192),
         num_classes=num_classes,
         activation=activation,
+        entry_residuals=entry_residuals,
     )
 
 
@@ -101,8 +106,10 @@ def space_named(name: str, num_classes: int, resolution: int) -> SearchSpace:
         ValueError: an unknown name.
     """
     spaces = {
-        "mcu": lambda: mcu_space(num_classes, resolution),
-        "mcu-hard_swish": lambda: mcu_space(num_classes, resolution, "hard_swish"),
+        "mcu": lambda: mcu_space(num_classes, resolution, entry_residuals=True),
+        "mcu-hard_swish": lambda: mcu_space(num_classes, resolution, "hard_swish", entry_residuals=True),
+        "mcu2": lambda: mcu_space(num_classes, resolution),
+        "mcu2-hard_swish": lambda: mcu_space(num_classes, resolution, "hard_swish"),
         "ofa-mobilenetv3-w1.0": lambda: mobile_space(num_classes, resolution),
         "ofa-mobilenetv3-w1.2": lambda: mobile_space(num_classes, resolution, 1.2),
     }

@@ -39,6 +39,7 @@ class Subnet(nn.Module):
                         block.kernel,
                         block.expand,
                         stride,
+                        residual=space.adds_input(channels, stage.channels, stride, entry=b == 0),
                         squeezed=squeezed,
                         same=same,
                         activation=stage_space.activation,
@@ -73,7 +74,7 @@ class Supernet(nn.Module):
         for stage in space.stages:
             blocks = []
             for b in range(max(stage.depths)):
-                blocks.append(ElasticInvertedResidual(space, stage, channels, stage.stride if b == 0 else 1))
+                blocks.append(ElasticInvertedResidual(space, stage, channels, entry=b == 0))
                 channels = stage.channels[-1]
             stages.append(nn.ModuleList(blocks))
         self.stages = nn.ModuleList(stages)

@@ -60,6 +60,28 @@ def sandwich_loss(supernet: Supernet, seed: int) -> Loss:
     return loss
 
 
+def two_subnets_loss(supernet: Supernet, seed: int) -> Loss:
+    """Two random subnets, one with uniform genes and one by size, each at a resolution of its own (BigNAS).
+
+    Every fourth step trains the largest and the smallest one, too: most of the sandwich rule's work goes into the
+    largest, which few targets can deploy. All learn from the targets that the images carry.
+    """
+    space = supernet.space
+
+    def loss(pixels: Pixels, labels: Tensor, step: int) -> Tensor:
+        rng = np.random.default_rng([seed, 2, step])
+        archs = [space.sample(rng), space.sample_by_size(rng)]
+        if step % 4 == 0:
+            archs += [space.largest, space.smallest]
+        total = torch.zeros((), device=labels.device)
+        for arch in archs:
+            x = to_input(pixels, int(rng.choice(space.resolutions)), labels.device)
+            total = total + functional.cross_entropy(supernet(x, arch), labels)
+        return total
+
+    return loss
+
+
 def train_supernet(
     supernet: Supernet,
     data: Dataset,

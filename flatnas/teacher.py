@@ -117,7 +117,7 @@ def label(net: Teacher, data: Dataset, temperature: float) -> SoftLabels:
     for pixels in views:
         logits = torch.from_numpy(predict(net, pixels, net.resolution))
         total += (logits / temperature).softmax(1).numpy()
-    return SoftLabels(quantize_probabilities(total / len(views)), data.class_names, data.content_sha256)
+    return SoftLabels(quantize_probabilities(total), data.class_names, data.content_sha256)
 
 
 def _shifted(images: Images, shift: tuple[int, int], *, mirrored: bool) -> list[Pixels]:
@@ -136,5 +136,5 @@ def _whitening(x: Tensor) -> Tensor:
     patches = nn.functional.unfold(x, _PATCH).transpose(1, 2).reshape(-1, 3 * _PATCH**2).double()
     covariance = (patches - patches.mean(0)).T @ (patches - patches.mean(0)) / len(patches)
     values, vectors = torch.linalg.eigh(covariance)
-    filters = vectors.T / torch.sqrt(values + 1e-2 * values[-1] / len(values)).unsqueeze(1)
+    filters: Tensor = vectors.T / torch.sqrt(values + 1e-2 * values[-1] / len(values)).unsqueeze(1)
     return filters.reshape(-1, 3, _PATCH, _PATCH).float()

@@ -35,7 +35,7 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train: SGD with Nesterov momentum 0.9, linear warm-up over the first tenth, cosine to zero.
+    """How to train: SGD with Nesterov momentum 0.9, linear warm-up, a rate that may be held, cosine to zero.
 
     Attributes:
         epochs: passes over the training images.
@@ -48,6 +48,8 @@ class Recipe:
         shift: random translation by up to so many pixels.
         augmix: mix each image with its AugMix chains.
         ema: decay per step of the averaged weights that the training returns; 0 returns the last ones.
+        hold_epochs: epochs, the first of them for the warm-up, before the rate falls; from a checkpoint within them a
+            longer training can go on. With 0 the first tenth of the steps warms up, and then the rate falls.
     """
 
     epochs: int
@@ -62,6 +64,21 @@ class Recipe:
     shift: int = 4
     augmix: bool = False
     ema: float = 0.0
+    hold_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hold_epochs and not 0 < self.hold_epochs < self.epochs:
+            raise ValueError(f"the rate of {self.epochs} epochs can't be held for {self.hold_epochs}")
+
+    def rate(self, progress: float) -> float:
+        """The learning rate when a share of the steps, in [0, 1), is done."""
+        warmup = 1 / self.epochs if self.hold_epochs else 0.1
+        hold = self.hold_epochs / self.epochs if self.hold_epochs else warmup
+        if progress < warmup:
+            return self.learning_rate * ((progress + 0.01 * warmup) / warmup)
+        if progress < hold:
+            return self.learning_rate
+        return self.learning_rate * (0.5 * (1 + math.cos(math.pi * (progress - hold) / (1 - hold))))
 
 
 def to_input(pixels_nhwc: Pixels, resolution: int, device: torch.device) -> Tensor:
@@ -102,7 +119,8 @@ def train(
         images: augmented anew each epoch; the loss gets their targets where they have some, else their labels.
         loss: of a batch; must compute the same thing when called twice with the same step.
         recipe: of the training; everything random is a function of its seed.
-        checkpoint: written every 50 steps, after what `after_epoch` does.
+        checkpoint: written every 50 steps, after what `after_epoch` does; the one at the end of the epochs whose rate
+            is held stays beside it, for a longer training to go on from.
         identity: what the training is of beside its recipe, by name; kept in the checkpoint, where it must be the same.
             Without it, or where an older checkpoint lacks it, the caller sees to that.
         progress: called after each step.
@@ -118,17 +136,19 @@ def train(
     keep_freed_memory()
     state = _State(module, recipe, identity or {})
     module.train()
-    first = state.load(checkpoint) if checkpoint else 0
+    first = state.load(checkpoint, per_epoch) if checkpoint else 0
+    permuted: tuple[int, npt.NDArray[np.int64]] | None = None
     with quick_depthwise(module):
         for step in range(first, steps):
             epoch, batch = divmod(step, per_epoch)
-            order = np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(images))
-            picked = order[batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
+            if permuted is None or permuted[0] != epoch:
+                permuted = epoch, np.random.default_rng([recipe.seed, 0, epoch]).permutation(len(images))
+            picked = permuted[1][batch * recipe.batch_size : (batch + 1) * recipe.batch_size]
             pixels = augment(images.pixels_nhwc[picked], recipe, np.random.default_rng([recipe.seed, 1, step]))
             aims = images.labels if images.targets is None else images.targets
             labels = torch.from_numpy(aims[picked]).to(device)
             rho = recipe.rho if step >= recipe.sam_after * steps else 0.0
-            value = state.step(partial(loss, pixels, labels, step), recipe.learning_rate * _schedule(step / steps), rho)
+            value = state.step(partial(loss, pixels, labels, step), recipe.rate(step / steps), rho)
             if not math.isfinite(value):
                 raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}")
             if progress:
@@ -141,8 +161,15 @@ def train(
                     after_epoch(epoch + 1)
             if checkpoint and keeping:
                 state.save(checkpoint, step + 1)
+            if checkpoint and recipe.hold_epochs and step + 1 == recipe.hold_epochs * per_epoch:
+                state.save(held(checkpoint), step + 1)
     state.finish()
     module.eval()
+
+
+def held(checkpoint: Path) -> Path:
+    """Where a training keeps the checkpoint from which its rate falls."""
+    return checkpoint.with_stem(f"{checkpoint.stem}-held")
 
 
 def cross_entropy(module: nn.Module, resolution: int, smoothing: float) -> Loss:
@@ -213,12 +240,6 @@ def recalibrate(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_s
     module.eval()
     for m in norms:
         m.momentum = 0.1
-
-
-def _schedule(progress: float, warmup: float = 0.1) -> float:
-    if progress < warmup:
-        return (progress + 1e-3) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
 
 
 class _State:
@@ -300,8 +321,12 @@ class _State:
         save_file(tensors, unfinished, metadata={"step": str(step), **described})
         unfinished.replace(path)
 
-    def load(self, path: Path) -> int:
+    def load(self, path: Path, per_epoch: int) -> int:
         """Read a checkpoint; returns the steps done, 0 where there is none.
+
+        Args:
+            per_epoch: steps of an epoch. A checkpoint within the epochs whose rate both recipes hold may be of a
+                training of another length.
 
         Raises:
             CheckpointError: it has another identity or recipe.
@@ -315,7 +340,13 @@ class _State:
             theirs = json.loads(metadata.get("identity", "{}"))
             other = [name for name, value in self.identity.items() if theirs.get(name, value) != value]
             recipe, ours = json.loads(metadata["recipe"]), asdict(self.recipe)
-            other += [name.replace("_", " ") for name, value in ours.items() if recipe.get(name) != value]
+            ends = {"epochs", "hold_epochs"}
+            differing = {name for name, value in ours.items() if recipe.get(name) != value}
+            if int(metadata["step"]) <= min(recipe.get("hold_epochs", 0), self.recipe.hold_epochs) * per_epoch:
+                differing -= ends
+            if not other and differing and differing <= ends and held(path).exists():
+                return self.load(held(path), per_epoch)
+            other += [name.replace("_", " ") for name in ours if name in differing]
             if other:
                 raise CheckpointError(
                     f"{path} is the checkpoint of a training with another {', '.join(other)}; train into another "

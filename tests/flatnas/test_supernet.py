@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from flatnas.arch import SearchSpace  # noqa: E402
 from flatnas.errors import SupernetError  # noqa: E402
+from flatnas.lowering import lower  # noqa: E402
 from flatnas.spaces import mcu_space, mobile_space  # noqa: E402
 from flatnas.supernet import Supernet, noise_like  # noqa: E402
 from flatnas.supernet_file import load_supernet, read_class_names, read_space, serialize_supernet, with_new_head  # noqa: E402
@@ -32,6 +33,15 @@ def test_an_extracted_subnet_computes_what_the_supernet_does(space: SearchSpace)
         x = torch.randn(8, 3, arch.resolution, arch.resolution)
         subnet = net.extract(arch).train()  # batch statistics, as the supernet uses
         torch.testing.assert_close(subnet(x), net(x, arch), rtol=1e-3, atol=1e-3)
+
+
+def test_a_stage_adds_its_input_at_its_entry_only_in_the_space_of_version_0_1() -> None:
+    assert SPACE.smallest.stem == SPACE.smallest.stages[0].channels  # so that the shapes would allow it
+    for space, adds in ((SPACE, False), (mcu_space(10, entry_residuals=True), True)):
+        entry = supernet(space).extract(space.smallest).blocks[0]
+        assert entry.residual is adds
+        assert any(op.kind == "add" for op in lower(space, space.smallest)) is adds
+    assert supernet().extract(SPACE.largest).blocks[1].residual
 
 
 def test_a_subnet_is_a_copy() -> None:

@@ -170,6 +170,20 @@ def test_a_checkpoint_of_another_identity_is_refused_and_kept(tmp_path: Path) ->
     assert torch.equal(trained({"data set": "a", "start": "0"})[5].weight, end[5].weight)
 
 
+def test_a_batch_aims_at_the_targets_where_images_carry_some() -> None:
+    plain, net, seen = two_colours(48), small_net(), []
+    targets = np.stack([plain.labels, 1 - plain.labels], 1).astype(np.float32)
+    taught = Images(plain.pixels_nhwc, plain.labels, targets).subset(32, seed=1)
+
+    def loss(pixels: np.ndarray, aims: torch.Tensor, step: int) -> torch.Tensor:
+        bright = torch.from_numpy(pixels.mean((1, 2, 3)) > 120)  # class 1, whose first target is 1
+        seen.append(bool((aims[:, 0].bool() == bright).all()) and aims.shape == (16, 2))
+        return net(to_input(pixels, 8, aims.device)).sum() * 0
+
+    train(net, taught, loss, replace(RECIPE, rho=0.0))
+    assert seen == [True] * 6
+
+
 def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path: Path) -> None:
     images, path = two_colours(64), tmp_path / "training.safetensors"
 
@@ -182,6 +196,34 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path: Path) -> N
     with pytest.raises(CheckpointError, match="of a training with another epochs, learning rate; train into another"):
         trained(replace(RECIPE, epochs=RECIPE.epochs + 1, learning_rate=0.01))
     assert path.read_bytes() == before
+
+
+def test_a_held_rate_falls_only_at_the_end() -> None:
+    recipe = replace(RECIPE, epochs=4, hold_epochs=3)
+    assert recipe.rate(0) == pytest.approx(0.001)
+    assert recipe.rate(0.125) == pytest.approx(0.051)  # halfway up
+    assert recipe.rate(0.25) == recipe.rate(0.7) == 0.1
+    assert recipe.rate(0.875) == pytest.approx(0.05)  # halfway down the cosine
+    with pytest.raises(ValueError, match="the rate of 4 epochs can't be held for 4"):
+        replace(RECIPE, epochs=4, hold_epochs=4)
+
+
+def test_a_longer_training_goes_on_from_where_the_rate_began_to_fall(tmp_path: Path) -> None:
+    images, path = two_colours(64), tmp_path / "training.safetensors"
+
+    def trained(recipe: Recipe, checkpoint: Path) -> tuple[list[torch.Tensor], list[int]]:
+        net, steps = small_net(), []
+        loss = cross_entropy(net, 8, 0.0)
+        train(net, images, loss, recipe, checkpoint=checkpoint, progress=lambda s, n, v: steps.append(s))
+        return [p.detach().clone() for p in net.parameters()], steps
+
+    plain = replace(RECIPE, rho=0.0)  # where SAM begins depends on the length
+    short, long = replace(plain, epochs=3, hold_epochs=2), replace(plain, epochs=6, hold_epochs=5)
+    trained(short, path)
+    weights, steps = trained(long, path)
+    assert steps == list(range(9, 25))  # 4 steps an epoch; the first two epochs are kept
+    whole, _ = trained(long, tmp_path / "other.safetensors")
+    torch.testing.assert_close(weights, whole, rtol=0, atol=1e-6)  # the warm-up's rates are rounded otherwise
 
 
 def test_a_checkpoint_without_identity_is_resumed(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Studies, peers and measurements behind docs/results; run from a checkout, not in the wheel."""
