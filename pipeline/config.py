@@ -189,6 +189,10 @@ class RunConfig(BaseModel):
         augment: what fine-tuning does to images beyond crops and flips.
         alpha: weight of the clean error in F_AR; 1 is plain NAS.
         sigmas: relative weight noise of R, one or several.
+        min_accuracy: a gate on the clean accuracy, as all of the following.
+        min_recall: on classes' recalls, by name.
+        max_mce: on the mCE.
+        max_error: on corruptions' mean errors, by name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -210,6 +214,10 @@ class RunConfig(BaseModel):
     augment: AugmentName = "none"
     alpha: float = Field(default=0.5, gt=0, le=1)
     sigmas: tuple[float, ...] = (0.05,)
+    min_accuracy: float | None = Field(default=None, ge=0, le=1)
+    min_recall: dict[str, float] = {}
+    max_mce: float | None = Field(default=None, ge=0, le=1)
+    max_error: dict[str, float] = {}
 
     @property
     def counts(self) -> Preset:

@@ -1,60 +1,135 @@
-"""Gates: the conditions of a verdict. A run has a fixed set; `audit` takes its limits from the command line."""
+"""Gates: the conditions of a verdict. A run has a fixed set, and limits are added to it; an audit has limits alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import sqrt
+from statistics import fmean
+from typing import Literal
 
 from hardware_profiles.footprint import Violation
-from pipeline.results import Accuracy, Delta, FirmwareRecord, Gate, ParityRecord, Robustness
+from pipeline.results import Accuracy, ClassifierRecord, Delta, FirmwareRecord, Gate, ParityRecord, Robustness
 
 MAX_ACCURACY_LOSS = 0.01  # of int8 against float
 MAX_DELTA = 0.02  # upper end of the interval of int8's corruption error minus float's
+_ROUNDING = 1e-9  # 0.90 - 0.89 is one point, whatever floats make of it
+ENOUGH_IMAGES = 20  # of a class, for a recall of 0 to be more than bad luck
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What was asked for on the command line; None and empty ask for nothing.
+
+    Attributes:
+        min_accuracy: of the clean images.
+        min_recall: of the clean images, by class.
+        max_mce: mean error over the 15 standard corruptions.
+        max_error: mean error over the severities, by corruption.
+        max_delta: upper end of the interval of the mCE minus the baseline's.
+    """
+
+    min_accuracy: float | None = None
+    min_recall: Mapping[str, float] = field(default_factory=dict)
+    max_mce: float | None = None
+    max_error: Mapping[str, float] = field(default_factory=dict)
+    max_delta: float | None = None
 
 
 def run_gates(
     violations: Sequence[Violation],
     accuracy: Accuracy,
+    classifier: ClassifierRecord,
     robustness: Robustness,
     parity: Sequence[ParityRecord],
     firmware: FirmwareRecord | None,
 ) -> list[Gate]:
-    """The gates of `pipeline run`; firmware has one where it was emulated."""
+    """The gates of every `pipeline run`; firmware has one where it was emulated."""
     loss = accuracy.float - accuracy.tflite_int8
     beyond = sum(not row.holds for row in parity)
     differ = [core.mismatches for core in firmware.cores] if firmware else []
-    proved = [Gate(name="firmware (inputs that differ)", limit=0, value=sum(differ), passed=not any(differ))]
     return [
-        Gate(name="fits the budget (resources over)", limit=0, value=len(violations), passed=not violations),
-        _at_most("accuracy lost to int8", loss, MAX_ACCURACY_LOSS),
-        _at_most("corruption error added by int8 (upper end)", robustness.delta.ci95[1], MAX_DELTA),
-        Gate(name="parity (runtimes out of bounds)", limit=0, value=beyond, passed=beyond == 0),
-        *(proved if differ else []),
+        _at_most("fits the budget (resources over)", len(violations), 0),
+        *usefulness_gates(classifier),
+        _at_most("accuracy lost to int8", loss, MAX_ACCURACY_LOSS, "points"),
+        _at_most("corruption error added by int8 (upper end)", robustness.delta.ci95[1], MAX_DELTA, "points"),
+        _at_most("parity (runtimes out of bounds)", beyond, 0),
+        *([_at_most("firmware (inputs that differ)", sum(differ), 0)] if differ else []),
     ]
 
 
-def audit_gates(
-    accuracy: float,
-    mce: float | None,
-    delta: Delta | None,
-    per_corruption: Mapping[str, Sequence[float]],
+def usefulness_gates(classifier: ClassifierRecord) -> list[Gate]:
+    """A net is useful where it beats every constant answer, and misses no class altogether."""
+    chance = 1 / sum(row.images > 0 for row in classifier.classes)
+    low = classifier.ci95[0]
+    better = Gate(
+        name="better than one constant answer (balanced accuracy, lower end)",
+        limit=chance,
+        value=low,
+        unit="share",
+        asks="more than",
+        passed=low > chance,
+    )
+    missed = [row.name for row in classifier.classes if row.recall == 0 and row.images >= ENOUGH_IMAGES]
+    return [better, _at_most("classes never recognised", len(missed), 0, note=", ".join(missed))]
+
+
+def usefulness_warnings(classifier: ClassifierRecord) -> list[str]:
+    """What too few pictures leave open."""
+    warnings = []
+    for row in classifier.classes:
+        if row.images == 0:
+            warnings.append(f"class '{row.name}' has no test picture: nothing is known of it")
+        elif row.recall == 0 and row.images < ENOUGH_IMAGES:
+            warnings.append(f"class '{row.name}' is never recognised, in {row.images} test pictures")
+    return warnings
+
+
+def search_warnings(errors: Sequence[float], images: int) -> list[str]:
+    """Whether the subnets that a search measured differ by more than chance.
+
+    Args:
+        errors: clean error of each.
+        images: behind each error. So many draws of one error spread over about four of its standard errors.
+    """
+    mean, spread = fmean(errors), max(errors) - min(errors)
+    if spread > 4 * sqrt(mean * (1 - mean) / images):
+        return []
+    return [
+        f"the {len(errors)} subnets measured have errors of {min(errors):.1%} to {max(errors):.1%} on {images} "
+        "validation images: too alike for the search to choose between them"
+    ]
+
+
+def limit_gates(
+    limits: Limits,
     *,
-    min_accuracy: float | None,
-    max_mce: float | None,
-    max_delta: float | None,
-    max_error: Mapping[str, float],
+    accuracy: float,
+    classifier: ClassifierRecord | None,
+    mce: float | None,
+    per_corruption: Mapping[str, Sequence[float]],
+    delta: Delta | None,
 ) -> list[Gate]:
-    """The gates of `pipeline audit`: those whose limit was given. A value that is unknown fails its gate."""
+    """A gate for each limit that was given; what is limited must be known."""
     gates = []
-    if min_accuracy is not None:
-        gates.append(Gate(name="accuracy", limit=min_accuracy, value=accuracy, passed=accuracy >= min_accuracy))
-    if max_mce is not None and mce is not None:
-        gates.append(_at_most("mCE", mce, max_mce))
-    if max_delta is not None and delta is not None:
-        gates.append(_at_most("delta (upper end)", delta.ci95[1], max_delta))
-    for name, limit in max_error.items():
-        gates.append(_at_most(f"error under {name}", sum(per_corruption[name]) / len(per_corruption[name]), limit))
+    if limits.min_accuracy is not None:
+        gates.append(_at_least("accuracy", accuracy, limits.min_accuracy))
+    recalls = {row.name: row.recall or 0.0 for row in classifier.classes} if classifier else {}
+    gates += [_at_least(f"recall of {name}", recalls[name], limit) for name, limit in limits.min_recall.items()]
+    if limits.max_mce is not None and mce is not None:
+        gates.append(_at_most("mCE", mce, limits.max_mce, "share"))
+    if limits.max_delta is not None and delta is not None:
+        gates.append(_at_most("delta (upper end)", delta.ci95[1], limits.max_delta, "points"))
+    for name, limit in limits.max_error.items():
+        gates.append(_at_most(f"error under {name}", fmean(per_corruption[name]), limit, "share"))
     return gates
 
 
-def _at_most(name: str, value: float, limit: float) -> Gate:
-    return Gate(name=name, limit=limit, value=value, passed=value <= limit)
+def _at_most(
+    name: str, value: float, limit: float, unit: Literal["share", "points", "count"] = "count", note: str = ""
+) -> Gate:
+    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=value <= limit + _ROUNDING)
+
+
+def _at_least(name: str, value: float, limit: float) -> Gate:
+    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=value >= limit - _ROUNDING)

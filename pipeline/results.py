@@ -319,12 +319,43 @@ class FirmwareRecord(_Record):
     skipped: str | None = None
 
 
+class ClassRecord(_Record):
+    """One class of the clean test images audited; its recall is null where it has none."""
+
+    name: str
+    images: int
+    recall: float | None
+
+
+class ClassifierRecord(_Record):
+    """What the int8 model does class by class on the clean test images audited.
+
+    Attributes:
+        balanced_accuracy: mean recall of the classes that have images.
+        ci95: its 95 % interval.
+        classes: in the order of the outputs.
+    """
+
+    balanced_accuracy: float
+    ci95: tuple[float, float]
+    classes: list[ClassRecord]
+
+
 class Gate(_Record):
-    """One condition of the verdict."""
+    """One condition of the verdict.
+
+    Attributes:
+        unit: `share` is a fraction, shown as a percentage; `points` a difference of two; `count` a number of things.
+        asks: on which side of the limit a value passes.
+        note: what the value is about, such as the classes that are missed; may be empty.
+    """
 
     name: str
     limit: float
     value: float
+    unit: Literal["share", "points", "count"] = "count"
+    asks: Literal["at most", "at least", "more than"] = "at most"
+    note: str = ""
     passed: bool
 
 
@@ -378,6 +409,7 @@ class RunReport(_Record):
     search: SearchRecord
     quantization: QuantizationRecord | None = None
     accuracy: Accuracy
+    classifier: ClassifierRecord | None = None
     robustness: Robustness
     parity: list[ParityRecord]
     firmware: FirmwareRecord | None = None
@@ -385,5 +417,6 @@ class RunReport(_Record):
     host_latency: HostLatencyRecord | None = None
     gates: list[Gate]
     passed: bool
+    warnings: list[str] = []
     artifacts: dict[str, str]
     stages: list[StageSeconds]

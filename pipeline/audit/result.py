@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.results import Delta, DeviceArithmetic, Gate
+from pipeline.results import ClassifierRecord, Delta, DeviceArithmetic, Gate
 
 
 class _Record(BaseModel):
@@ -128,6 +128,7 @@ class AuditResult(_Record):
     seed: int
     models: dict[str, ModelRecord]
     accuracy: dict[str, float]
+    classifier: ClassifierRecord | None = None
     robustness: AuditRobustness
     calibration: dict[str, Calibration]
     comparison: Comparison | None = None
@@ -140,7 +141,7 @@ class AuditResult(_Record):
     def to_json(self) -> dict[str, Any]:
         """As written; parts that did not run are absent."""
         content = self.model_dump(mode="json")
-        for part in ("comparison", "device", "layers", "calibration_trials"):
+        for part in ("classifier", "comparison", "device", "layers", "calibration_trials"):
             if content[part] is None:
                 del content[part]
         if self.robustness.delta is None:

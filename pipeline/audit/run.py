@@ -13,6 +13,7 @@ from flatnas.corruptions import CORRUPTIONS
 from flatnas.datasets import Dataset, choose_images, load_dataset
 from pipeline.audit.cache import Cache
 from pipeline.audit.chance import chance_warning, near_chance
+from pipeline.audit.classifier import classifier_record
 from pipeline.audit.device import device_arithmetic, device_kernels
 from pipeline.audit.images import AuditImages, Ints, OfficialFiles
 from pipeline.audit.inside import Inside
@@ -88,9 +89,6 @@ def audit(
         FlatnasError: data that is missing or damaged.
     """
     subjects = {"model": _subject(model)} | ({} if baseline is None else {"baseline": _subject(baseline)})
-    for subject in subjects.values():
-        if not subject.path.is_file():
-            raise PipelineError(f"there is no file {subject.path}")
     data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
     indices = choose_images(data.test.labels, limit, seed)
     labels = data.test.labels[indices]
@@ -134,7 +132,14 @@ def audit(
     with track("calibration sets") as progress:
         trials = inside.trials(calibration_sizes, progress) if calibration_sizes else None
     warnings += inside.layers_warning() if layers else []
-    parts = {"device": device, "layers": looked_into, "calibration_trials": trials, "warnings": warnings}
+    classifier = classifier_record(predictions["model"].classes[0], labels, data.class_names)
+    parts = {
+        "classifier": classifier,
+        "device": device,
+        "layers": looked_into,
+        "calibration_trials": trials,
+        "warnings": warnings,
+    }
     return Audit(result.model_copy(update=parts), found, images, data.class_names)
 
 
@@ -157,7 +162,7 @@ def cache_folder() -> Path:
 
 
 def _subject(model: str | Path | Subject) -> Subject:
-    return model if isinstance(model, Subject) else Subject(Path(model))
+    return (model if isinstance(model, Subject) else Subject(Path(model))).existing()
 
 
 def official_source(

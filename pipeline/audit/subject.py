@@ -44,6 +44,16 @@ class Subject:
         """The runtime that runs it."""
         return self.runner or ("onnxruntime" if self.path.suffix.lower() == ".onnx" else "litert")
 
+    def existing(self) -> Subject:
+        """This.
+
+        Raises:
+            PipelineError: its file isn't there.
+        """
+        if not self.path.is_file():
+            raise PipelineError(f"there is no file {self.path}")
+        return self
+
     def load(self) -> Runner:
         """The model, on one thread.
 

@@ -88,18 +88,14 @@ def _how_to_run(prefix: str, whom: str) -> Callable[[Callable[..., int]], Callab
     "--cache-limit", default="4GB", show_default=True, help="Of corrupted images kept on disk; 0B keeps none."
 )
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to a file; - for stdout.")
-@click.option("--junit", "junit_file", type=_FILE, help="Write the gates as JUnit XML.")
+@options.junit
 @click.option("--html", "html_file", type=_FILE, help="Write a page with heat maps and flipped images.")
 @click.option("--predictions", "predictions_file", type=_FILE, help="Write every answer, for 'pipeline compare'.")
-@click.option("--max-mce", type=_SHARE, help="Gate: fail above this mCE.")
+@options.limits
 @click.option(
     "--max-delta",
     type=options.Finite(),
     help="Gate: fail where the interval of the delta to the baseline ends above this.",
-)
-@click.option("--min-accuracy", type=_SHARE, help="Gate: fail below this clean accuracy.")
-@click.option(
-    "--max-error", multiple=True, metavar="NAME=X", help="Gate: fail above this mean error under one corruption."
 )
 def audit(
     model: Path,
@@ -128,9 +124,10 @@ def audit(
     junit_file: Path | None,
     html_file: Path | None,
     predictions_file: Path | None,
-    max_mce: float | None,
     max_delta: float | None,
     min_accuracy: float | None,
+    min_recall: tuple[str, ...],
+    max_mce: float | None,
     max_error: tuple[str, ...],
 ) -> int:
     """Measure MODEL (TFLite or ONNX, float or int8) on clean and corrupted test images.
@@ -139,15 +136,16 @@ def audit(
     run's resolution.
     """
     from flatnas.corruptions import CORRUPTIONS, STANDARD_15
+    from flatnas.datasets import load_dataset
     from hardware_profiles.units import parse_bytes
     from pipeline.audit import audit as run_audit
-    from pipeline.gates import audit_gates
+    from pipeline.gates import Limits, limit_gates
     from pipeline.models import in_run_directory
     from pipeline.progress import Reporter
     from pipeline.run_data import load_data_as_run
 
     names = _corruptions(corruptions, list(CORRUPTIONS))
-    limits = _error_limits(max_error, names)
+    max_errors = options.shares(max_error, "--max-error", "corruption", names)
     if max_mce is not None and not set(STANDARD_15) <= set(names):
         raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
     sizes = _counts(calibration_sizes)
@@ -165,11 +163,14 @@ def audit(
     other = (baseline_runner, baseline_layout, baseline_input_range, baseline_mean, baseline_std)
     if baseline is None and any(value is not None for value in other):
         raise PipelineError("--baseline-… options are for a baseline: name one with --baseline MODEL")
+    compared = None if baseline is None else _subject(baseline, *other, prefix="baseline-")
+    data = load_dataset(dataset, data_dir) if run is None else load_data_as_run(run, dataset, data_dir)
+    min_recalls = options.shares(min_recall, "--min-recall", "class", data.class_names)
     reporter = Reporter()
     found = run_audit(
         subject,
-        None if baseline is None else _subject(baseline, *other, prefix="baseline-"),
-        dataset=dataset if run is None else load_data_as_run(run, dataset, data_dir),
+        compared,
+        dataset=data,
         data_dir=data_dir,
         limit=limit,
         corruptions=names,
@@ -182,15 +183,13 @@ def audit(
         track=reporter.track,
     )
     result = found.result
-    gates = audit_gates(
-        result.accuracy["model"],
-        result.robustness.mce["model"],
-        result.robustness.delta,
-        {name: row["model"] for name, row in result.robustness.per_corruption.items()},
-        min_accuracy=min_accuracy,
-        max_mce=max_mce,
-        max_delta=max_delta,
-        max_error=limits,
+    gates = limit_gates(
+        Limits(min_accuracy, min_recalls, max_mce, max_errors, max_delta),
+        accuracy=result.accuracy["model"],
+        classifier=result.classifier,
+        mce=result.robustness.mce["model"],
+        per_corruption={name: row["model"] for name, row in result.robustness.per_corruption.items()},
+        delta=result.robustness.delta,
     )
     found = found.with_gates(gates)
     print_result(found.result, reporter)
@@ -209,20 +208,6 @@ def _corruptions(names: str | None, known: list[str]) -> list[str]:
     if not wanted:
         raise PipelineError(f"--corruptions names none; choose from {', '.join(known)}")
     return [name for name in known if name in wanted]
-
-
-def _error_limits(pairs: tuple[str, ...], corruptions: list[str]) -> dict[str, float]:
-    limits = {}
-    for name, value in options.key_values(pairs, "--max-error").items():
-        if name not in corruptions:
-            raise PipelineError(f"--max-error: no corruption '{name}'{nearest(name, corruptions)}")
-        try:
-            limits[name] = float(value)
-        except ValueError:
-            limits[name] = -1.0
-        if not 0 <= limits[name] <= 1:
-            raise PipelineError(f"--max-error {name}={value}: the limit must be a number between 0 and 1")
-    return limits
 
 
 def _counts(text: str | None) -> list[int]:
@@ -258,7 +243,7 @@ def _subject(
         if min(deviations) <= 0:
             raise PipelineError(f"--{prefix}std '{std}': a standard deviation must be positive")
         levels = normalised_range(means, deviations)
-    return Subject(path, cast("Kind | None", runner), levels, cast("Layout | None", layout))
+    return Subject(path, cast("Kind | None", runner), levels, cast("Layout | None", layout)).existing()
 
 
 def _per_channel(text: str, option: str) -> tuple[float, float, float]:
@@ -291,7 +276,7 @@ def write_json_result(result: AuditResult, file: Path | None) -> None:
     if str(file) == "-":
         click.echo(json.dumps(result.to_json(), indent=1))
     elif file is not None:
-        _written(file, lambda: write_json(file, result.to_json()))
+        options.written(file, lambda: write_json(file, result.to_json()))
 
 
 def _write_reports(found: Audit, junit: Path | None, html: Path | None, predictions: Path | None) -> None:
@@ -300,18 +285,12 @@ def _write_reports(found: Audit, junit: Path | None, html: Path | None, predicti
     if junit is not None:
         from pipeline.report.junit import gates_as_junit
 
-        _written(junit, lambda: write_bytes(junit, gates_as_junit(found.result)))
+        model, gates = found.result.models["model"].file, found.result.gates
+        options.written(junit, lambda: write_bytes(junit, gates_as_junit("pipeline audit", model, gates)))
     if html is not None:
         from pipeline.report.audit_page import render_audit_page
 
         page = render_audit_page(found)
-        _written(html, lambda: write_bytes(html, page.encode()))
+        options.written(html, lambda: write_bytes(html, page.encode()))
     if predictions is not None:
-        _written(predictions, lambda: found.predictions.write(predictions))
-
-
-def _written(path: Path, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except OSError as error:
-        raise PipelineError(f"can't write {path}: {error.strerror}") from error
+        options.written(predictions, lambda: found.predictions.write(predictions))

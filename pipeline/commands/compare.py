@@ -24,20 +24,18 @@ def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_
     Each is a run directory, or a file that 'pipeline audit --predictions' wrote.
     """
     from pipeline.audit.compare import compare as compare_audits
-    from pipeline.gates import audit_gates
+    from pipeline.gates import Limits, limit_gates
     from pipeline.progress import Reporter
 
     result = compare_audits(audit, baseline, seed=seed)
     r = result.robustness
-    gates = audit_gates(
-        result.accuracy["model"],
-        r.mce["model"],
-        r.delta,
-        {},
-        min_accuracy=None,
-        max_mce=None,
-        max_delta=max_delta,
-        max_error={},
+    gates = limit_gates(
+        Limits(max_delta=max_delta),
+        accuracy=result.accuracy["model"],
+        classifier=None,
+        mce=r.mce["model"],
+        per_corruption={},
+        delta=r.delta,
     )
     result = result.model_copy(update={"gates": gates})
     print_result(result, Reporter())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.config import PipelineError
+from pipeline.config import PipelineError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -77,6 +78,26 @@ device = click.option(
 seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
 
 
+_SHARE = Finite(0, 1)
+junit = click.option(
+    "--junit", "junit_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the gates as JUnit XML."
+)
+
+
+def limits(command: Callable[..., int]) -> Callable[..., int]:
+    """The options that add a gate each."""
+    for option in (
+        click.option(
+            "--max-error", multiple=True, metavar="NAME=X", help="Gate: of the mean error under a corruption."
+        ),
+        click.option("--max-mce", type=_SHARE, help="Gate: fail above this mCE."),
+        click.option("--min-recall", multiple=True, metavar="CLASS=X", help="Gate: fail below this recall of a class."),
+        click.option("--min-accuracy", type=_SHARE, help="Gate: fail below this clean accuracy."),
+    ):
+        command = option(command)
+    return command
+
+
 class ModelPath(click.Path):
     """A file, a run directory, or the name of a released model, which becomes the path of its directory."""
 
@@ -125,6 +146,43 @@ def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:
             raise PipelineError(f"{option} '{pair}': write {option} KEY=VALUE")
         values[key.strip()] = value.strip()
     return values
+
+
+def shares(pairs: tuple[str, ...], option: str, what: str, known: Collection[str]) -> dict[str, float]:
+    """`NAME=X` options to fractions in [0, 1], by known names; a name may hold an equals sign.
+
+    Args:
+        what: the names are of, for messages.
+
+    Raises:
+        PipelineError: an unknown name, or a limit that is no fraction.
+    """
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.rpartition("=")
+        if not equals or not name:
+            raise PipelineError(f"{option} '{pair}': write {option} NAME=X, with X between 0 and 1")
+        if name not in known:
+            raise PipelineError(f"{option}: no {what} '{name}'{nearest(name, known)}")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            found[name] = -1.0
+        if not 0 <= found[name] <= 1:
+            raise PipelineError(f"{option} {pair}: the limit must be a number between 0 and 1")
+    return found
+
+
+def written(path: Path, write: Callable[[], None]) -> None:
+    """Write a file that the user named.
+
+    Raises:
+        PipelineError: it can't be written.
+    """
+    try:
+        write()
+    except OSError as error:
+        raise PipelineError(f"can't write {path}: {error.strerror}") from error
 
 
 def sigmas(text: str) -> tuple[float, ...]:

@@ -112,6 +112,8 @@ if TYPE_CHECKING:
     metavar="KEY=VALUE",
     help="Override a number of the profile, or its runtime: budget.sram_bytes=64KiB, runtime=tflm.",
 )
+@options.limits
+@options.junit
 def run(
     targets: str,
     dataset: str,
@@ -133,12 +135,18 @@ def run(
     quantize: str,
     supernet: Path | None,
     overrides: tuple[str, ...],
+    min_accuracy: float | None,
+    min_recall: tuple[str, ...],
+    max_mce: float | None,
+    max_error: tuple[str, ...],
+    junit_file: Path | None,
 ) -> int:
     """Search, fine-tune, quantize, export and audit a model for TARGET.
 
     Several targets, a,b,c, are run one after another and share what their searches measured. Called again, it goes on
     where it stopped, and redoes only what a changed setting touches.
     """
+    from flatnas.corruptions import CORRUPTIONS
     from hardware_profiles.profile import load_profile
     from pipeline.progress import Reporter
     from pipeline.runner import open_run
@@ -163,9 +171,13 @@ def run(
         raise PipelineError(
             "--finalist-epochs chooses what to fine-tune, and --finetune-epochs 0 doesn't: leave one out"
         )
+    max_errors = options.shares(max_error, "--max-error", "corruption", list(CORRUPTIONS))
+    if junit_file and len(names) > 1:
+        raise PipelineError("--junit is for one target: run them one by one, each with its own file")
     options.require_training_packages()
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)
+    min_recalls = options.shares(min_recall, "--min-recall", "class", data.class_names)
     runs: dict[Path, tuple[RunConfig, HardwareProfile]] = {}
     for name, profile in profiles.items():
         config = RunConfig(
@@ -186,6 +198,10 @@ def run(
             quantize=cast(QuantizeName, quantize),
             supernet=str(supernet.resolve()) if supernet else None,
             overrides=values,
+            min_accuracy=min_accuracy,
+            min_recall=min_recalls,
+            max_mce=max_mce,
+            max_error=max_errors,
         )
         directory = run_directory(out, dataset, profile.name, alone=len(names) == 1)
         if directory in runs:
@@ -206,7 +222,19 @@ def run(
                 raise
             reporter.line(f"[red]{error}[/]")
             codes.append(1)
+    if junit_file:
+        (directory,) = runs
+        _write_junit(junit_file, directory)
     return max(codes)
+
+
+def _write_junit(path: Path, directory: Path) -> None:
+    from pipeline.artifacts import write_bytes
+    from pipeline.report.junit import gates_as_junit
+
+    report = read_report(directory)
+    content = gates_as_junit("pipeline run", f"{report.target}.{Path(report.dataset).name}", report.gates)
+    options.written(path, lambda: write_bytes(path, content))
 
 
 def run_directory(out: Path | None, dataset: str, target: str, *, alone: bool) -> Path:
@@ -256,14 +284,17 @@ def _run_target(
     reporter: Reporter,
     data_dir: Path | None,
 ) -> int:
-    from flatnas.spaces import mcu_space
     from flatnas.supernet_file import read_space
     from pipeline.feasibility import binding, check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary
     from pipeline.runner import run_stages
+    from pipeline.shipped import shipped_space
 
-    space = read_space(Path(config.supernet)) if config.supernet else mcu_space(len(data.class_names), data.resolution)
+    if config.supernet:
+        space = read_space(Path(config.supernet))
+    else:
+        space = shipped_space(len(data.class_names), data.resolution)
     check_feasible(space, profile)
     reporter.line(f"[bold]{config.target}[/] · {config.dataset} · preset {config.preset} · {directory}")
     if not binding(space, profile):

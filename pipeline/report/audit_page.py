@@ -14,7 +14,7 @@ import numpy.typing as npt
 from pipeline.audit.images import Variant, variants
 from pipeline.audit.result import AuditResult, LayerRecord
 from pipeline.report import quantities
-from pipeline.report.budget import requirement
+from pipeline.report.budget import measured, requirement
 from pipeline.report.page import Cell
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def render_audit_page(found: Audit) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("count", "percent", "plain", "points"):
         environment.filters[name] = getattr(quantities, name)
-    environment.filters["requirement"] = requirement
+    environment.filters |= {"requirement": requirement, "measured": measured}
     template = environment.from_string(files("pipeline.report").joinpath("audit_page.html.jinja").read_text("utf-8"))
     result = found.result
     return template.render(

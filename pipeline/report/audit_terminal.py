@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from pipeline.audit.result import AuditResult, CalibrationTrial
-from pipeline.report.budget import requirement
-from pipeline.report.quantities import percent, plain, points
+from pipeline.report.budget import measured, requirement
+from pipeline.report.quantities import percent, points
 from pipeline.report.tables import audit_table
 
 _SIGNIFICANT = 0.05
@@ -38,9 +38,7 @@ def audit_screen(result: AuditResult) -> Group:
     for gate in result.gates:
         mark, colour = ("✓", "green") if gate.passed else ("✗", "bold red")
         parts.append(
-            Text.assemble(
-                (mark, colour), f" {gate.name} ", (f"{plain(gate.value)}, must be {requirement(gate)}", "dim")
-            )
+            Text.assemble((mark, colour), f" {gate.name} ", (f"{measured(gate)}, must be {requirement(gate)}", "dim"))
         )
     return Group(*parts)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.report.quantities import count, interval_ms, milliseconds, plain, size
+from pipeline.report.quantities import count, interval_ms, milliseconds, percent, plain, points, size
 from pipeline.results import Gate, RunReport
 
 
@@ -54,11 +55,25 @@ def budget_rows(report: RunReport) -> list[BudgetRow]:
     ]
 
 
-def requirement(gate: Gate) -> str:
-    """What a gate asks: `≤ 0.01` or `≥ 0.88`.
+def measured(gate: Gate) -> str:
+    """A gate's value in its unit, and what it is about: `1: scratched`, `83.40 %`, `−0.12 points`."""
+    return _in_unit(gate, gate.value) + (f": {gate.note}" if gate.note else "")
 
-    The side follows from value, limit and outcome; it is left out where value and limit are equal.
-    """
-    if gate.value == gate.limit:
-        return plain(gate.limit)
-    return f"{'≤' if (gate.value < gate.limit) == gate.passed else '≥'} {plain(gate.limit)}"
+
+def requirement(gate: Gate) -> str:
+    """What a gate asks: `≤ 1.00 points`, `≥ 88.00 %`, `> 33.33 %`; `0` where nothing may be."""
+    limit = _in_unit(gate, gate.limit).removeprefix("+")
+    if gate.asks == "at most":
+        return limit if gate.unit == "count" and gate.limit == 0 else f"≤ {limit}"
+    return f"{'≥' if gate.asks == 'at least' else '>'} {limit}"
+
+
+def failures(gates: Sequence[Gate]) -> list[str]:
+    """A line for each gate that failed."""
+    return [f"{gate.name} is {measured(gate)}, must be {requirement(gate)}" for gate in gates if not gate.passed]
+
+
+def _in_unit(gate: Gate, value: float) -> str:
+    if gate.unit == "share":
+        return percent(value, 2)
+    return f"{points(value, 2)} points" if gate.unit == "points" else plain(value)

@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from pipeline.config import RunConfig
 from pipeline.report import quantities
-from pipeline.report.budget import budget_rows, requirement
+from pipeline.report.budget import budget_rows, measured, requirement
 from pipeline.results import QuantizationRecord, RunReport
 
 
@@ -48,7 +48,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
     )
     for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
         environment.filters[name] = getattr(quantities, name)
-    environment.filters["requirement"] = requirement
+    environment.filters |= {"requirement": requirement, "measured": measured}
     environment.filters["code"] = _code
     template = environment.from_string(files("pipeline.report").joinpath("model_card.md.jinja").read_text("utf-8"))
     return template.render(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from pipeline.report import quantities
-from pipeline.report.budget import budget_rows, requirement
+from pipeline.report.budget import budget_rows, failures, measured, requirement
 from pipeline.results import Robustness, RunReport
 
 
@@ -43,13 +43,13 @@ def render_page(report: RunReport, labels: Sequence[str]) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
         environment.filters[name] = getattr(quantities, name)
-    environment.filters["requirement"] = requirement
+    environment.filters |= {"requirement": requirement, "measured": measured}
     template = environment.from_string(files("pipeline.report").joinpath("page.html.jinja").read_text("utf-8"))
     return template.render(
         r=report,
         labels=labels,
         budget=budget_rows(report),
-        failed=[gate for gate in report.gates if not gate.passed],
+        failed=failures(report.gates),
         heat=_heat_rows(report.robustness),
         peak=next((row for row in report.memory if row.peak), None),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),

@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flatnas.arch import Arch
-from pipeline.report.budget import BudgetRow, budget_rows, requirement
-from pipeline.report.quantities import interval_ms, percent, plain, points, size
+from pipeline.report.budget import BudgetRow, budget_rows, failures, measured, requirement
+from pipeline.report.quantities import interval_ms, percent, points, size
 from pipeline.results import CoreProof, Delta, PeerRecord, RunReport
 
 _BAR = 20  # characters
@@ -34,9 +34,8 @@ def verdict_panel(report: RunReport) -> Panel:
         f"\nint8 top-1 {percent(report.accuracy.tflite_int8)}   ",
         f"flash {size(f.flash_bytes)}   SRAM {size(f.sram_bytes)}   latency {latency}",
     )
-    for gate in report.gates:
-        if not gate.passed:
-            text.append(f"\n✗ {gate.name} is {plain(gate.value)}, must be {requirement(gate)}", "red")
+    for failure in failures(report.gates):
+        text.append(f"\n✗ {failure}", "red")
     return Panel(text, border_style=colour, expand=False)
 
 
@@ -49,6 +48,7 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     """
     arch = Text.assemble(("arch  ", "dim"), str(Arch.from_json(report.arch)))
     parts: list[RenderableType] = [verdict_panel(report), arch, _footprint(report), _quality(report), _gates(report)]
+    parts += [Text(f"warning: {what}", "yellow") for what in report.warnings]
     parts += [Text(f"not counted: {what}", "yellow") for what in report.uncounted]
     where = f"{directory}/" if directory else ""
     files = [
@@ -218,7 +218,7 @@ def _gates(report: RunReport) -> Table:
         table.add_row(
             Text("✓" if gate.passed else "✗", colour),
             Text(gate.name),
-            Text(f"{plain(gate.value)}, must be {requirement(gate)}", "dim"),
+            Text(f"{measured(gate)}, must be {requirement(gate)}", "dim"),
         )
     return table
 

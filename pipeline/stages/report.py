@@ -8,8 +8,11 @@ from typing import Any
 
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
+from pipeline.audit.classifier import classifier_record
+from pipeline.audit.predictions import PredictionsFile
 from pipeline.config import RunConfig
-from pipeline.gates import run_gates
+from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_warnings
+from pipeline.protocol import run_protocol
 from pipeline.provenance import cpu_name
 from pipeline.records import footprint_record
 from pipeline.results import (
@@ -31,7 +34,7 @@ from pipeline.results import (
 from pipeline.runner import Stage, StageContext
 
 _INT8, _PROOF = "model/model.int8.tflite", "model/firmware/proof.json"
-_QUANTIZATION = "model/quantization.json"
+_QUANTIZATION, _PREDICTIONS = "model/quantization.json", "audit/predictions.npz"
 _NEEDS = (
     "search/evaluations.jsonl",
     "search/front.json",
@@ -42,6 +45,7 @@ _NEEDS = (
     _INT8,
     "audit/parity.json",
     "audit/audit.json",
+    _PREDICTIONS,
     _PROOF,
 )
 
@@ -76,7 +80,20 @@ def _report(context: StageContext) -> RunReport:
     stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.path("run.json"))["stages"]]
     proof = context.path(_PROOF)
     firmware = FirmwareRecord(**read_json(proof)) if proof.exists() else None
-    gates = run_gates(violations(cost, context.profile.budget), accuracy, robustness, parity, firmware)
+    answers = PredictionsFile.read(context.path(_PREDICTIONS))
+    classifier = classifier_record(answers.predictions["int8"].classes[0], answers.labels, context.data.class_names)
+    config = context.config
+    gates = run_gates(violations(cost, context.profile.budget), accuracy, classifier, robustness, parity, firmware)
+    gates += limit_gates(
+        Limits(config.min_accuracy, config.min_recall, config.max_mce, config.max_error),
+        accuracy=accuracy.tflite_int8,
+        classifier=classifier,
+        mce=robustness.mce.int8,
+        per_corruption={name: row.int8 for name, row in robustness.per_corruption.items()},
+        delta=None,
+    )
+    judged = min(run_protocol(config).error_images, len(context.data.val))
+    warnings = usefulness_warnings(classifier) + search_warnings([e.clean_error for e in evaluations], judged)
     return RunReport(
         target=context.config.target,
         dataset=context.config.dataset,
@@ -95,6 +112,7 @@ def _report(context: StageContext) -> RunReport:
         ),
         quantization=QuantizationRecord(**read_json(context.path(_QUANTIZATION))),
         accuracy=accuracy,
+        classifier=classifier,
         robustness=robustness,
         parity=parity,
         firmware=firmware,
@@ -105,6 +123,7 @@ def _report(context: StageContext) -> RunReport:
         host_latency=_host_latency(context) if context.profile.kind == "mobile" else None,
         gates=gates,
         passed=all(gate.passed for gate in gates),
+        warnings=warnings,
         artifacts={
             a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))
         },
@@ -129,7 +148,13 @@ def _host_latency(context: StageContext) -> HostLatencyRecord:
 
 
 def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {"seed": config.seed, "profile": profile.model_dump()}
+    limits = {"min_accuracy", "min_recall", "max_mce", "max_error"}
+    return {
+        "seed": config.seed,
+        "profile": profile.model_dump(),
+        "limits": config.model_dump(include=limits),
+        "images": run_protocol(config).error_images,
+    }
 
 
 STAGE = Stage(
@@ -138,5 +163,6 @@ STAGE = Stage(
     gives=("report.json", "report.html", "MODEL_CARD.md"),
     settings=_settings,
     run=_run,
-    version=6,
+    version=7,
+    names_classes=True,
 )

@@ -41,7 +41,7 @@ def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path
     weights = (out / "supernet.safetensors").read_bytes()
     card = json.loads((out / "card.json").read_text())
     curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
-    assert (card["space"], card["resolution"], card["classes"]) == ("mcu", 16, ["dark", "light"])
+    assert (card["space"], card["resolution"], card["classes"]) == ("mcu2", 16, ["dark", "light"])
     assert read_class_names(out / "supernet.safetensors") == ("dark", "light")
     assert card["recipe"]["rho"] > 0
     assert [row["epoch"] for row in curve] == [1, 2]

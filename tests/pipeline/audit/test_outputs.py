@@ -21,7 +21,10 @@ from pipeline.audit.result import AuditResult, LayerRecord
 from pipeline.config import PipelineError
 from pipeline.results import Gate
 
-GATES = [Gate(name="mCE", limit=0.2, value=0.3, passed=False), Gate(name="accuracy", limit=0.8, value=0.9, passed=True)]
+GATES = [
+    Gate(name="mCE", limit=0.2, value=0.3, unit="share", passed=False),
+    Gate(name="accuracy", limit=0.8, value=0.9, unit="share", asks="at least", passed=True),
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,21 +46,25 @@ def test_the_json_is_read_back_by_its_own_model_and_has_the_contracts_keys(found
     robustness = content["robustness"]
     assert {"source", "images", "corruptions", "mce", "mean_error", "per_corruption", "delta"} <= set(robustness)
     assert len(robustness["per_corruption"]["fog"]["model"]) == 5
-    assert content["gates"][0] == {"name": "mCE", "limit": 0.2, "value": 0.3, "passed": False}
+    gate = {"name": "mCE", "limit": 0.2, "value": 0.3, "unit": "share", "asks": "at most", "note": "", "passed": False}
+    assert content["gates"][0] == gate
+    assert [row["images"] for row in content["classifier"]["classes"]] == [4] * 10
 
 
 def test_junit_has_a_case_per_gate_and_says_why_one_failed(found: Audit) -> None:
     from pipeline.report.junit import gates_as_junit
 
-    suite = ElementTree.fromstring(gates_as_junit(found.result)).find("testsuite")
+    suite = ElementTree.fromstring(gates_as_junit("pipeline audit", "int8.tflite", found.result.gates)).find(
+        "testsuite"
+    )
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures")) == ("2", "1")
     failed, passed = suite.findall("testcase")
     failure = failed.find("failure")
     assert failure is not None
-    assert failure.get("message") == "mCE is 0.3, must be ≤ 0.2"
+    assert failure.get("message") == "mCE is 30.00 %, must be ≤ 20.00 %"
     assert passed.find("failure") is None
-    none = ElementTree.fromstring(gates_as_junit(found.result.model_copy(update={"gates": []})))
+    none = ElementTree.fromstring(gates_as_junit("pipeline audit", "int8.tflite", []))
     assert [case.get("name") for case in none.iter("testcase")] == ["audited"]
 
 
@@ -98,7 +105,7 @@ def test_the_terminal_shows_warnings_numbers_and_gates(found: Audit) -> None:
     assert "warning: the baseline (undeclared.onnx) is near chance" in text
     assert re.search(r"fog +\d+\.\d", text)
     assert "McNemar" in text
-    assert "✗ mCE 0.3, must be ≤ 0.2" in text
+    assert "✗ mCE 30.00 %, must be ≤ 20.00 %" in text
     assert len(text.splitlines()) < 45
 
 

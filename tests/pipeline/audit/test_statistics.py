@@ -21,7 +21,6 @@ from pipeline.audit.statistics import (
     paired_delta,
     relative_mce,
 )
-from pipeline.gates import audit_gates
 from pipeline.results import Delta
 
 
@@ -131,17 +130,3 @@ def test_flips_count_what_was_lost_and_gained_of_each_image() -> None:
     lost, gained = flips(predictions(FLIPPED, FLIPPED, RIGHT), predictions(RIGHT, RIGHT, [0, 0, 0, 1]), LABELS)
     assert lost.tolist() == [2, 0, 0, 0]
     assert gained.tolist() == [0, 1, 0, 0]
-
-
-def test_gates_compare_the_upper_end_and_name_what_they_limit() -> None:
-    delta = Delta(mean=0.01, ci95=(0.0, 0.03))
-    gates = audit_gates(
-        0.8, 0.3, delta, {"fog": [0.1, 0.3]}, min_accuracy=0.8, max_mce=0.29, max_delta=0.02, max_error={"fog": 0.2}
-    )
-    assert {g.name: g.passed for g in gates} == {
-        "accuracy": True,
-        "mCE": False,
-        "delta (upper end)": False,
-        "error under fog": True,
-    }
-    assert audit_gates(0.1, None, None, {}, min_accuracy=None, max_mce=None, max_delta=None, max_error={}) == []

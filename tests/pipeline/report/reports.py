@@ -262,11 +262,22 @@ def printed(renderable: RenderableType, width: int = 100) -> str:
 def failing_report() -> RunReport:
     gates = [
         {"name": "fits the budget", "limit": 1.0, "value": 1.135, "passed": False},
-        {"name": "min accuracy", "limit": 0.9, "value": 0.8964, "passed": False},
+        {
+            "name": "min accuracy",
+            "limit": 0.9,
+            "value": 0.8964,
+            "unit": "share",
+            "asks": "at least",
+            "passed": False,
+        },
         {"name": "parity", "limit": 0.0, "value": 0.0, "passed": True},
     ]
     return sample_report(
-        gates=gates, passed=False, fits=False, footprint=sample_footprint(148_312, 12_345_678, sram_bytes=93_000)
+        gates=gates,
+        passed=False,
+        fits=False,
+        footprint=sample_footprint(148_312, 12_345_678, sram_bytes=93_000),
+        warnings=["class 'cat' is never recognised, in 3 test pictures"],
     )
 
 

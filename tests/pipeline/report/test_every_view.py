@@ -31,7 +31,7 @@ def test_the_same_report_gives_the_same_bytes_whatever_the_users_matplotlibrc() 
 def test_a_failed_run_names_its_gates_everywhere() -> None:
     text = Page(render_page(failing_report(), LABELS)).said()
     assert "✗ FAIL" in text
-    assert "Failed: fits the budget is 1.135, must be ≤ 1; min accuracy is 0.8964, must be ≥ 0.9" in text
+    assert "Failed: fits the budget is 1.135, must be ≤ 1; min accuracy is 89.64 %, must be ≥ 90.00 %" in text
     assert "Does not fit the budget" in text
     assert "93 kB 81.92 kB 114 %" in text
     card = render_card(failing_report(), LABELS, CONFIG)
@@ -39,8 +39,12 @@ def test_a_failed_run_names_its_gates_everywhere() -> None:
     assert "| fits the budget | 1.135 | ≤ 1 | **failed** |" in card
     terminal = printed(verdict_panel(failing_report()))
     assert "✗ FAIL" in terminal
-    assert "✗ min accuracy is 0.8964, must be ≥ 0.9" in terminal
+    assert "✗ min accuracy is 89.64 %, must be ≥ 90.00 %" in terminal
     assert "parity" not in terminal
+    warned = "class 'cat' is never recognised, in 3 test pictures"
+    assert f"Warning: {warned}" in text
+    assert warned in card
+    assert f"warning: {warned}" in printed(summary(failing_report()))
 
 
 def test_a_budget_that_bounds_the_firmware_is_not_called_a_runtimes() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from reports import sample_report
 
-from pipeline.report.budget import budget_rows, requirement
+from pipeline.report.budget import budget_rows, failures
 from pipeline.report.quantities import count, duration, interval_ms, milliseconds, percent, plain, points, size
 from pipeline.results import Gate
 
@@ -41,17 +43,18 @@ def test_quantities_are_written_for_people(written: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "limit", "passed", "expected"),
+    ("gate", "expected"),
     [
-        (0.5, 1, True, "≤ 1"),
-        (1.5, 1, False, "≤ 1"),
-        (0.9, 0.8, True, "≥ 0.8"),
-        (0.7, 0.8, False, "≥ 0.8"),
-        (0, 0, True, "0"),
+        ({"limit": 2, "value": 3}, "g is 3, must be ≤ 2"),
+        ({"limit": 0, "value": 1, "note": "cat"}, "g is 1: cat, must be 0"),
+        ({"limit": 0.01, "value": 0.0123, "unit": "points"}, "g is +1.23 points, must be ≤ 1.00 points"),
+        ({"limit": 0.9, "value": 0.88, "unit": "share", "asks": "at least"}, "g is 88.00 %, must be ≥ 90.00 %"),
+        ({"limit": 0.5, "value": 0.5, "unit": "share", "asks": "more than"}, "g is 50.00 %, must be > 50.00 %"),
     ],
 )
-def test_a_gates_side_follows_from_its_outcome(value: float, limit: float, passed: bool, expected: str) -> None:
-    assert requirement(Gate(name="g", limit=limit, value=value, passed=passed)) == expected
+def test_a_gate_speaks_in_the_unit_of_its_table(gate: dict[str, Any], expected: str) -> None:
+    assert failures([Gate(name="g", passed=False, **gate)]) == [expected]
+    assert failures([Gate(name="g", passed=True, **gate)]) == []
 
 
 def test_a_budget_row_is_the_share_of_the_limit_and_latency_carries_its_interval() -> None:

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.audit.classifier import classifier_record
+from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_gates, usefulness_warnings
+from pipeline.results import (
+    Accuracy,
+    ClassifierRecord,
+    ClassRecord,
+    CoreProof,
+    Delta,
+    FirmwareRecord,
+    FlashRecord,
+    Gate,
+    Pair,
+    ParityRecord,
+    RamRecord,
+    Robustness,
+    Severities,
+)
+
+
+def classified(*right_of: tuple[int, int]) -> ClassifierRecord:
+    """Classes a, b, …, each with (right answers, pictures); wrong answers are those of the next class."""
+    n = len(right_of)
+    labels = np.repeat(np.arange(n), [images for _, images in right_of])
+    predicted = labels.copy()
+    for index, (right, images) in enumerate(right_of):
+        wrong = np.flatnonzero(labels == index)[right:images]
+        predicted[wrong] = (index + 1) % n
+    return classifier_record(predicted, labels, "abcdefgh"[:n])
+
+
+def test_balanced_accuracy_is_the_mean_of_the_recalls() -> None:
+    record = classified((6, 8), (1, 2))
+    assert [(row.name, row.images, row.recall) for row in record.classes] == [("a", 8, 0.75), ("b", 2, 0.5)]
+    assert record.balanced_accuracy == 0.625
+    # variances with two right and two wrong added: (8/12)(4/12)/12 = 1/54 and (3/6)(3/6)/6 = 1/24
+    half = 1.959964 * (1 / 54 + 1 / 24) ** 0.5 / 2
+    assert record.ci95 == pytest.approx((0.625 - half, 0.625 + half))
+
+
+def test_a_class_without_pictures_counts_nowhere() -> None:
+    record = classified((3, 4), (0, 0))
+    assert record.classes[1] == ClassRecord(name="b", images=0, recall=None)
+    assert record.balanced_accuracy == 0.75
+    assert usefulness_warnings(record) == ["class 'b' has no test picture: nothing is known of it"]
+
+
+@pytest.mark.parametrize("images", [(300, 20), (9, 9, 9), (1000,) * 8, (1, 1)])
+def test_a_constant_net_never_passes(images: tuple[int, ...]) -> None:
+    better, _ = usefulness_gates(classified((images[0], images[0]), *((0, n) for n in images[1:])))
+    assert not better.passed
+    assert better.limit == pytest.approx(1 / len(images))
+    assert better.value < better.limit
+
+
+def test_a_net_of_one_class_that_has_pictures_is_not_useful() -> None:
+    assert not usefulness_gates(classified((50, 50), (0, 0)))[0].passed
+
+
+def test_a_useful_net_passes_and_a_class_that_is_never_recognised_is_named() -> None:
+    assert all(gate.passed for gate in usefulness_gates(classified((290, 300), (16, 20))))
+    better, missed = usefulness_gates(classified((300, 300), (280, 300), (0, 20)))
+    assert better.passed
+    assert missed == Gate(name="classes never recognised", limit=0, value=1, note="c", passed=False)
+
+
+def test_too_few_pictures_of_a_missed_class_are_a_warning() -> None:
+    record = classified((300, 300), (280, 300), (0, 19))
+    assert usefulness_gates(record)[1].passed
+    assert usefulness_warnings(record) == ["class 'c' is never recognised, in 19 test pictures"]
+
+
+def test_a_search_on_equal_errors_says_so() -> None:
+    # standard error at 0.0625 of 80 pictures: sqrt(0.0625 * 0.9375 / 80) = 0.027; four of them are 0.108
+    alike = search_warnings([0.0625] * 20, 80)
+    assert alike == [
+        "the 20 subnets measured have errors of 6.2% to 6.2% on 80 validation images: too alike for the search to "
+        "choose between them"
+    ]
+    assert search_warnings([0.03, 0.09], 80)
+    assert not search_warnings([0.01, 0.13], 80)
+    assert search_warnings([0.0, 0.0], 80)
+
+
+ACCURACY = Accuracy(float=0.90, onnx=0.89, tflite_int8=0.89)
+USEFUL = classified((290, 300), (16, 20))
+
+
+def robustness(low: float, high: float) -> Robustness:
+    return Robustness(
+        source="generated",
+        images=320,
+        corruptions=["fog"],
+        mce=Pair(float=None, int8=None),
+        mean_error=Pair(float=0.2, int8=0.21),
+        per_corruption={"fog": Severities(float=[0.2] * 5, int8=[0.1, 0.1, 0.2, 0.2, 0.4])},
+        delta=Delta(mean=(low + high) / 2, ci95=(low, high)),
+        device=None,
+    )
+
+
+def parity(*, holds: bool) -> ParityRecord:
+    return ParityRecord(runner="tflm", max_abs_lsb=0, mismatches=0, n=1, top1_agreement=1.0, bound_lsb=0, holds=holds)
+
+
+def proof(mismatches: int) -> FirmwareRecord:
+    core = CoreProof(
+        core="cortex-m7",
+        emulator="qemu",
+        compiler="gcc",
+        references=["tflm"],
+        images=20,
+        mismatches=mismatches,
+        first_mismatch=None,
+        instructions=1,
+        flash_bytes=FlashRecord(code=1, data=1, total=2),
+        ram_bytes=RamRecord(arena=1, variables=1, stack=1, total=3),
+        layers=[],
+    )
+    return FirmwareRecord(cores=[core])
+
+
+def test_the_gates_of_a_run_look_at_the_end_of_the_interval() -> None:
+    gates = run_gates([], ACCURACY, USEFUL, robustness(0.0, 0.02), [parity(holds=True)], proof(0))
+    assert [gate.passed for gate in gates] == [True] * 7
+    by_name = {gate.name: gate for gate in run_gates([], ACCURACY, USEFUL, robustness(-0.03, 0.021), [], None)}
+    added = by_name["corruption error added by int8 (upper end)"]
+    assert (added.value, added.limit, added.passed) == (0.021, 0.02, False)  # the mean is below 0
+    assert len(by_name) == 6  # no firmware, no gate
+
+
+def test_each_gate_of_a_run_fails_alone() -> None:
+    def failed(*, accuracy: Accuracy = ACCURACY, holds: bool = True, mismatches: int = 0) -> list[str]:
+        found = run_gates([], accuracy, USEFUL, robustness(0, 0), [parity(holds=holds)], proof(mismatches))
+        return [gate.name for gate in found if not gate.passed]
+
+    assert failed() == []
+    assert failed(accuracy=Accuracy(float=0.9, onnx=0.89, tflite_int8=0.8899)) == ["accuracy lost to int8"]
+    assert failed(holds=False) == ["parity (runtimes out of bounds)"]
+    assert failed(mismatches=1) == ["firmware (inputs that differ)"]
+
+
+def test_limits_become_gates() -> None:
+    limits = Limits(0.9, {"b": 0.8, "a": 0.99}, 0.25, {"fog": 0.2}, 0.01)
+    gates = limit_gates(
+        limits,
+        accuracy=0.89,
+        classifier=USEFUL,
+        mce=0.25,
+        per_corruption={"fog": [0.1, 0.1, 0.2, 0.2, 0.4]},
+        delta=Delta(mean=0.0, ci95=(-0.01, 0.011)),
+    )
+    assert [(g.name, g.value, g.asks, g.passed) for g in gates] == [
+        ("accuracy", 0.89, "at least", False),
+        ("recall of b", 0.8, "at least", True),
+        ("recall of a", pytest.approx(290 / 300), "at least", False),
+        ("mCE", 0.25, "at most", True),
+        ("delta (upper end)", 0.011, "at most", False),
+        ("error under fog", pytest.approx(0.2), "at most", True),
+    ]
+    assert limit_gates(Limits(), accuracy=0.1, classifier=None, mce=None, per_corruption={}, delta=None) == []
