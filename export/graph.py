@@ -25,6 +25,16 @@ class ExportError(Exception):
     """A model that can't be read, quantized, written or run; names the node and the operator."""
 
 
+_DTYPES = "int8 uint8 bool int16 uint16 float16 int32 uint32 float32 int64 uint64 float64 complex64 complex128"
+ITEM_BYTES: Mapping[str, int] = {name: np.dtype(name).itemsize for name in _DTYPES.split()}  # others are never read
+
+
+def shown(name: str | bytes) -> str:
+    """A name out of a file as text for people: what a terminal, page or source file might obey is replaced."""
+    text = name.decode("utf-8", "replace") if isinstance(name, bytes) else name
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class QParams:
     """Affine quantization: real = scale * (q - zero_point).
@@ -163,4 +173,4 @@ def _spec(tensor: Tensor) -> TensorSpec:
 
 
 def _itemsize(tensor: Tensor) -> int:
-    return np.dtype(tensor.dtype).itemsize
+    return ITEM_BYTES.get(tensor.dtype, 1)

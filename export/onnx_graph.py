@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,40 @@ class OnnxGraph:
         return model
 
 
+def onnx_content(path: Path) -> bytes:
+    """The bytes of an ONNX file; weights that it keeps in other files beside it are brought in.
+
+    Raises:
+        ExportError: such a file is missing, damaged, or not beside it.
+    """
+    from onnx.external_data_helper import load_external_data_for_model, uses_external_data
+
+    content = path.read_bytes()
+    if b"location" not in content:  # the key of external data
+        return content
+    model = _parsed(content, path.name)
+    if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
+        return content
+    try:
+        load_external_data_for_model(model, str(path.parent))
+        whole: bytes = model.SerializeToString()
+    except Exception as error:  # protobuf and onnx raise many kinds
+        raise ExportError(f"{path.name}: its weights in other files can't be read: {_reason(error)}") from error
+    return whole
+
+
+def _parsed(content: bytes, name: str) -> Any:
+    import onnx
+
+    try:
+        model = onnx.load_model_from_string(content)
+        if not model.graph.input or not model.graph.node:
+            raise ValueError("no graph")
+    except Exception as error:  # protobuf and onnx raise many kinds; all mean an unreadable file
+        raise ExportError(f"{name} is not a readable ONNX model: {_reason(error)}") from error
+    return model
+
+
 def parse_onnx(content: bytes, name: str = "model") -> OnnxGraph:
     """Read serialized ONNX: constants collected, identities removed, operators of one version.
 
@@ -96,13 +131,8 @@ def parse_onnx(content: bytes, name: str = "model") -> OnnxGraph:
     import onnx
     from onnx import numpy_helper
 
-    try:
-        model = onnx.load_from_string(content)
-        if not model.graph.input or not model.graph.node:
-            raise ValueError("no graph")
-        opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
-    except Exception as error:  # protobuf and onnx raise many kinds; all mean an unreadable file
-        raise ExportError(f"{name} is not a readable ONNX model: {_reason(error)}") from error
+    model = _parsed(content, name)
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     newest = onnx.defs.onnx_opset_version()
     if not _OLDEST_OPSET <= opset <= newest:
         raise ExportError(

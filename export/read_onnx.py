@@ -11,8 +11,9 @@ import numpy as np
 
 from export.accumulators import check_accumulator
 from export.canonical import canonical, clip_bounds
+from export.check import check_graph
 from export.graph import Activation, Array, ExportError, Graph, Node, Options, Padding, QParams, Tensor
-from export.onnx_graph import OnnxGraph, attributes, parse_onnx
+from export.onnx_graph import OnnxGraph, attributes, onnx_content, parse_onnx
 from hardware_profiles.ops import same_padding
 
 _SIMPLE = {"Add": "ADD", "Mul": "MUL", "HardSwish": "HARD_SWISH", "Sigmoid": "LOGISTIC"}
@@ -26,16 +27,26 @@ _CLIPS: dict[tuple[float, float], Activation] = {
 
 
 def read_onnx(source: Path | bytes) -> Graph:
-    """Read an image classifier; its batch is fixed to 1.
+    """Read an image classifier; its batch is fixed to 1. Weights in files of their own are looked for beside it.
 
     Raises:
-        ExportError: not an ONNX model, a batch other than 1, shapes that can't be inferred, or a QDQ pair that is torn
-            or missing, by the node.
+        ExportError: not an ONNX model, a damaged one, a batch other than 1, shapes that can't be inferred, or a QDQ
+            pair that is torn or missing, by the node.
     """
+    name = source.name if isinstance(source, Path) else "model"
+    try:
+        found = _read(onnx_content(source) if isinstance(source, Path) else source, name)
+    except (ExportError, OSError):
+        raise
+    except Exception as error:  # attributes of another type, names that are no text: anything may be in a damaged file
+        raise ExportError(f"{name} is damaged, or of a form unknown here: {type(error).__name__}: {error}") from error
+    check_graph(found)
+    return found
+
+
+def _read(content: bytes, name: str) -> Graph:
     import onnx
 
-    name = source.name if isinstance(source, Path) else "model"
-    content = source.read_bytes() if isinstance(source, Path) else source
     graph = parse_onnx(content, name)
     if not any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.nodes):
         graph = canonical(content, name)

@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from export.firmware.layers import Layer, check_supported, lower
+from export.firmware.layers import Layer, lower
 from export.firmware.source import ModelFacts, model_header, model_source
 from export.graph import ExportError, Graph, to_ops
 from export.read_tflite import read_tflite
+from export.runs_on import obstacle
 from hardware_profiles.firmware import FirmwarePlan, InstructionSet, plan_firmware
 
 _HEADERS = ("nn.h", "nn_kernels.h")
@@ -47,13 +48,8 @@ def to_c(tflite: bytes, instruction_set: InstructionSet, *, version: str, labels
         ExportError: an operator, option or type that no kernel does; names the node and lists what is supported.
     """
     graph = read_tflite(tflite)
-    check_supported(graph)
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ExportError(
-            f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; the firmware takes one of each"
-        )
-    if all(node.op == "RESHAPE" for node in graph.nodes):
-        raise ExportError("the model has no operator but RESHAPE: there is nothing to compute")
+    if reason := obstacle(graph, "firmware"):
+        raise ExportError(reason)
     plan = plan_firmware(to_ops(graph), instruction_set)
     layers = lower(graph, plan, instruction_set)
     facts = ModelFacts(hashlib.sha256(tflite).hexdigest(), version, plan.memory.peak_bytes, labels)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,7 +13,6 @@ from hardware_profiles.instructions import instructions
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated, uncounted
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
-from hardware_profiles.rescale import is_float
 from hardware_profiles.suggestions import suggestions
 from pipeline.config import PipelineError
 from pipeline.results import BudgetRecord, Latency
@@ -72,10 +72,12 @@ class Fit(_Record):
     """The answer for one target.
 
     Attributes:
-        fits: every budget is met, and every cost is known.
-        complete: no operator's cost is unknown; else the footprint is too low.
+        fits: the runtime runs it, every budget is met, and every cost is known.
+        complete: the runtime runs it and no operator's cost is unknown; else the footprint is too low.
         headroom: budget less need of each resource, negative where it is broken.
         excess: need / budget - 1 of each resource.
+        obstacles: why a runtime of the target can't run it, by runtime. Where it is the one counted, the costs are
+            those of what is known, and a lower bound at best.
         unaccelerated: operators that run on reference C, by name.
         unknown: operators of unknown cost, by name.
         uncounted: what the footprint lacks though the device needs it, in words; empty where it is whole.
@@ -91,6 +93,7 @@ class Fit(_Record):
     excess: dict[str, float]
     violations: list[FitViolation]
     peak_op: PeakOp
+    obstacles: dict[str, str]
     unaccelerated: list[str]
     unknown: list[str]
     complete: bool
@@ -106,28 +109,33 @@ def fit_target(
     runtime: str | None = None,
     file_bytes: int | None = None,
     *,
+    obstacles: Mapping[str, str] = MappingProxyType({}),
     per_operator: bool = False,
 ) -> Fit:
     """The verdict for one target.
 
     Args:
         runtime: the first that can run the network when None, see `default_runtime`.
+        obstacles: why a runtime can't run the network, for those that can't (`export.runs_on`).
         file_bytes: size of the model's file; its flash is estimated when None.
         per_operator: list each operator's share, too.
 
     Raises:
-        PipelineError: the runtime is not one of the target's, or can't run the network's types.
+        PipelineError: the runtime is not one of the target's.
     """
-    runtime = runtime or default_runtime(ops, profile)
-    _check_runtime(ops, profile, runtime)
+    runtime = runtime or default_runtime(profile, obstacles)
+    if runtime not in profile.runtimes:
+        has = ", ".join(profile.runtimes)
+        raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
     cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     over = violations(cost, profile.budget)
     peak = next(row for row in op_costs(ops, profile, runtime) if row.peak)
     ms, needed = cost.latency_ms, needs(cost)
-    changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and not cost.unknown else ()
+    complete = runtime not in obstacles and not cost.unknown
+    changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and complete else ()
     return Fit(
         target=profile.name,
-        fits=not over and not cost.unknown,
+        fits=not over and complete,
         runtime=runtime,
         footprint=FitFootprint(
             params=cost.params,
@@ -141,31 +149,21 @@ def fit_target(
         excess=dict(excess(cost, profile.budget)),
         violations=[FitViolation(resource=v.resource, needs=v.needs, has=v.has) for v in over],
         peak_op=PeakOp(op=peak.op, name=peak.name, live_bytes=peak.live_bytes),
+        obstacles={name: reason for name, reason in obstacles.items() if name in profile.runtimes},
         unaccelerated=list(unaccelerated(ops, profile.core, runtime)),
         unknown=sorted(set(cost.unknown)),
-        complete=not cost.unknown,
+        complete=complete,
         uncounted=list(uncounted(ops, profile.core, runtime)),
-        instructions=_instructions(ops, profile) if runtime == "firmware" and not cost.unknown else None,
+        instructions=_instructions(ops, profile) if runtime == "firmware" and complete else None,
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
         operators=_operators(ops, profile, runtime) if per_operator else [],
     )
 
 
-def default_runtime(ops: Sequence[OpSpec], profile: HardwareProfile) -> str:
-    """The profile's own runtime; for what firmware is not made of, a float network, the target's next one."""
-    if profile.runtime == "firmware" and (is_float(ops) or all(op.kind == "reshape" for op in ops)):
-        return next(runtime for runtime in profile.runtimes if runtime != "firmware")
-    return profile.runtime
-
-
-def _check_runtime(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> None:
-    if runtime not in profile.runtimes:
-        has = ", ".join(profile.runtimes)
-        raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
-    if runtime == "firmware" and is_float(ops):
-        raise PipelineError("firmware is made of int8 models, and this one is float; quantize it first")
-    if runtime == "firmware" and all(op.kind == "reshape" for op in ops):
-        raise PipelineError("the model has no operator but RESHAPE: firmware of it has nothing to compute")
+def default_runtime(profile: HardwareProfile, obstacles: Mapping[str, str]) -> str:
+    """The profile's own runtime, or the target's next one where that can't run the network and the next one can."""
+    runtimes = (profile.runtime, *profile.runtimes)
+    return next((runtime for runtime in runtimes if runtime not in obstacles), profile.runtime)
 
 
 def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None:

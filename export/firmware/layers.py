@@ -119,24 +119,6 @@ def _lower_step(graph: Graph, plan: FirmwarePlan, instruction_set: InstructionSe
     return _LOWERINGS[node.op](_Context(graph, plan, instruction_set, index, add), node)
 
 
-def check_supported(graph: Graph) -> None:
-    """Refuse what no kernel does, before anything is planned.
-
-    Raises:
-        ExportError: names the node, and what is supported.
-    """
-    for node in graph.nodes:
-        if node.op not in SUPPORTED:
-            raise ExportError(f"node '{node.name}' is a {node.op}; the firmware does {', '.join(SUPPORTED)}")
-        for name in (node.inputs[0], *node.outputs):
-            tensor = graph.tensor(name)
-            if tensor.dtype != "int8" or tensor.qparams is None or len(tensor.qparams.scale) != 1:
-                raise ExportError(
-                    f"node '{node.name}' ({node.op}): tensor '{name}' is {tensor.dtype}; the firmware computes in int8 "
-                    "with one scale per activation; quantize the model first"
-                )
-
-
 def _weighted(context: _Context, node: Node, op: str, geometry: dict[str, int], weights: Array) -> Layer:
     """A convolution, depthwise convolution or fully connected layer.
 

@@ -11,7 +11,7 @@ from pipeline.commands import options
 from pipeline.config import PipelineError
 
 if TYPE_CHECKING:
-    from hardware_profiles.ops import OpSpec
+    from export.graph import Graph
 
 
 @click.command()
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
 def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json: bool) -> int:
     """Say whether MODEL (TFLite or ONNX) fits TARGET; 'all' tries every target."""
+    from export.graph import to_ops
+    from export.runs_on import obstacle
     from hardware_profiles.profile import load_profile, profile_names
     from pipeline.fit import fit_target
 
@@ -34,8 +36,14 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     profiles = [load_profile(name) for name in names]
     if every and runtime:
         profiles = [profile for profile in profiles if runtime in profile.runtimes]
-    ops, file_bytes = _operators(model)
-    answers = [fit_target(ops, profile, runtime, file_bytes, per_operator=operators) for profile in profiles]
+    graph, file_bytes = _read(model)
+    ops = to_ops(graph)
+    found = {runtime: obstacle(graph, runtime) for runtime in ("firmware", "tflm", "litert")}
+    obstacles = {runtime: reason for runtime, reason in found.items() if reason}
+    answers = [
+        fit_target(ops, profile, runtime, file_bytes, obstacles=obstacles, per_operator=operators)
+        for profile in profiles
+    ]
     if as_json:
         import json
 
@@ -45,14 +53,16 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
 
         show(answers)
     if any(not answer.complete for answer in answers):
-        unknown = sorted({op.op for op in ops if op.kind == "unknown"})
-        raise PipelineError(f"the answer is incomplete: the cost of {', '.join(unknown)} is not known")
+        unknown = sorted({name for answer in answers for name in answer.unknown})
+        counted = [answer.runtime for answer in answers if answer.runtime in answer.obstacles]
+        reasons = [f"{name} can't run it ({obstacles[name]})" for name in dict.fromkeys(counted)]
+        reasons += [f"the cost of {', '.join(unknown)} is not known"] if unknown else []
+        raise PipelineError(f"the answer is incomplete: {'; '.join(reasons)}")
     return 0 if all(answer.fits for answer in answers) else 1
 
 
-def _operators(model: Path) -> tuple[tuple[OpSpec, ...], int | None]:
-    """(operators, bytes of the file); an ONNX file is no flash image, so its flash is estimated and it has None."""
-    from export.graph import to_ops
+def _read(model: Path) -> tuple[Graph, int | None]:
+    """(graph, bytes of the file); an ONNX file is no flash image, so its flash is estimated and it has None."""
     from export.read_onnx import read_onnx
     from export.read_tflite import read_tflite
     from pipeline.models import model_file
@@ -62,7 +72,7 @@ def _operators(model: Path) -> tuple[tuple[OpSpec, ...], int | None]:
     suffix = model.suffix.lower()
     if suffix not in readers:
         raise PipelineError(f"{model} is no model file known here; .tflite and .onnx are")
-    ops = to_ops(readers[suffix](model))
-    if not ops:
+    graph = readers[suffix](model)
+    if not graph.nodes:
         raise PipelineError(f"{model} holds no operator")
-    return ops, model.stat().st_size if suffix == ".tflite" else None
+    return graph, model.stat().st_size if suffix == ".tflite" else None

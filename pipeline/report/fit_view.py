@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.fit import Fit, FitSuggestion
 from pipeline.report.quantities import count, interval_ms, milliseconds, percent, size
@@ -54,6 +55,7 @@ def _one(answer: Fit, console: Console) -> None:
     ms = answer.footprint.latency_ms
     counted = f"; the firmware takes about {count(answer.instructions)} instructions" if answer.instructions else ""
     console.print(f"latency is an estimate: {interval_ms(ms.low, ms.high)}{counted}")
+    _obstacles(answer, console)
     for what in answer.uncounted:
         console.print(f"[yellow]not counted: {what}[/]")
     _peak(answer, console)
@@ -104,6 +106,7 @@ def _matrix(answers: Sequence[Fit], console: Console) -> None:
         answer = next(answer for answer in answers if answer.runtime == runtime)
         console.print(f"{answer.target}, {runtime}:", end=" ")
         _peak(answer, console)
+        _obstacles(answer, console)
         for what in answer.uncounted:
             console.print(f"[yellow]not counted: {what}[/]")
     missed = [answer for answer in answers if answer.suggestions]
@@ -135,6 +138,11 @@ def _peak(answer: Fit, console: Console) -> None:
         console.print(f"{_slower(answer)}: {', '.join(answer.unaccelerated)}")
     if answer.unknown:
         console.print(f"[yellow]of unknown cost, so that all numbers are too low: {', '.join(answer.unknown)}[/]")
+
+
+def _obstacles(answer: Fit, console: Console) -> None:
+    for runtime, reason in answer.obstacles.items():
+        console.print(Text(f"{runtime} can't run it: {reason}", "yellow"))
 
 
 def _slower(answer: Fit) -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from export.graph import ExportError
+from export.to_c import to_c
 from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.config import PipelineError
@@ -19,6 +21,7 @@ from pipeline.report.fit_view import show
 
 ROOT = Path(__file__).parents[2]
 SHARED = os.environ.get("PIPELINE_SHARED")
+CASES = Path(SHARED or "") / "cases" / "models"
 needs_shared = pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED names no directory of MLPerf Tiny models")
 
 
@@ -75,12 +78,38 @@ def test_a_runtime_that_the_target_does_not_have_is_refused() -> None:
         fit_target(swish_net(), load_profile("esp32-s3"), "firmware")
 
 
-def test_firmware_of_a_float_network_is_refused() -> None:
-    x, y = (TensorSpec(name, (1, 8, 8, 16), itemsize=4) for name in ("x", "y"))
-    conv = OpSpec("conv", "CONV_2D", (x,), y, weights=256, weight_itemsize=4, biases=16)
-    assert fit_target([conv], load_profile("cortex-m4"), "tflm").complete
-    with pytest.raises(PipelineError, match="firmware is made of int8 models, and this one is float"):
-        fit_target([conv], load_profile("cortex-m4"), "firmware")
+def test_what_a_runtime_cannot_run_makes_its_answer_incomplete() -> None:
+    obstacles, m4 = {"firmware": "node 'a' (CONV_2D): float", "litert": "never asked"}, load_profile("cortex-m4")
+    answer = fit_target(swish_net(), m4, obstacles=obstacles)
+    assert (answer.runtime, answer.complete) == ("tflm", True)  # the next one that can
+    assert answer.obstacles == {"firmware": "node 'a' (CONV_2D): float"}
+    asked = fit_target(swish_net(), m4, "firmware", obstacles=obstacles)
+    assert (asked.complete, asked.fits, asked.violations) == (False, False, [])
+    assert asked.footprint.macs == answer.footprint.macs
+    neither = fit_target(swish_net(), m4, obstacles=obstacles | {"tflm": "node 'b': float16"})
+    assert (neither.runtime, neither.complete) == ("firmware", False)
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "runtime", "told"),
+    [
+        ("uint8io.tflite", "firmware", "firmware can't run it (node '0 QUANTIZE'"),
+        ("batch4.tflite", "firmware", "takes 4 inputs at a time"),
+        ("two_outputs.tflite", "firmware", "has 1 inputs and 2 outputs"),
+        ("dyn.tflite", "tflm", "TFLite Micro runs no dynamic-range models"),
+        ("fp16.tflite", "tflm", "TFLite Micro reads no float16 weights"),
+        ("grouped.tflite", "firmware", "node '1 CONV_2D' (CONV_2D): it has 2 groups"),
+    ],
+)
+def test_fit_and_firmware_give_one_verdict(tmp_path: Path, name: str, runtime: str, told: str) -> None:
+    answer = run(CASES / name, "--target", "cortex-m7", "--runtime", runtime, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert told in answer.stderr
+    if runtime == "firmware":
+        with pytest.raises(ExportError) as refused:
+            to_c((CASES / name).read_bytes(), "dsp", version="0")
+        assert str(refused.value) in answer.stderr
 
 
 @needs_shared
