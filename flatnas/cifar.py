@@ -183,7 +183,7 @@ def read_archive(archive: Path, release: Release = CIFAR10) -> dict[str, bytes]:
                 _verify(contents[name], md5[name], Path(f"{archive}:{member.name}"), release.mend(archive))
                 if len(contents) == len(md5):
                     return {name: contents[name] for name in md5}
-    except (tarfile.TarError, EOFError, LZMAError, zlib.error, OSError) as error:
+    except (tarfile.TarError, EOFError, LZMAError, zlib.error, OSError, ValueError, OverflowError) as error:
         size = f"{archive.stat().st_size:,} bytes" if archive.exists() else "gone"
         reason = " ".join(str(error).split())  # tarfile's has a line per compression it tried
         raise DataError(f"{archive} ({size}) is cut off or damaged: {reason}; {release.mend(archive)}") from error

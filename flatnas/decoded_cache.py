@@ -1,4 +1,4 @@
-"""Decoded images on disk: a folder with `pixels.npy`, `labels.npy` and the hash of both.
+"""Decoded images on disk: a folder with `pixels.npy`, `labels.npy` and the hash of both files.
 
 A cache may vanish, be cut off or be read-only at any time. So an entry is checked before it is used, appears at once
 under its name or not at all, and failing to write one is no error.
@@ -6,6 +6,7 @@ under its name or not at all, and failing to write one is no error.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import tempfile
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flatnas.datasets import Images, content_sha256
+from flatnas.datasets import Images
 
 log = logging.getLogger(__name__)
+
+_FILES, _HASH = ("pixels.npy", "labels.npy"), "files.sha256"
 
 
 def load(entry: Path) -> Images | None:
@@ -23,17 +26,13 @@ def load(entry: Path) -> Images | None:
     if not entry.is_dir():
         return None
     try:
-        expected = (entry / "content.sha256").read_text()
-        arrays = [np.load(entry / name, allow_pickle=False) for name in ("pixels.npy", "labels.npy")]
-        images = Images(*arrays)
-        damaged = content_sha256(images) != expected
-    except (OSError, ValueError, EOFError):  # of np.load for a cut or foreign file, or of Images for a foreign array
-        damaged = True
-    if damaged:
-        log.warning("%s is damaged and is made again", entry)
-        shutil.rmtree(entry, ignore_errors=True)
-        return None
-    return images
+        if (entry / _HASH).read_text() == _files_sha256(entry):  # before numpy reads what a damaged header may say
+            return Images(*(np.load(entry / name, allow_pickle=False) for name in _FILES))
+    except (OSError, ValueError):
+        pass
+    log.warning("%s is damaged and is made again", entry)
+    shutil.rmtree(entry, ignore_errors=True)
+    return None
 
 
 def store(entry: Path, images: Images) -> None:
@@ -44,7 +43,7 @@ def store(entry: Path, images: Images) -> None:
         partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=entry.parent))
         np.save(partial / "pixels.npy", images.pixels_nhwc, allow_pickle=False)
         np.save(partial / "labels.npy", images.labels, allow_pickle=False)
-        (partial / "content.sha256").write_text(content_sha256(images))
+        (partial / _HASH).write_text(_files_sha256(partial))
         partial.rename(entry)
     except OSError as error:
         if not entry.is_dir():  # else another process was quicker
@@ -52,3 +51,11 @@ def store(entry: Path, images: Images) -> None:
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _files_sha256(entry: Path) -> str:
+    digests = []
+    for name in _FILES:
+        with (entry / name).open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return " ".join(digests)

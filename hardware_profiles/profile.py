@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from hardware_profiles.firmware import instruction_set
 from hardware_profiles.profile_file import Number, nearest, read_profile, read_text
@@ -19,6 +19,8 @@ Count = Annotated[int, BeforeValidator(parse_count), Field(gt=0)]
 Hertz = Annotated[int, BeforeValidator(parse_hertz), Field(gt=0)]
 Milliseconds = Annotated[float, BeforeValidator(parse_milliseconds), Field(gt=0)]
 Factor = Annotated[float, BeforeValidator(parse_factor), Field(gt=0)]
+FLAG_PATTERN = r"^-[A-Za-z0-9+=._,-]+$"  # flags are written into Makefiles and CMakeLists.txt, which obey much else
+CompilerFlag = Annotated[str, StringConstraints(pattern=FLAG_PATTERN)]
 Core = Literal[
     "cortex-m0plus",
     "cortex-m3",
@@ -117,7 +119,7 @@ class HardwareProfile(_Frozen):
     runtime: Runtime
     core: Core
     features: tuple[Feature, ...] = ()
-    compiler_flags: tuple[str, ...] = ()
+    compiler_flags: tuple[CompilerFlag, ...] = ()
     emulator: str | None = None
     clock_hz: Hertz
     flash_bytes: Bytes

@@ -129,6 +129,7 @@ def _entries(text: str, file: str, folder: Path, numbers: Sequence[str], chain: 
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"{file}: {error}") from error
+    _refuse_control_characters(raw, file)
     date = _date(raw.pop("date", None), f"{file}: 'date'")
     own = {key: _entry(key, entry, file, date, numbers) for key, entry in _flatten(raw, file)}
     if "extends" not in own:
@@ -139,6 +140,19 @@ def _entries(text: str, file: str, folder: Path, numbers: Sequence[str], chain: 
     replaced = any(key.startswith("regions.") for key in own)
     taken = {k: e for k, e in base.items() if k not in _OWN and not (replaced and k.startswith("regions."))}
     return taken | own
+
+
+def _refuse_control_characters(value: Any, file: str, key: str = "") -> None:
+    """Texts reach terminals, pages and build files, which obey characters that nobody sees."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _refuse_control_characters(name, file, "a key")
+            _refuse_control_characters(inner, file, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_control_characters(inner, file, key)
+    elif isinstance(value, str) and not value.isprintable():
+        raise ProfileError(f"{file}: {key} is {value!a}, with a control character; write plain text")
 
 
 def _flatten(raw: Mapping[str, Any], file: str) -> Iterator[tuple[str, Any]]:

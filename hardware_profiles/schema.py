@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from hardware_profiles.profile import Budget, Core, Feature, Kind, Reserved, Runtime
+from hardware_profiles.profile import FLAG_PATTERN, Budget, Core, Feature, Kind, Reserved, Runtime
 from hardware_profiles.profile_file import TEXTS
 
 _EXAMPLES = {
@@ -26,7 +26,7 @@ def profile_schema() -> dict[str, Any]:
         "runtime": {"enum": list(get_args(Runtime))},
         "core": {"enum": list(get_args(Core))},
         "features": {"type": "array", "items": {"enum": list(get_args(Feature))}},
-        "compiler_flags": {"type": "array", "items": {"type": "string"}},
+        "compiler_flags": {"type": "array", "items": {"type": "string", "pattern": FLAG_PATTERN}},
     }
     numbers = {key: _number(key) for key in ("clock_hz", "flash_bytes", "sram_bytes", "latency_factor")}
     region = {"at": {"type": "integer", "minimum": 0}, "tcm": {"type": "boolean"}}

@@ -1,7 +1,7 @@
 """The command line: parse, call, print, exit code.
 
 Exit codes: 0 done and every gate passed; 1 a gate, the budget or a proof failed; 2 wrong use or unusable input, one
-line on stderr; 130 interrupted.
+line on stderr; 70 an error that nobody expected, one line that names a file with its traceback; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
             _fail(f"{disk}; mend that, and call the same command again to go on", 2)
         expected = _expected_errors()
         if not isinstance(error, expected):
-            raise
+            _fail(f"{type(error).__name__}: {error}; this is a fault of pipeline: {_keep_traceback()}", 70)
         from pipeline.config import InfeasibleBudgetError
 
         _fail(str(error), 1 if isinstance(error, InfeasibleBudgetError) else 2)
@@ -57,6 +57,22 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from pipeline.config import PipelineError
 
     return (PipelineError, ProfileError, FlatnasError, ExportError)
+
+
+def _keep_traceback() -> str:
+    """Where the traceback of the error being handled was written; if nowhere, it is printed."""
+    import tempfile
+    import traceback
+    from importlib.metadata import version
+
+    told = f"pipeline {version('flatnas-deploy')}, {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="pipeline-error-", suffix=".txt", delete=False) as file:
+            file.write(told)
+    except OSError:
+        click.echo(told, err=True)
+        return "please report it with the traceback above"
+    return f"please report it with {file.name}"
 
 
 def _disk_error(error: Exception) -> str | None:
@@ -74,4 +90,6 @@ def _fail(message: str, code: int) -> None:
 
 
 def _say(message: str) -> None:
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    from export.graph import shown
+
+    click.echo(f"error: {shown(' '.join(message.split()))}", err=True)

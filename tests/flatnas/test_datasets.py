@@ -196,6 +196,18 @@ def test_a_link_in_an_archive_is_not_followed(tmp_path: Path, cache: Path) -> No
         load_cifar10(archive.parent, md5=MD5_OF_RECORDS, cache_dir=cache)
 
 
+def test_a_size_that_no_file_can_have_is_one_line(tmp_path: Path, cache: Path) -> None:
+    header = bytearray(tarfile.TarInfo("data_batch_1.bin").tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = b"\x80\x00\x00\x00" + b"\x7f" * 8  # 2^63 and more, in base 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    archive = tmp_path / "data" / "cifar-10-binary.tar"
+    archive.parent.mkdir()
+    archive.write_bytes(bytes(header) + bytes(1024))
+    with pytest.raises(DataError, match="is cut off or damaged"):
+        load_cifar10(archive.parent, md5=MD5_OF_RECORDS, cache_dir=cache)
+
+
 def test_an_archive_is_decompressed_once(tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_archive(tmp_path / "cifar-10-binary.tar.xz", records())
     caplog.set_level(logging.INFO)
@@ -208,7 +220,7 @@ def test_an_archive_is_decompressed_once(tmp_path: Path, cache: Path, caplog: py
     assert [p for p in cache.rglob("*") if p.name.startswith(".partial-")] == []
 
 
-@pytest.mark.parametrize("damage", ["a flipped bit", "a cut file", "a lost file", "a foreign file", "other images"])
+@pytest.mark.parametrize("damage", ["a flipped bit", "its header", "a cut file", "a lost file", "other images"])
 def test_a_damaged_cache_is_noticed_and_made_again(
     tmp_path: Path, cache: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -222,8 +234,8 @@ def test_a_damaged_cache_is_noticed_and_made_again(
         pixels.write_bytes(content[:5000])
     elif damage == "a lost file":
         pixels.unlink()
-    elif damage == "a foreign file":
-        pixels.write_bytes(b"no array")
+    elif damage == "its header":
+        pixels.write_bytes(content.replace(b"'descr'", b"'deszr'"))
     else:
         np.save(pixels, np.zeros((120, 32, 32, 3), np.uint8))
     assert same(first, load_cifar10(tmp_path, md5=MD5_OF_RECORDS, cache_dir=cache))

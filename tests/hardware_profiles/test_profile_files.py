@@ -129,6 +129,25 @@ def test_a_users_file_may_not_shadow_a_shipped_target_or_bear_another_name(own: 
         profile_names()
 
 
+@pytest.mark.parametrize(
+    "flag", ["$(shell touch x)", "-mcpu=cortex-m4\\nPWN := 1", '-D\\") evil', "mthumb", "-x ;ls", "-a`b`", "-i../${x}"]
+)
+def test_a_compiler_flag_that_a_build_file_might_obey_is_refused(tmp_path: Path, flag: str) -> None:
+    file = tmp_path / "board.toml"
+    file.write_text(
+        f'name = "board"\ndescription = "x"\nextends = "cortex-m4"\ndate = 2026-01-31\ncompiler_flags = ["{flag}"]\n'
+    )
+    with pytest.raises(ProfileError, match="compiler_flags"):
+        load_profile(str(file))
+
+
+def test_a_text_with_control_characters_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "board.toml"
+    file.write_text('name = "board"\ndescription = "a\\u202Eb"\nextends = "cortex-m4"\ndate = 2026-01-31\n')
+    with pytest.raises(ProfileError, match=r"board\.toml: description is 'a\\u202eb', with a control character"):
+        load_profile(str(file))
+
+
 def test_the_schema_for_editors_allows_every_shipped_file_and_no_misspelt_key() -> None:
     schema = profile_schema()
     for file in (files("hardware_profiles") / "targets").iterdir():

@@ -8,12 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
+from pipeline import cli
 from pipeline.models import released_models
 
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PIPELINE_DATA"}
@@ -29,6 +32,26 @@ def run(*arguments: str | Path, cwd: Path, **environment: str) -> subprocess.Com
         | environment
     )
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def test_an_unexpected_error_has_a_code_of_its_own_and_leaves_its_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash() -> None:
+        raise KeyError("a fault\x1b[31m of ours")
+
+    monkeypatch.setitem(cli.pipeline.commands, "crash", click.Command("crash", callback=crash))
+    monkeypatch.setattr(sys, "argv", ["pipeline", "crash"])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 70
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: KeyError: ")
+    (kept,) = tmp_path.glob("pipeline-error-*.txt")
+    assert line.endswith(f"please report it with {kept}")
+    assert "in crash" in kept.read_text()
+    assert "Traceback (most recent call last)" in kept.read_text()
 
 
 def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
