@@ -20,6 +20,7 @@ from flatnas.train import Progress, Recipe, classification_error, cross_entropy,
 
 WIDTHS = (96, 256, 256)
 LARGEST_RESOLUTION = 64  # larger pictures are resized to this side: its convolutions are dense
+_BATCH, _LEAST_STEPS = 128, 400
 _PATCH = 2  # side of the patches that are whitened, in pixels
 _STATISTICS_IMAGES = 5000  # behind whitening and batch-norm statistics
 _VIEWS = ((0, 0), (2, 0), (-2, 0), (0, 2))  # rows and columns that a view is shifted by; each also mirrored
@@ -75,13 +76,15 @@ def teacher_recipe(epochs: int, seed: int, data: Dataset, *, augmix: bool = Fals
     """SGD with averaged weights, and no label smoothing: it hides what classes have in common (Mueller et al. 2019).
 
     Args:
+        epochs: at least; more where the images are too few for a teacher to learn in so many.
         augmix: trains on AugMix-ed images, for labels that a robust student learns from.
     """
+    per_epoch = max(len(data.train) // _BATCH, 1)
     return Recipe(
-        epochs,
+        max(epochs, -(-_LEAST_STEPS // per_epoch)),
         learning_rate=0.1,
         seed=seed,
-        batch_size=128,
+        batch_size=_BATCH,
         weight_decay=5e-4,
         mirror=data.mirrors,
         shift=data.shift,

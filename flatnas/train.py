@@ -173,37 +173,11 @@ def held(checkpoint: Path) -> Path:
 
 
 def cross_entropy(module: nn.Module, resolution: int, smoothing: float) -> Loss:
-    """Loss of one network at its own resolution, with label smoothing."""
+    """Loss of one network at its own resolution; labels are smoothed, a teacher's targets are soft as they are."""
 
     def loss(pixels: Pixels, labels: Tensor, step: int) -> Tensor:
         logits = module(to_input(pixels, resolution, labels.device))
-        return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
-
-    return loss
-
-
-def distilled(module: nn.Module, resolution: int, teacher: nn.Module, teacher_resolution: int, share: float) -> Loss:
-    """Cross-entropy, of which a share goes to the teacher's soft predictions of the same augmented images.
-
-    Args:
-        module: at `resolution`, trained.
-        teacher: in eval mode, never trained; sees the images at its own resolution.
-        share: weight of the teacher, in [0, 1]; the labels have the rest.
-    """
-    remembered: tuple[int, Tensor] | None = None  # SAM computes each step's loss twice
-
-    def soft(pixels: Pixels, device: torch.device, step: int) -> Tensor:
-        nonlocal remembered
-        if remembered is None or remembered[0] != step:
-            with torch.no_grad():
-                remembered = step, teacher(to_input(pixels, teacher_resolution, device)).softmax(1)
-        return remembered[1]
-
-    def loss(pixels: Pixels, labels: Tensor, step: int) -> Tensor:
-        logits = module(to_input(pixels, resolution, labels.device))
-        target = share * soft(pixels, labels.device, step)
-        target = target + (1 - share) * functional.one_hot(labels, logits.shape[1])
-        return functional.cross_entropy(logits, target)
+        return functional.cross_entropy(logits, labels, label_smoothing=smoothing if labels.ndim == 1 else 0.0)
 
     return loss
 

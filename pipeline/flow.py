@@ -20,16 +20,18 @@ from pipeline.stages import (
     search,
     select,
     supernet,
+    teacher,
     to_onnx,
     to_tflite,
 )
 
 STAGES = (
+    teacher.STAGE,  # soft labels of the training images, where there are some
     supernet.STAGE,  # shared weights of every subnet: shipped for CIFAR-10, adapted to other data
     search.STAGE,  # NSGA-II with surrogates over (F_AR, MACs) inside the target's budgets
     finalists.STAGE,  # the most accurate subnet of each resolution, trained for a while
     select.STAGE,  # one feasible subnet
-    finetune.STAGE,  # SAM; with the full preset the largest subnet teaches
+    finetune.STAGE,  # SGD, then SAM
     to_onnx.STAGE,  # batch norm folded, float ONNX
     quantize.STAGE,  # int8 as QDQ ONNX, by the cheapest method that keeps the accuracy
     to_tflite.STAGE,  # the same scales as TFLite: the bytes that ship

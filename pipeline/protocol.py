@@ -37,7 +37,6 @@ class Protocol:
         evaluator: makes the function that measures a subnet.
         recipe: of the fine-tuning.
         label_smoothing: of its loss.
-        distillation: share of its loss that follows the largest subnet instead of the labels.
         finetune_images: training images of one of its epochs, at most; all where it is None.
     """
 
@@ -48,7 +47,6 @@ class Protocol:
     evaluator: Callable[[Supernet, Dataset], Evaluate]
     recipe: Callable[[Dataset], Recipe]
     label_smoothing: float
-    distillation: float
     finetune_images: int | None
 
 
@@ -71,7 +69,6 @@ def _published(config: RunConfig) -> Protocol:
         evaluator,
         partial(paper.recipe, seed=config.seed),
         label_smoothing=paper.LABEL_SMOOTHING,
-        distillation=0.0,
         finetune_images=None,
     )
 
@@ -129,6 +126,5 @@ def _fast(config: RunConfig) -> Protocol:
         evaluator,
         recipe,
         label_smoothing=0.05,
-        distillation=counts.distillation,
         finetune_images=counts.finetune_images,
     )

@@ -406,6 +406,7 @@ class RunReport(_Record):
     budget: BudgetRecord
     fits: bool
     uncounted: list[str] = []
+    teacher: Literal["shipped", "trained"] | None = None
     search: SearchRecord
     quantization: QuantizationRecord | None = None
     accuracy: Accuracy

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -12,6 +13,21 @@ from flatnas.arch import SearchSpace
 def shipped_supernet() -> AbstractContextManager[Path]:
     """The path of the CIFAR-10 supernet, while the context lasts."""
     return as_file(files("flatnas") / "pretrained" / "cifar10.safetensors")
+
+
+@contextmanager
+def shipped_labels(*, robust: bool) -> Iterator[Path | None]:
+    """The path of CIFAR-10's soft labels, while the context lasts; None where there are none of that kind.
+
+    Args:
+        robust: of the teacher that was trained on augmented images.
+    """
+    file = files("flatnas") / "pretrained" / f"cifar10{'-robust' if robust else ''}.labels.safetensors"
+    if not file.is_file():
+        yield None
+        return
+    with as_file(file) as path:
+        yield path
 
 
 def shipped_space(num_classes: int, resolution: int) -> SearchSpace:

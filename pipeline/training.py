@@ -16,10 +16,12 @@ from pipeline.runner import StageContext
 if TYPE_CHECKING:
     from torch import nn
 
+    from flatnas.datasets import Images
     from flatnas.supernet import Supernet
     from flatnas.train import Recipe
 
 
+LABELS = "search/labels.safetensors"  # a teacher's, in a run directory that has some
 CHECKPOINT, UNFINISHED = "training.safetensors", "training.tmp"  # a long training's, in a directory of its own
 
 
@@ -52,6 +54,14 @@ def divergence_told(remedy: str) -> Iterator[None]:
         raise TrainingDivergedError(f"{error}; {remedy}") from error
 
 
+def training_images(context: StageContext) -> Images:
+    """The training images, which aim at the teacher's soft labels where the run has some."""
+    from flatnas.soft_labels import load_labels, taught
+
+    labels = context.path(LABELS)
+    return taught(context.data, load_labels(labels)) if labels.exists() else context.data.train
+
+
 def finetuned(
     context: StageContext, supernet: Supernet, arch: Arch, protocol: Protocol, recipe: Recipe, what: str
 ) -> nn.Module:
@@ -61,18 +71,12 @@ def finetuned(
         protocol: which loss and how many images; the recipe may be another than its own.
         what: is trained, as people are told; also the name of the checkpoint in the stage's folder.
     """
-    from flatnas.train import cross_entropy, distilled, recalibrate, train
+    from flatnas.train import cross_entropy, recalibrate, train
 
-    net, images = supernet.extract(arch), context.data.train
+    net, images = supernet.extract(arch), training_images(context)
     if protocol.finetune_images is not None:
         images = images.subset(protocol.finetune_images)
-    if protocol.distillation:
-        largest = supernet.space.largest
-        teacher = supernet.extract(largest)
-        recalibrate(teacher, context.data.train.subset(2000).pixels_nhwc, largest.resolution)
-        loss = distilled(net, arch.resolution, teacher, largest.resolution, protocol.distillation)
-    else:
-        loss = cross_entropy(net, arch.resolution, protocol.label_smoothing)
+    loss = cross_entropy(net, arch.resolution, protocol.label_smoothing)
     remedy = "lower the learning rate (--learning-rate)"
     if context.config.protocol == "paper":
         remedy = "the published learning rate is too high for these data: leave out --protocol paper"

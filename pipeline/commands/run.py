@@ -18,6 +18,7 @@ from pipeline.config import (
     QuantizeName,
     RunConfig,
     SelectName,
+    TeacherName,
 )
 
 if TYPE_CHECKING:
@@ -69,6 +70,14 @@ if TYPE_CHECKING:
     default="sam",
     show_default=True,
     help="Of the fine-tuning: (adaptive) sharpness-aware minimization, or plain SGD, whose steps cost half as much.",
+)
+@click.option(
+    "--teacher",
+    type=click.Choice(get_args(TeacherName)),
+    default="auto",
+    show_default=True,
+    help="Whose soft labels trainings follow: shipped ones where there are some (auto), those alone (labels), of a "
+    "teacher that is trained first (train), or none.",
 )
 @options.learning_rate
 @click.option(
@@ -127,6 +136,7 @@ def run(
     finalist_epochs: int,
     finetune_epochs: int | None,
     optimizer: str,
+    teacher: str,
     learning_rate: float | None,
     augment: str,
     protocol: str,
@@ -160,10 +170,12 @@ def run(
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
     trained = (finalist_epochs, finetune_epochs, learning_rate) != (0, None, None)
-    if protocol == "paper" and (noise != (0.05,) or augment != "none" or optimizer != "sam" or trained):
+    own = noise != (0.05,) or augment != "none" or optimizer != "sam" or teacher not in ("auto", "none") or trained
+    if protocol == "paper" and own:
         raise PipelineError(
-            "--protocol paper has its own sigma, augmentation, optimizer, epochs and learning rate: leave out "
-            "--sigma, --augment, --optimizer, --finalist-epochs, --finetune-epochs and --learning-rate"
+            "--protocol paper has its own sigma, augmentation, optimizer, epochs and learning rate, and no teacher: "
+            "leave out --sigma, --augment, --optimizer, --teacher, --finalist-epochs, --finetune-epochs and "
+            "--learning-rate"
         )
     if finalist_epochs and select != "accuracy":
         raise PipelineError(f"--finalist-epochs chooses by accuracy, and --select {select} doesn't: leave one out")
@@ -190,6 +202,7 @@ def run(
             finalist_epochs=finalist_epochs,
             finetune_epochs=finetune_epochs,
             optimizer=cast(OptimizerName, optimizer),
+            teacher=cast(TeacherName, teacher),
             learning_rate=learning_rate,
             augment=cast(AugmentName, augment),
             protocol=cast(ProtocolName, protocol),

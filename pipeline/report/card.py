@@ -57,7 +57,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
         budget=budget_rows(report),
         runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
         on_front=any(e.arch == report.arch for e in report.search.front),
-        finetuning=_finetuning(config),
+        finetuning=_finetuning(config, report.teacher),
         quantization=_quantization(report.quantization, config),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
         missing=[name for name in STANDARD_15 if name not in report.robustness.corruptions],
@@ -65,7 +65,14 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
     )
 
 
-def _finetuning(config: RunConfig) -> str:
+_TEACHERS = {
+    None: "",
+    "shipped": ", following the soft labels of a larger network",
+    "trained": ", following the soft labels of a larger network that was trained on the same images",
+}
+
+
+def _finetuning(config: RunConfig, teacher: str | None) -> str:
     """How the subnet got its weights."""
     epochs, plain = config.counts.finetune_epochs, config.counts.plain_share
     if config.protocol == "paper":
@@ -78,9 +85,7 @@ def _finetuning(config: RunConfig) -> str:
     elif plain:
         method = f"SGD, and {method} in the last {quantities.percent(1 - plain, 0)}"
     augmix = ", with AugMix" if config.augment == "augmix" else ""
-    share = config.counts.distillation
-    teacher = f", {quantities.percent(share, 0)} of the loss following the largest subnet" if share else ""
-    return f"{method} on training images{augmix}, epochs: {epochs}{teacher}, from the supernet's weights"
+    return f"{method} on training images{augmix}, epochs: {epochs}{_TEACHERS[teacher]}, from the supernet's weights"
 
 
 def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:

@@ -17,7 +17,7 @@ from pipeline.protocol import run_protocol
 from pipeline.records import read_evaluation
 from pipeline.results import FinalistRecord
 from pipeline.runner import Stage, StageContext
-from pipeline.training import finetuned
+from pipeline.training import LABELS, finetuned
 
 if TYPE_CHECKING:
     from flatnas.search import Evaluation
@@ -60,7 +60,7 @@ def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, wh
     from flatnas.train import classification_error, predict
 
     arch, data = evaluation.arch, context.data
-    protocol = replace(run_protocol(context.config), distillation=0.0)
+    protocol = run_protocol(context.config)
     recipe = recipe_of(protocol.recipe(data), context.config)
     net = finetuned(context, supernet, arch, protocol, recipe, what)
     return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
@@ -89,4 +89,4 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     }
 
 
-STAGE = Stage("finalists", needs=(_EVALUATIONS, _SUPERNET), gives=(_FINALISTS,), settings=_settings, run=_run)
+STAGE = Stage("finalists", needs=(_EVALUATIONS, _SUPERNET, LABELS), gives=(_FINALISTS,), settings=_settings, run=_run)

@@ -11,7 +11,7 @@ from pipeline.artifacts import read_json, write_bytes
 from pipeline.config import RunConfig
 from pipeline.protocol import run_protocol
 from pipeline.runner import Stage, StageContext
-from pipeline.training import finetuned
+from pipeline.training import LABELS, finetuned
 
 _SUPERNET = "search/supernet.safetensors"
 
@@ -36,7 +36,6 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
         "protocol": config.protocol,
         "augment": config.augment,
         "optimizer": config.optimizer,
-        "distillation": protocol.distillation,
         "epochs": config.counts.finetune_epochs,
         "rate": config.counts.finetune_rate,
         "plain share": config.counts.plain_share,
@@ -47,7 +46,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
 
 STAGE = Stage(
     "finetune",
-    needs=("model/arch.json", _SUPERNET),
+    needs=("model/arch.json", _SUPERNET, LABELS),
     gives=("model/weights.safetensors",),
     settings=_settings,
     run=_run,

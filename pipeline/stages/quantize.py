@@ -17,7 +17,7 @@ from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.runner import Stage, StageContext
-from pipeline.training import divergence_told
+from pipeline.training import LABELS, divergence_told, training_images
 
 if TYPE_CHECKING:
     from export.post_training import PostTraining
@@ -97,7 +97,7 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
     with context.report.track("quantization-aware training") as advance, divergence_told(remedy):
         train(
             module,
-            context.data.train.subset(context.counts.finetune_images),
+            training_images(context).subset(context.counts.finetune_images),
             cross_entropy(module, resolution, _LABEL_SMOOTHING),
             recipe,
             checkpoint=context.work / "qat.safetensors",
@@ -133,7 +133,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
 
 STAGE = Stage(
     "quantize",
-    needs=("model/arch.json", "model/model.float.onnx"),
+    needs=("model/arch.json", "model/model.float.onnx", LABELS),
     gives=("model/model.int8.onnx", "model/quantization.json"),
     settings=_settings,
     run=_run,

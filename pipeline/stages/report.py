@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
@@ -32,6 +32,7 @@ from pipeline.results import (
     StageSeconds,
 )
 from pipeline.runner import Stage, StageContext
+from pipeline.training import LABELS
 
 _INT8, _PROOF = "model/model.int8.tflite", "model/firmware/proof.json"
 _QUANTIZATION, _PREDICTIONS = "model/quantization.json", "audit/predictions.npz"
@@ -46,6 +47,7 @@ _NEEDS = (
     "audit/parity.json",
     "audit/audit.json",
     _PREDICTIONS,
+    LABELS,
     _PROOF,
 )
 
@@ -103,6 +105,7 @@ def _report(context: StageContext) -> RunReport:
         budget=BudgetRecord(**context.profile.budget.model_dump()),
         fits=not violations(cost, context.profile.budget),
         uncounted=list(uncounted(ops, context.profile.core, context.profile.runtime)),
+        teacher=_teacher(context),
         search=SearchRecord(
             evaluations=len(evaluations),
             **searched,
@@ -129,6 +132,13 @@ def _report(context: StageContext) -> RunReport:
         },
         stages=[s for s in stages if s.name != "report"],
     )
+
+
+def _teacher(context: StageContext) -> Literal["shipped", "trained"] | None:
+    """Whose soft labels the trainings followed."""
+    if not context.path(LABELS).exists():
+        return None
+    return "trained" if context.config.teaches == "train" else "shipped"
 
 
 def _host_latency(context: StageContext) -> HostLatencyRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from pipeline.artifacts import sha256_of, write_bytes
 from pipeline.config import PipelineError, RunConfig
 from pipeline.runner import Stage, StageContext
 from pipeline.shipped import shipped_supernet
-from pipeline.training import divergence_told
+from pipeline.training import LABELS, divergence_told, training_images
 
 if TYPE_CHECKING:
     from flatnas.datasets import Dataset
@@ -44,7 +45,7 @@ def _run(context: StageContext) -> None:
     with context.report.track("adapting the supernet") as advance, divergence_told(remedy):
         train_supernet(
             supernet,
-            data,
+            replace(data, train=training_images(context)),
             recipe,
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
@@ -76,4 +77,4 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
     return {"shipped": digest, "seed": config.seed, "epochs": config.counts.adapt_epochs}
 
 
-STAGE = Stage("supernet", needs=(), gives=(_OUTPUT,), settings=_settings, run=_run)
+STAGE = Stage("supernet", needs=(LABELS,), gives=(_OUTPUT,), settings=_settings, run=_run)

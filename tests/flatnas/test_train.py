@@ -16,7 +16,6 @@ from flatnas.train import (  # noqa: E402
     augment,
     classification_error,
     cross_entropy,
-    distilled,
     predict,
     recalibrate,
     to_input,
@@ -330,20 +329,6 @@ def test_after_each_epoch_the_averaged_weights_are_shown_and_the_trained_ones_go
     train(plain, images, cross_entropy(plain, 8, 0.0), recipe)
     assert len(seen) == recipe.epochs
     assert torch.equal(seen[-1], plain[5].weight)
-
-
-def test_a_student_follows_its_teacher_by_its_share() -> None:
-    images = two_colours(64)
-    labels = torch.from_numpy(images.labels)
-    student, teacher = small_net().eval(), small_net().eval()
-    with torch.no_grad():
-        teacher[5].bias.copy_(torch.tensor([20.0, -20.0]))  # sure of class 0, whatever the picture
-    losses = [distilled(student, 8, teacher, 8, share)(images.pixels_nhwc, labels, 0).item() for share in (0, 0.5, 1)]
-    logits = student(to_input(images.pixels_nhwc, 8, torch.device("cpu"))).detach()
-    expected = [torch.nn.functional.cross_entropy(logits, target) for target in (labels, torch.zeros_like(labels))]
-    assert losses[0] == pytest.approx(float(expected[0]), rel=1e-5)
-    assert losses[2] == pytest.approx(float(expected[1]), rel=1e-5)
-    assert losses[1] == pytest.approx(float(sum(expected)) / 2, rel=1e-5)
 
 
 def test_divergence_names_the_step_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
