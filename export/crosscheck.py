@@ -1,13 +1,15 @@
 """Two int8 TFLite files of the same float network: which scales differ, and why.
 
 Layers are matched by their int8 weights, the other operators by what they read. TensorFlow's converter is known to
-differ in two ways; any other difference is reported as unexplained:
+differ in three ways; any other difference is reported as unexplained:
 
     residual  LiteRT's ADD writes its sum over an input that nobody reads any more, and TensorFlow's calibration looks
               at an operator's inputs once more after it ran: the range of a convolution in front of a residual ADD
               becomes the union of its own and the sum's, and its scale coarser than it need be.
     pool      A global average pool is AVERAGE_POOL_2D here, which keeps its input's quantization (and which CMSIS-NN
               has a kernel for), and MEAN with a scale of its own there.
+    clip      Behind the convolution of a squeeze-excite's gate, the clip to 0..1 is that layer's own saturation here,
+              and a RELU_0_TO_1 there, which writes what our layer does.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class ScaleDifference:
 
     Attributes:
         node: ours, that writes it.
-        reason: `residual` or `pool`, as above; None where it is unexplained.
+        reason: `residual`, `pool` or `clip`, as above; None where it is unexplained.
     """
 
     node: str
@@ -76,9 +78,7 @@ class Crosscheck:
 def crosscheck(ours: Graph, theirs: Graph) -> Crosscheck:
     """Compare two int8 graphs, ours and another converter's."""
     pairs = _match(ours, theirs)
-    differences = [
-        _difference(ours, node, _output(ours, node), _output(theirs, other)) for node, other in pairs.items()
-    ]
+    differences = [_difference(ours, node, theirs, other) for node, other in pairs.items()]
     weights = [_steps(theirs, other) - _steps(ours, node) for node, other in pairs.items() if node.op in _LAYERS]
     mine, others = (Counter(node.op for node in graph.nodes) for graph in (ours, theirs))
     return Crosscheck(
@@ -143,10 +143,18 @@ def _output(graph: Graph, node: Node) -> Quantization:
     return float(q.scale.item()), int(q.zero_point.item())
 
 
-def _difference(graph: Graph, node: Node, ours: Quantization, theirs: Quantization) -> ScaleDifference | None:
-    if abs(ours[0] - theirs[0]) <= SCALE_TOLERANCE * ours[0] and ours[1] == theirs[1]:
+def _difference(ours: Graph, node: Node, theirs: Graph, other: Node) -> ScaleDifference | None:
+    wanted, found = _output(ours, node), _output(theirs, other)
+    if _equal(wanted, found):
         return None
-    return ScaleDifference(node.name, node.op, ours, theirs, _reason(graph, node, ours, theirs))
+    clips = [n for n in theirs.nodes if n.op == "RELU_0_TO_1" and n.inputs[0] == other.outputs[0]]
+    clipped = bool(clips) and all(_equal(wanted, _output(theirs, clip)) for clip in clips)
+    reason = "clip" if clipped else _reason(ours, node, wanted, found)
+    return ScaleDifference(node.name, node.op, wanted, found, reason)
+
+
+def _equal(a: Quantization, b: Quantization) -> bool:
+    return abs(a[0] - b[0]) <= SCALE_TOLERANCE * a[0] and a[1] == b[1]
 
 
 def _reason(graph: Graph, node: Node, ours: Quantization, theirs: Quantization) -> str | None:

@@ -125,6 +125,7 @@ def _measure(made: dict[str, bytes], float_path: Path, images: Images) -> list[_
 _REASONS = {
     "residual": "TensorFlow calibrates the input of a residual ADD once more after the sum was written over it",
     "pool": "AVERAGE_POOL_2D keeps its input's quantization; TensorFlow's MEAN has its own",
+    "clip": "a gate's clip to 0..1 is the convolution's own saturation here, and a RELU_0_TO_1 behind it there",
     None: "unexplained",
 }
 

@@ -108,6 +108,24 @@ def test_a_mean_with_a_scale_of_its_own_is_explained(graph: Graph) -> None:
     assert (found.only_ours, found.only_theirs) == ({"AVERAGE_POOL_2D": 1}, {"MEAN": 1})
 
 
+@pytest.mark.parametrize(("clipped_alike", "reason"), [(True, "clip"), (False, None)])
+def test_a_gates_clip_that_is_an_operator_there_is_explained(
+    graph: Graph, clipped_alike: bool, reason: str | None
+) -> None:
+    gate = next(node for node in graph.nodes if any(node.outputs[0] in n.inputs for n in graph.nodes if n.op == "MUL"))
+    clipped = graph.tensor(gate.outputs[0])
+    assert clipped.qparams is not None
+    wider = replace(clipped.qparams, scale=2 * clipped.qparams.scale)
+    after = replace(clipped, name="clipped", qparams=clipped.qparams if clipped_alike else wider)
+    before = replace(clipped, qparams=wider)
+    reread = [replace(n, inputs=tuple("clipped" if i == clipped.name else i for i in n.inputs)) for n in graph.nodes]
+    reread.insert(graph.nodes.index(gate) + 1, Node("RELU_0_TO_1", "clip", (clipped.name,), ("clipped",)))
+    theirs = replace(graph, nodes=tuple(reread), tensors={**graph.tensors, clipped.name: before, "clipped": after})
+    found = crosscheck(graph, theirs)
+    assert [(d.node, d.reason) for d in found.differences] == [(gate.name, reason)]
+    assert found.unmatched == ()
+
+
 def test_operators_that_move_data_do_not_keep_apart_what_belongs_together(graph: Graph) -> None:
     pool, last = _node(graph, "AVERAGE_POOL_2D"), _node(graph, "FULLY_CONNECTED")
     moved = replace(graph.tensor(pool.outputs[0]), name="moved")
