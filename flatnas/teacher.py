@@ -20,7 +20,7 @@ from flatnas.train import Progress, Recipe, classification_error, cross_entropy,
 
 WIDTHS = (96, 256, 256)
 LARGEST_RESOLUTION = 64  # larger pictures are resized to this side: its convolutions are dense
-_BATCH, _LEAST_STEPS = 128, 400
+_BATCH, _LEAST_STEPS = 128, 200
 _PATCH = 2  # side of the patches that are whitened, in pixels
 _STATISTICS_IMAGES = 5000  # behind whitening and batch-norm statistics
 _VIEWS = ((0, 0), (2, 0), (-2, 0), (0, 2))  # rows and columns that a view is shifted by; each also mirrored

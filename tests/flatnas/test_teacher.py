@@ -119,7 +119,7 @@ def test_the_first_layer_whitens_patches_of_the_training_images() -> None:
 
 
 def test_few_images_are_seen_more_often(data: Dataset) -> None:
-    assert teacher_recipe(6, 0, data).epochs == 400  # one batch an epoch
+    assert teacher_recipe(6, 0, data).epochs == 200  # one batch an epoch
     assert teacher_recipe(500, 0, data).epochs == 500
 
 
