@@ -65,7 +65,7 @@ def subnet(seed: int) -> Graph:
     import torch
 
     torch.set_num_threads(1)
-    space = mcu_space(10, 32, "hard_swish" if seed % 5 == 4 else "relu6")
+    space = mcu_space(10, 32, "hard_swish" if seed % 5 == 4 else "relu6", entry_residuals=True)
     rng = np.random.default_rng(seed)
     arch = space.sample_by_size(rng)
     shape = (1, 3, arch.resolution, arch.resolution)

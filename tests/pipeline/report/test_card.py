@@ -70,12 +70,12 @@ def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "sharpness-aware minimization (SAM) on training images, epochs: 5, from the supernet's weights."),
+        ({"preset": "quick"}, "sharpness-aware minimization (SAM) on training images, epochs: 1, from the supernet's weights."),
         ({"preset": "release"}, "SGD, and sharpness-aware minimization (SAM) in the last 33 % on training images"),
-        ({"optimizer": "sgd", "augment": "augmix"}, "SGD without SAM on training images, with AugMix, epochs: 5"),
+        ({"optimizer": "sgd", "augment": "augmix"}, "SGD without SAM on training images, with AugMix, epochs: 8"),
         ({"finetune_epochs": 0}, "none; the supernet's weights with batch norms recalibrated"),
         ({"protocol": "paper"}, "adaptive SAM (ASAM)"),
-        ({"optimizer": "asam"}, "adaptive SAM (ASAM) on training images, epochs: 5"),
+        ({"optimizer": "asam"}, "SGD, and adaptive SAM (ASAM) in the last 25 % on training images, epochs: 8"),
     ],
 )
 def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said: str) -> None:
