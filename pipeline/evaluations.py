@@ -16,11 +16,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from flatnas.arch import Arch
-from flatnas.cifar import user_cache
-from flatnas.datasets import Dataset
-from flatnas.evaluation import Measured
-from flatnas.search import Evaluate, Map
+from flatnas.data.cifar import user_cache
+from flatnas.data.dataset import Dataset
+from flatnas.search.evaluation import Measured
+from flatnas.search.search import Evaluate, Map
+from flatnas.space.arch import Arch
 from pipeline.artifacts import sha256_of
 from pipeline.protocol import Protocol
 from pipeline.provenance import cpu_name
@@ -83,7 +83,7 @@ def stored_evaluator(protocol: Protocol, supernet: Path, data: Dataset, *, fallb
         supernet: path of its file.
         fallback: as of `EvaluationStore`.
     """
-    from flatnas.supernet_file import load_supernet
+    from flatnas.nets.supernet_file import load_supernet
 
     identity = {"supernet": sha256_of(supernet), "data": data.content_sha256, "measurement": protocol.measurement}
     return _Stored(EvaluationStore(identity, fallback=fallback), protocol.evaluator(load_supernet(supernet), data))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from flatnas.arch import SearchSpace
-from flatnas.lowering import lower
+from flatnas.space.arch import SearchSpace
+from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint, needs
 from hardware_profiles.profile import HardwareProfile
 from pipeline.config import InfeasibleBudgetError

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from flatnas import paper
-from flatnas.evaluation import Effort, InheritedEvaluator
-from flatnas.search import Evaluate, Objective, Plan
+from flatnas.search import paper
+from flatnas.search.evaluation import Effort, InheritedEvaluator
+from flatnas.search.search import Evaluate, Objective, Plan
 from pipeline.config import RunConfig
 
 _MEASUREMENT = 1  # version of what measures a subnet; raise it where the same subnet would measure other numbers
@@ -20,9 +20,9 @@ _RHO = {
 }  # on CIFAR-10: Foret et al. 2020, section 3.1; Kwon et al. 2021, section 5
 
 if TYPE_CHECKING:
-    from flatnas.datasets import Dataset
-    from flatnas.supernet import Supernet
-    from flatnas.train import Recipe
+    from flatnas.data.dataset import Dataset
+    from flatnas.nets.supernet import Supernet
+    from flatnas.training.train import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _fast(config: RunConfig) -> Protocol:
         )
 
     def recipe(data: Dataset) -> Recipe:
-        from flatnas.train import Recipe
+        from flatnas.training.train import Recipe
 
         return Recipe(
             epochs=counts.finetune_epochs,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from flatnas.arch import Arch
-from flatnas.evaluation import Flatness, Measured
-from flatnas.search import Evaluation
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.search import Evaluation
+from flatnas.space.arch import Arch
 from hardware_profiles.footprint import Footprint
 from hardware_profiles.latency import Interval
 from pipeline.results import (

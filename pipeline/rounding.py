@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from flatnas.flatness import Perturb
-    from flatnas.resize import Pixels
+    from flatnas.data.resize import Pixels
+    from flatnas.search.flatness import Perturb
 
 
 def rounding(calibration_nhwc: Pixels, *, bits: int) -> Perturb:
@@ -52,7 +52,7 @@ def _round_weights(folded: nn.Module, bits: int) -> None:
 def _round_activations(folded: nn.Module, calibration_nhwc: Pixels, bits: int) -> None:
     import torch
 
-    from flatnas.train import predict
+    from flatnas.training.train import predict
 
     tensors = [layer for layer in folded.modules() if _makes_a_tensor(layer)]
     ranges: dict[nn.Module, tuple[float, float]] = {}
@@ -81,7 +81,7 @@ def _makes_a_tensor(layer: nn.Module) -> bool:
     """Whether an int8 graph has a tensor for this layer's output: what a convolution fuses has none of its own."""
     from torch import nn
 
-    from flatnas.blocks import InvertedResidual, SqueezeExcite
+    from flatnas.nets.blocks import InvertedResidual, SqueezeExcite
 
     fused = isinstance(layer, nn.Sequential) and any(isinstance(child, nn.Conv2d) for child in layer.children())
     return fused or isinstance(

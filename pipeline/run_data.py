@@ -9,17 +9,17 @@ from pipeline.artifacts import read_json
 from pipeline.config import PipelineError, RunConfig
 
 if TYPE_CHECKING:
-    from flatnas.datasets import Dataset
+    from flatnas.data.dataset import Dataset
 
 
 def load_data(dataset: str, data_dir: Path | None, resolution: int | None, supernet: Path | None) -> Dataset:
     """The data set; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
-    from flatnas.datasets import NAMES, load_dataset
+    from flatnas.data.registry import NAMES, load_dataset
 
     if supernet is None or dataset in NAMES:
         return load_dataset(dataset, data_dir, resolution)
-    from flatnas.spaces import resolutions_of
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet_file import read_space
+    from flatnas.space.spaces import resolutions_of
 
     space = read_space(supernet)
     return load_dataset(dataset, data_dir, resolution or space.resolutions[-1], resolutions_of(space.name))
@@ -31,7 +31,7 @@ def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Da
     Raises:
         PipelineError: the run is of another version.
     """
-    from flatnas.datasets import NAMES
+    from flatnas.data.registry import NAMES
 
     if dataset in NAMES:
         return load_data(dataset, data_dir, None, None)

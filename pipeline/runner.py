@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flatnas.datasets import Dataset
+from flatnas.data.dataset import Dataset
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import (
     MANIFEST,

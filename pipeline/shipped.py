@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from flatnas.arch import SearchSpace
+from flatnas.space.arch import SearchSpace
 
 
 def shipped_supernet() -> AbstractContextManager[Path]:
@@ -32,8 +32,8 @@ def shipped_labels(*, robust: bool) -> Iterator[Path | None]:
 
 def shipped_space(num_classes: int, resolution: int) -> SearchSpace:
     """The space of the shipped supernet, for other classes and another resolution."""
-    from flatnas.spaces import space_named
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet_file import read_space
+    from flatnas.space.spaces import space_named
 
     with shipped_supernet() as path:
         return space_named(read_space(path).name, num_classes, resolution)

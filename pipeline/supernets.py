@@ -20,9 +20,9 @@ from pipeline.artifacts import write_bytes, write_json
 from pipeline.training import CHECKPOINT, UNFINISHED, divergence_told, training_directory
 
 if TYPE_CHECKING:
-    from flatnas.datasets import Dataset
-    from flatnas.supernet import Supernet
-    from flatnas.train import Recipe
+    from flatnas.data.dataset import Dataset
+    from flatnas.nets.supernet import Supernet
+    from flatnas.training.train import Recipe
     from pipeline.progress import Reporter
 
 
@@ -49,8 +49,8 @@ def train_into(
 def _train_into(
     directory: Path, supernet: Supernet, data: Dataset, recipe: Recipe, reporter: Reporter, command: str
 ) -> Path:
-    from flatnas.supernet_file import serialize_supernet
-    from flatnas.supernet_training import train_supernet
+    from flatnas.nets.supernet_file import serialize_supernet
+    from flatnas.training.supernet_training import train_supernet
 
     checkpoint = directory / CHECKPOINT
     if not checkpoint.exists():  # started afresh: an earlier training's curve is not this one's
@@ -94,7 +94,7 @@ def _train_into(
 
 def _identity(supernet: Supernet, data: Dataset) -> dict[str, str]:
     """What an untrained supernet's training is of, beside the recipe."""
-    from flatnas.supernet_file import serialize_supernet
+    from flatnas.nets.supernet_file import serialize_supernet
 
     space = supernet.space
     return {

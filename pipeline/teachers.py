@@ -19,8 +19,8 @@ from pipeline.training import CHECKPOINT, UNFINISHED, divergence_told, training_
 if TYPE_CHECKING:
     import torch
 
-    from flatnas.datasets import Dataset
-    from flatnas.train import Recipe
+    from flatnas.data.dataset import Dataset
+    from flatnas.training.train import Recipe
     from pipeline.progress import Reporter
 
 LABELS = "labels.safetensors"
@@ -47,8 +47,8 @@ def teach_into(
         CheckpointError: the directory's checkpoint is of other data or another recipe.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
-    from flatnas.soft_labels import serialize_labels
-    from flatnas.teacher import label, new_teacher, train_teacher
+    from flatnas.training.soft_labels import serialize_labels
+    from flatnas.training.teacher import label, new_teacher, train_teacher
 
     with training_directory(directory, _FILES, "a teacher's"):
         started, net = time.process_time(), new_teacher(data, recipe.seed).to(device)

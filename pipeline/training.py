@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flatnas.arch import Arch
+from flatnas.space.arch import Arch
 from pipeline.artifacts import exclusive
 from pipeline.config import PipelineError
 from pipeline.protocol import Protocol
@@ -16,9 +16,9 @@ from pipeline.runner import StageContext
 if TYPE_CHECKING:
     from torch import nn
 
-    from flatnas.datasets import Images
-    from flatnas.supernet import Supernet
-    from flatnas.train import Recipe
+    from flatnas.data.dataset import Images
+    from flatnas.nets.supernet import Supernet
+    from flatnas.training.train import Recipe
 
 
 LABELS = "search/labels.safetensors"  # a teacher's, in a run directory that has some
@@ -56,7 +56,7 @@ def divergence_told(remedy: str) -> Iterator[None]:
 
 def training_images(context: StageContext) -> Images:
     """The training images, which aim at the teacher's soft labels where the run has some."""
-    from flatnas.soft_labels import load_labels, taught
+    from flatnas.training.soft_labels import load_labels, taught
 
     labels = context.path(LABELS)
     return taught(context.data, load_labels(labels)) if labels.exists() else context.data.train
@@ -71,7 +71,7 @@ def finetuned(
         protocol: which loss and how many images; the recipe may be another than its own.
         what: is trained, as people are told; also the name of the checkpoint in the stage's folder.
     """
-    from flatnas.train import cross_entropy, recalibrate, train
+    from flatnas.training.train import cross_entropy, recalibrate, train
 
     net, images = supernet.extract(arch), training_images(context)
     if protocol.finetune_images is not None:

@@ -21,13 +21,19 @@ from pathlib import Path
 import click
 import numpy as np
 
-from flatnas.arch import Arch, SearchSpace
-from flatnas.datasets import load_dataset
-from flatnas.lowering import lower
-from flatnas.soft_labels import load_labels, taught
-from flatnas.spaces import mcu_space
-from flatnas.supernet_training import new_supernet, released_recipe, sandwich_loss, subnet_errors, two_subnets_loss
-from flatnas.train import train
+from flatnas.data.registry import load_dataset
+from flatnas.space.arch import Arch, SearchSpace
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
+from flatnas.training.soft_labels import load_labels, taught
+from flatnas.training.supernet_training import (
+    new_supernet,
+    released_recipe,
+    sandwich_loss,
+    subnet_errors,
+    two_subnets_loss,
+)
+from flatnas.training.train import train
 from hardware_profiles.ops import macs
 
 SUBNETS, LEAST_MACS, MOST_MACS = 28, 1_500_000, 6_000_000
@@ -36,7 +42,8 @@ STEPS = {"sandwich": sandwich_loss, "two-subnets": two_subnets_loss}
 
 def judged_subnets(space: SearchSpace) -> list[Arch]:
     """The 28 random subnets behind the figure, the same for every supernet of a space's geometry."""
-    rng, found = np.random.default_rng(28), []
+    rng = np.random.default_rng(28)
+    found: list[Arch] = []
     while len(found) < SUBNETS:
         arch = space.sample(rng) if len(found) % 2 else space.sample_by_size(rng)
         if LEAST_MACS <= sum(macs(op) for op in lower(space, arch)) <= MOST_MACS and arch not in found:

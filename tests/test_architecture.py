@@ -69,10 +69,10 @@ def test_a_library_is_imported_only_where_it_lives(library: str, home: str) -> N
     [
         "pipeline.cli",
         "pipeline.flow",
-        "flatnas.datasets",
+        "flatnas.data.registry",
         "flatnas.corruptions",
-        "flatnas.arch",
-        "flatnas.search",
+        "flatnas.space.arch",
+        "flatnas.search.search",
         "export.quantize",
         "export.runners",
         "export.read_onnx",

@@ -17,8 +17,8 @@ import numpy as np
 from export.calibrate import calibrate
 from export.quantize import quantize
 from flatnas.corruptions import STANDARD_15, corrupt
-from flatnas.datasets import Images
-from flatnas.resize import resize
+from flatnas.data.dataset import Images
+from flatnas.data.resize import resize
 from pipeline.audit.cache import Cache
 from pipeline.audit.images import AuditImages, Ints, Pixels
 from pipeline.audit.predictions import Progress, predict_all

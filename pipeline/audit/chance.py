@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flatnas.datasets import choose_images
+from flatnas.data.dataset import choose_images
 from pipeline.audit.cache import Cache
 from pipeline.audit.images import CLEAN, AuditImages, Ints
 from pipeline.audit.predictions import Request, predict

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flatnas.datasets import choose_images
+from flatnas.data.dataset import choose_images
 from pipeline.audit.cache import Cache
 from pipeline.audit.images import AuditImages, Ints, variants
 from pipeline.audit.predictions import Predictions, Progress, Request, predict

@@ -96,7 +96,7 @@ class AuditImages:
         if variant == CLEAN:
             return np.ascontiguousarray(self.clean[indices])
         if self.official is not None:
-            from flatnas.cifar_c import read_corrupted
+            from flatnas.data.cifar_c import read_corrupted
 
             return read_corrupted(self.official.source, name, severity, indices, len(self.clean))
         whole = self.cache.load(self.key(variant, np.arange(len(self.clean))))

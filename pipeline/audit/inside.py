@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flatnas.datasets import Images, choose_images
+from flatnas.data.dataset import Images, choose_images
 from pipeline.audit.cache import Cache
 from pipeline.audit.images import CLEAN, AuditImages, Ints
 from pipeline.audit.predictions import Progress

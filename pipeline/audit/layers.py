@@ -22,7 +22,7 @@ from export.activations import (
     tflite_activations,
 )
 from export.runners import Runner
-from flatnas.resize import resize
+from flatnas.data.resize import resize
 from pipeline.audit.result import LayerRecord
 from pipeline.audit.subject import Subject
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from flatnas.corruptions import CORRUPTIONS
-from flatnas.datasets import Dataset, choose_images, load_dataset
+from flatnas.data.dataset import Dataset, choose_images
+from flatnas.data.registry import load_dataset
 from pipeline.audit.cache import Cache
 from pipeline.audit.chance import chance_warning, near_chance
 from pipeline.audit.classifier import classifier_record
@@ -156,7 +157,7 @@ def _check_classes(role: str, classes: int, data: Dataset) -> None:
 
 def cache_folder() -> Path:
     """Where corrupted pictures and predictions are kept."""
-    from flatnas.cifar import user_cache
+    from flatnas.data.cifar import user_cache
 
     return user_cache() / "audit"
 
@@ -179,7 +180,7 @@ def official_source(
     """
     if source == "generated":
         return None
-    from flatnas.cifar_c import check_corrupted, check_labels, find_corrupted, identity
+    from flatnas.data.cifar_c import check_corrupted, check_labels, find_corrupted, identity
 
     found = find_corrupted(dataset, data_dir)
     if found is not None:

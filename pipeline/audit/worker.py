@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.resize import resize
+from flatnas.data.resize import resize
 from pipeline.audit.images import AuditImages
 from pipeline.audit.subject import Subject
 

@@ -136,7 +136,7 @@ def audit(
     run's resolution.
     """
     from flatnas.corruptions import CORRUPTIONS, STANDARD_15
-    from flatnas.datasets import load_dataset
+    from flatnas.data.registry import load_dataset
     from hardware_profiles.units import parse_bytes
     from pipeline.audit import audit as run_audit
     from pipeline.gates import Limits, limit_gates

@@ -15,7 +15,7 @@ from pipeline.config import PipelineError
 
 if TYPE_CHECKING:
     from export.crosscheck import Crosscheck
-    from flatnas.datasets import Dataset, Images
+    from flatnas.data.dataset import Dataset, Images
     from pipeline.config import RunConfig
 
 
@@ -57,7 +57,7 @@ def crosscheck(directory: Path, data_dir: Path | None, images: int, as_json: boo
     from export.runners import load_runner
     from export.tensorflow_converter import convert, require_packages
     from export.to_tflite import to_tflite
-    from flatnas.resize import resize
+    from flatnas.data.resize import resize
 
     require_packages()
     options.existing_run(directory)
@@ -102,7 +102,7 @@ def _measure(made: dict[str, bytes], float_path: Path, images: Images) -> list[_
     from export.read_tflite import read_tflite
     from export.runners import load_runner
     from export.tflite_runtimes import tflm_head_bytes
-    from flatnas.resize import resize
+    from flatnas.data.resize import resize
 
     model = load_runner(float_path)
     pixels = resize(images.pixels_nhwc, model.resolution)

@@ -24,7 +24,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
 
     cifar10c and cifar100c are the official corrupted test images, 2.9 GB each.
     """
-    from flatnas.cifar import user_cache
+    from flatnas.data.cifar import user_cache
     from pipeline.progress import Reporter
 
     reporter = Reporter()
@@ -34,9 +34,9 @@ def fetch(name: str, data_dir: Path | None) -> None:
 
 
 def _fetch(name: str, folder: Path, advance: Callable[[int, int | None], None]) -> Path:
-    from flatnas.cifar100 import ARCHIVE_MD5, CIFAR100, URL
-    from flatnas.cifar_c import ARCHIVES
-    from flatnas.download import fetch_archive, fetch_cifar10
+    from flatnas.data.cifar100 import ARCHIVE_MD5, CIFAR100, URL
+    from flatnas.data.cifar_c import ARCHIVES
+    from flatnas.data.download import fetch_archive, fetch_cifar10
     from flatnas.errors import DataError
 
     if name == "cifar10":
@@ -56,7 +56,7 @@ def _fetch(name: str, folder: Path, advance: Callable[[int, int | None], None]) 
 @options.data_dir
 def verify_data(dataset: str, data_dir: Path | None) -> None:
     """Check that a data set can be used, and say what it holds."""
-    from flatnas.datasets import load_dataset
+    from flatnas.data.registry import load_dataset
 
     found = load_dataset(dataset, data_dir)
     click.echo(
@@ -68,8 +68,8 @@ def verify_data(dataset: str, data_dir: Path | None) -> None:
 
 
 def _verify_corrupted(dataset: str, data_dir: Path | None) -> None:
-    from flatnas.cifar_c import check_corrupted, find_corrupted
     from flatnas.corruptions import CORRUPTIONS
+    from flatnas.data.cifar_c import check_corrupted, find_corrupted
 
     source = find_corrupted(dataset, data_dir)
     if source is not None:
@@ -92,7 +92,7 @@ def corrupt(corruption: str, severity: int, out: Path, dataset: str, data_dir: P
 
     from flatnas.corruptions import CORRUPTIONS
     from flatnas.corruptions import corrupt as corrupted
-    from flatnas.datasets import load_dataset
+    from flatnas.data.registry import load_dataset
     from pipeline.artifacts import write_bytes
 
     if corruption not in CORRUPTIONS:

@@ -41,7 +41,7 @@ target = click.option(
 
 def _whole_path(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A folder by its whole path, so that a run knows it again from anywhere."""
-    from flatnas.datasets import NAMES
+    from flatnas.data.registry import NAMES
 
     return str(Path(value).resolve()) if value not in NAMES and Path(value).is_dir() else value
 

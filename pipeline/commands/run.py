@@ -22,7 +22,7 @@ from pipeline.config import (
 )
 
 if TYPE_CHECKING:
-    from flatnas.datasets import Dataset
+    from flatnas.data.dataset import Dataset
     from hardware_profiles.profile import HardwareProfile
     from pipeline.progress import Reporter
     from pipeline.results import RunReport
@@ -280,8 +280,8 @@ def _data(
     except MissingDataError:
         if offline or dataset != "cifar10":
             raise
-    from flatnas.cifar import user_cache
-    from flatnas.download import fetch_cifar10
+    from flatnas.data.cifar import user_cache
+    from flatnas.data.download import fetch_cifar10
 
     reporter.line("CIFAR-10 is not on this machine; fetching it once")
     with reporter.track("downloading") as advance:
@@ -297,7 +297,7 @@ def _run_target(
     reporter: Reporter,
     data_dir: Path | None,
 ) -> int:
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet_file import read_space
     from pipeline.feasibility import binding, check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary

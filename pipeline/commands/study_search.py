@@ -48,8 +48,8 @@ def study_search(
     from itertools import count
     from statistics import median
 
-    from flatnas.evaluation import Measured
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet_file import read_space
+    from flatnas.search.evaluation import Measured
     from hardware_profiles.profile import load_profile
     from pipeline.artifacts import sha256_of, unfinish, write_json, write_manifest
     from pipeline.config import RunConfig

@@ -11,9 +11,9 @@ import click
 from pipeline.commands import options
 
 if TYPE_CHECKING:
-    from flatnas.datasets import Dataset
-    from flatnas.supernet import Supernet
-    from flatnas.train import Recipe
+    from flatnas.data.dataset import Dataset
+    from flatnas.nets.supernet import Supernet
+    from flatnas.training.train import Recipe
 
 _out = click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Directory of the supernet and its checkpoint."
@@ -54,9 +54,9 @@ def train(
 ) -> None:
     """Train a supernet of the MCU space with the sandwich rule, in-place distillation and SAM."""
     options.require_training_packages()
-    from flatnas.datasets import load_dataset
-    from flatnas.spaces import mcu_space
-    from flatnas.supernet_training import new_supernet, released_recipe
+    from flatnas.data.registry import load_dataset
+    from flatnas.space.spaces import mcu_space
+    from flatnas.training.supernet_training import new_supernet, released_recipe
 
     data = load_dataset(dataset, data_dir, resolution)
     space = mcu_space(len(data.class_names), data.resolution, activation)
@@ -96,10 +96,10 @@ def adapt(
 ) -> None:
     """Give a supernet the classes and the resolution of another data set: a new head and a few epochs."""
     options.require_training_packages()
-    from flatnas.datasets import load_dataset
-    from flatnas.spaces import resolutions_of
-    from flatnas.supernet_file import with_new_head
-    from flatnas.supernet_training import adapting_recipe
+    from flatnas.data.registry import load_dataset
+    from flatnas.nets.supernet_file import with_new_head
+    from flatnas.space.spaces import resolutions_of
+    from flatnas.training.supernet_training import adapting_recipe
     from pipeline.shipped import shipped_supernet
 
     with shipped_supernet() as shipped:
@@ -116,8 +116,8 @@ def adapt(
 
 def _load(path: Path) -> Supernet:
     """Our own file, or else a checkpoint of OFA's, whose published ones have no suffix of their own."""
-    from flatnas.ofa_checkpoints import load_ofa_checkpoint
-    from flatnas.supernet_file import load_supernet
+    from flatnas.nets.ofa_checkpoints import load_ofa_checkpoint
+    from flatnas.nets.supernet_file import load_supernet
 
     return load_supernet(path) if path.suffix == ".safetensors" else load_ofa_checkpoint(path)
 

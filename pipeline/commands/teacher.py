@@ -50,8 +50,8 @@ def teacher(
     Called again, a training goes on where it stopped; with another --temperature, a finished one only labels again.
     """
     options.require_training_packages()
-    from flatnas.datasets import load_dataset
-    from flatnas.teacher import teacher_recipe
+    from flatnas.data.registry import load_dataset
+    from flatnas.training.teacher import teacher_recipe
     from pipeline.progress import Reporter
     from pipeline.teachers import teach_into
 

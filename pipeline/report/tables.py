@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from flatnas.arch import Arch
+from flatnas.space.arch import Arch
 from pipeline.report.budget import BudgetRow, budget_rows, failures, measured, requirement
 from pipeline.report.quantities import interval_ms, percent, points, size
 from pipeline.results import CoreProof, Delta, PeerRecord, RunReport

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flatnas.corruptions import CORRUPTIONS
-from flatnas.datasets import Dataset, choose_images
+from flatnas.data.dataset import Dataset, choose_images
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_json
 from pipeline.audit.cache import Cache
@@ -82,7 +82,7 @@ def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
 
 def _official(data: Dataset, data_dir: Path | None) -> str | None:
     """What names the official corrupted files; None where they are generated."""
-    from flatnas.cifar_c import find_corrupted, identity
+    from flatnas.data.cifar_c import find_corrupted, identity
 
     found = find_corrupted(data.name, data_dir)
     return None if found is None else identity(found, data.name)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flatnas.finalists import finalists
+from flatnas.search.finalists import finalists
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
 from pipeline.config import RunConfig
@@ -20,9 +20,9 @@ from pipeline.runner import Stage, StageContext
 from pipeline.training import LABELS, finetuned
 
 if TYPE_CHECKING:
-    from flatnas.search import Evaluation
-    from flatnas.supernet import Supernet
-    from flatnas.train import Recipe
+    from flatnas.nets.supernet import Supernet
+    from flatnas.search.search import Evaluation
+    from flatnas.training.train import Recipe
 
 _SUPERNET, _EVALUATIONS = "search/supernet.safetensors", "search/evaluations.jsonl"
 _FINALISTS = "search/finalists.json"
@@ -36,7 +36,7 @@ def _run(context: StageContext) -> None:
 
 
 def _train(context: StageContext) -> list[FinalistRecord]:
-    from flatnas.supernet_file import load_supernet
+    from flatnas.nets.supernet_file import load_supernet
 
     evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
     supernet, chosen = load_supernet(context.path(_SUPERNET)), finalists(evaluations)
@@ -57,7 +57,7 @@ def _train(context: StageContext) -> list[FinalistRecord]:
 
 def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, what: str) -> float:
     """Error on all validation images after a brief training by plain SGD."""
-    from flatnas.train import classification_error, predict
+    from flatnas.training.train import classification_error, predict
 
     arch, data = evaluation.arch, context.data
     protocol = run_protocol(context.config)

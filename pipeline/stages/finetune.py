@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flatnas.arch import Arch
+from flatnas.space.arch import Arch
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes
 from pipeline.config import RunConfig
@@ -19,7 +19,7 @@ _SUPERNET = "search/supernet.safetensors"
 def _run(context: StageContext) -> None:
     from safetensors.torch import save
 
-    from flatnas.supernet_file import load_supernet
+    from flatnas.nets.supernet_file import load_supernet
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
     supernet, protocol = load_supernet(context.path(_SUPERNET)), run_protocol(context.config)

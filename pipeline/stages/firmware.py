@@ -20,7 +20,7 @@ _INT8, _MODEL, _FOLDER = "model/model.int8.tflite", "model/model.json", "model/f
 
 
 def _run(context: StageContext) -> None:
-    from flatnas.resize import resize
+    from flatnas.data.resize import resize
 
     if context.profile.core not in CORES:
         return

@@ -16,7 +16,7 @@ from pipeline.runner import Stage, StageContext
 
 def _run(context: StageContext) -> None:
     from export.parity import parity
-    from flatnas.resize import resize
+    from flatnas.data.resize import resize
 
     resolution = read_json(context.path("model/arch.json"))["resolution"]
     pixels = resize(context.data.val.subset(context.counts.parity_images).pixels_nhwc, resolution)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.datasets import Images
+from flatnas.data.dataset import Images
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes, write_json
 from pipeline.config import RunConfig
@@ -82,7 +82,7 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
     """Quantization-aware training from the post-training weights and ranges."""
     from export.qat import FakeQuantized
     from export.quantize import quantize_graph
-    from flatnas.train import Recipe, cross_entropy, train
+    from flatnas.training.train import Recipe, cross_entropy, train
 
     module = FakeQuantized(start.graph, start.ranges, _INPUT)
     recipe = Recipe(
@@ -107,7 +107,7 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
 
 
 def _to_input(images: Images, resolution: int) -> Floats:
-    from flatnas.resize import resize
+    from flatnas.data.resize import resize
 
     pixels = resize(images.pixels_nhwc, resolution).transpose(0, 3, 1, 2)
     return ((pixels.astype(np.float32) - 128) / 128).astype(np.float32)

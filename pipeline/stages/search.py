@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flatnas.arch import Arch
-from flatnas.evaluation import Measured
-from flatnas.lowering import lower
-from flatnas.search import Generation, Objective, search
+from flatnas.search.evaluation import Measured
+from flatnas.search.search import Generation, Objective, search
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
 from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
@@ -24,7 +24,7 @@ _EVALUATIONS, _FRONT = "search/evaluations.jsonl", "search/front.json"
 
 
 def _run(context: StageContext) -> None:
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet_file import read_space
     from pipeline.evaluations import stored_evaluator, watched
 
     config, profile = context.config, context.profile

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flatnas.arch import Arch
-from flatnas.finalists import select_finalist
-from flatnas.search import select_from
+from flatnas.search.finalists import select_finalist
+from flatnas.search.search import select_from
+from flatnas.space.arch import Arch
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
 from pipeline.config import RunConfig

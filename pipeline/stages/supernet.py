@@ -15,14 +15,14 @@ from pipeline.shipped import shipped_supernet
 from pipeline.training import LABELS, divergence_told, training_images
 
 if TYPE_CHECKING:
-    from flatnas.datasets import Dataset
+    from flatnas.data.dataset import Dataset
 
 _OUTPUT = "search/supernet.safetensors"
 
 
 def _run(context: StageContext) -> None:
-    from flatnas.supernet_file import load_supernet, serialize_supernet, with_new_head
-    from flatnas.supernet_training import adapting_recipe, train_supernet
+    from flatnas.nets.supernet_file import load_supernet, serialize_supernet, with_new_head
+    from flatnas.training.supernet_training import adapting_recipe, train_supernet
 
     config, data = context.config, context.data
     if config.supernet:
@@ -55,7 +55,7 @@ def _run(context: StageContext) -> None:
 
 def _mismatch(path: Path, data: Dataset) -> str | None:
     """What a supernet is for and what the data are instead; None where they agree."""
-    from flatnas.supernet_file import read_class_names, read_space
+    from flatnas.nets.supernet_file import read_class_names, read_space
 
     space, trained = read_space(path), read_class_names(path)
     wanted, has = (len(data.class_names), data.resolution), (space.num_classes, space.resolutions[-1])

@@ -21,7 +21,7 @@ def _run(context: StageContext) -> None:
         return
     if config.teaches == "none":
         return
-    from flatnas.soft_labels import load_labels
+    from flatnas.training.soft_labels import load_labels
 
     with shipped_labels(robust=config.augment != "none") as path:
         if path is not None and load_labels(path).data_sha256 == data.content_sha256:
@@ -31,8 +31,8 @@ def _run(context: StageContext) -> None:
 
 
 def _made(context: StageContext) -> bytes:
-    from flatnas.soft_labels import serialize_labels
-    from flatnas.teacher import label, new_teacher, teacher_recipe, train_teacher
+    from flatnas.training.soft_labels import serialize_labels
+    from flatnas.training.teacher import label, new_teacher, teacher_recipe, train_teacher
 
     config, data = context.config, context.data
     recipe = teacher_recipe(context.counts.teacher_epochs, config.seed, data, augmix=config.augment == "augmix")

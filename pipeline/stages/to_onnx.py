@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from flatnas.arch import Arch
+from flatnas.space.arch import Arch
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes
 from pipeline.config import RunConfig
@@ -18,8 +18,8 @@ def _run(context: StageContext) -> None:
 
     from export.fold import fold_batch_norm
     from export.to_onnx import to_onnx
-    from flatnas.supernet import Subnet
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet import Subnet
+    from flatnas.nets.supernet_file import read_space
 
     arch = Arch.from_json(read_json(context.path("model/arch.json")))
     net = Subnet(read_space(context.path("search/supernet.safetensors")), arch).eval()

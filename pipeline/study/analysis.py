@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.arch import Arch
-from flatnas.objective import figure_of_merit
+from flatnas.search.objective import figure_of_merit
+from flatnas.space.arch import Arch
 from pipeline.study.records import Correlation, Difference, Member, Outcome, Prediction, Training, TrainingConclusions
 
 Floats = npt.NDArray[np.float64]

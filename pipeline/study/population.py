@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flatnas.arch import Arch
-from flatnas.datasets import Dataset
-from flatnas.evaluation import Measured
-from flatnas.lowering import lower
-from flatnas.search import Evaluation, Plan, search
+from flatnas.data.dataset import Dataset
+from flatnas.search.evaluation import Measured
+from flatnas.search.search import Evaluation, Plan, search
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, unfinish, write_json
@@ -79,7 +79,7 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
 
 def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[Evaluation, ...]:
     """Random subnets inside the budgets, as a search would draw and measure them first."""
-    from flatnas.supernet_file import read_space
+    from flatnas.nets.supernet_file import read_space
     from pipeline.evaluations import stored_evaluator, watched
 
     config, profile = population.config, population.profile

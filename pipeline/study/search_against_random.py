@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flatnas.arch import SearchSpace
-from flatnas.lowering import lower
-from flatnas.search import Evaluate, Generation, Map, Objective, Plan, clean_errors, hypervolume, search
+from flatnas.search.search import Evaluate, Generation, Map, Objective, Plan, clean_errors, hypervolume, search
+from flatnas.space.arch import SearchSpace
+from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
 

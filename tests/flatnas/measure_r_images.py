@@ -16,14 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from export.fold import fold_in_place
-from flatnas.candidates import Candidates
-from flatnas.datasets import Dataset, load_dataset
-from flatnas.flatness import common_noise, gaussian_perturbations
-from flatnas.lowering import lower
-from flatnas.replica import replica
-from flatnas.supernet_file import load_supernet
-from flatnas.surrogate import kendall_tau
-from flatnas.train import predict, recalibrate
+from flatnas.data.dataset import Dataset
+from flatnas.data.registry import load_dataset
+from flatnas.nets.supernet_file import load_supernet
+from flatnas.search.candidates import Candidates
+from flatnas.search.flatness import common_noise, gaussian_perturbations
+from flatnas.search.replica import replica
+from flatnas.search.surrogate import kendall_tau
+from flatnas.space.lowering import lower
+from flatnas.training.train import predict, recalibrate
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
 from pipeline.shipped import shipped_supernet

@@ -23,13 +23,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
-from flatnas.arch import Arch, SearchSpace
-from flatnas.datasets import load_dataset
-from flatnas.resize import Pixels
-from flatnas.spaces import mcu_space
-from flatnas.supernet import Supernet
-from flatnas.supernet_training import new_supernet, released_recipe, sandwich_loss, subnet_errors
-from flatnas.train import Loss, to_input, train
+from flatnas.data.registry import load_dataset
+from flatnas.data.resize import Pixels
+from flatnas.nets.supernet import Supernet
+from flatnas.space.arch import Arch, SearchSpace
+from flatnas.space.spaces import mcu_space
+from flatnas.training.supernet_training import new_supernet, released_recipe, sandwich_loss, subnet_errors
+from flatnas.training.train import Loss, to_input, train
 
 SEED, RANDOM_SUBNETS = 1, 12
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flatnas.arch import Arch, Block
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space, mobile_space
+from flatnas.space.arch import Arch, Block
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.memory import plan_memory
 from hardware_profiles.ops import macs, params
@@ -97,7 +97,7 @@ def test_lowered_macs_and_params_equal_those_that_fvcore_counts() -> None:
     from fvcore.nn import FlopCountAnalysis
 
     from export.fold import fold_batch_norm
-    from flatnas.supernet import Subnet
+    from flatnas.nets.supernet import Subnet
 
     rng = np.random.default_rng(1)
     mobile = mobile_space(10, 64)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from flatnas import augmix as module
-from flatnas.augmix import augmix
+from flatnas.training import augmix as module
+from flatnas.training.augmix import augmix
 
 RNG = np.random.default_rng(0)
 BATCH = np.clip(RNG.normal(128, 50, (32, 32, 32, 3)), 0, 255).astype(np.uint8)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatnas.cifar100 import CIFAR100, load_cifar100
+from flatnas.data.cifar100 import CIFAR100, load_cifar100
 from flatnas.errors import DataError, MissingDataError
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from flatnas.cifar_c import CIFAR10_C_MD5, check_corrupted, check_labels, find_corrupted, read_corrupted
 from flatnas.corruptions import CORRUPTIONS
+from flatnas.data.cifar_c import CIFAR10_C_MD5, check_corrupted, check_labels, find_corrupted, read_corrupted
 from flatnas.errors import DataError
 
 COUNT = 20

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatnas.cifar import CIFAR10, CLASS_NAMES, FOLDER, MD5, find_release, load_cifar10
-from flatnas.datasets import DataError, Dataset, Images, MissingDataError, content_sha256, load_dataset, split_indices
+from flatnas.data.cifar import CIFAR10, CLASS_NAMES, FOLDER, MD5, find_release, load_cifar10
+from flatnas.data.dataset import Dataset, Images, content_sha256, split_indices
+from flatnas.data.registry import load_dataset
+from flatnas.errors import DataError, MissingDataError
 
 NAMES = tuple(MD5)
 PER_FILE = 20  # 100 training images, 10 of each class

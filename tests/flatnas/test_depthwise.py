@@ -9,8 +9,8 @@ torch = pytest.importorskip("torch")
 from torch import Tensor, nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
-from flatnas.depthwise import depthwise_conv2d, quick_depthwise  # noqa: E402
-from flatnas.replica import replica  # noqa: E402
+from flatnas.nets.depthwise import depthwise_conv2d, quick_depthwise  # noqa: E402
+from flatnas.search.replica import replica  # noqa: E402
 
 
 def gradients(conv2d, x: Tensor, weight: Tensor, stride: int, padding: int) -> tuple[Tensor, Tensor, Tensor]:

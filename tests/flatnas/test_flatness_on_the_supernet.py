@@ -11,11 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from export.fold import fold_in_place  # noqa: E402
-from flatnas.datasets import load_dataset  # noqa: E402
-from flatnas.flatness import common_noise, flatness, gaussian_perturbations  # noqa: E402
-from flatnas.lowering import lower  # noqa: E402
-from flatnas.supernet_file import load_supernet  # noqa: E402
-from flatnas.train import recalibrate  # noqa: E402
+from flatnas.data.registry import load_dataset  # noqa: E402
+from flatnas.nets.supernet_file import load_supernet  # noqa: E402
+from flatnas.search.flatness import common_noise, flatness, gaussian_perturbations  # noqa: E402
+from flatnas.space.lowering import lower  # noqa: E402
+from flatnas.training.train import recalibrate  # noqa: E402
 from hardware_profiles.footprint import footprint  # noqa: E402
 from hardware_profiles.profile import load_profile  # noqa: E402
 from pipeline.shipped import shipped_supernet  # noqa: E402

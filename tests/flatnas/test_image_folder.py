@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from flatnas.datasets import DataError, Images, load_dataset
+from flatnas.data.dataset import Images
+from flatnas.data.registry import load_dataset
+from flatnas.errors import DataError
 
 
 def picture(colour: tuple[int, int, int], size: tuple[int, int] = (32, 32)) -> Image.Image:
@@ -235,7 +237,7 @@ def test_pictures_of_many_sizes_take_the_median_of_their_shorter_sides(tmp_path:
 
 
 def test_a_resolution_that_is_asked_for_counts(tmp_path: Path) -> None:
-    from flatnas.spaces import MOBILE_RESOLUTIONS
+    from flatnas.space.spaces import MOBILE_RESOLUTIONS
 
     folder = str(write_sized(tmp_path, [(300, 200)] * 6))
     assert load_dataset(folder, resolution=48).resolution == 48

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from flatnas.arch import Arch
 from flatnas.errors import SupernetError
+from flatnas.space.arch import Arch
 
 torch = pytest.importorskip("torch")
 
@@ -77,7 +77,7 @@ def distance(logits: Tensor, expected: Tensor) -> float:
 
 @pytest.mark.parametrize("width", [1.0, 1.2])
 def test_50_random_subnets_equal_those_of_ofas_package(width: float, tmp_path: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     net = oracle(width)
     torch.save({"state_dict": net.state_dict()}, tmp_path / "ofa.pth")
@@ -95,7 +95,7 @@ def test_50_random_subnets_equal_those_of_ofas_package(width: float, tmp_path: P
 
 @pytest.mark.parametrize("width", [1.0, 1.2])
 def test_the_shared_weights_compute_what_ofas_supernet_computes_in_training(width: float, tmp_path: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     net = oracle(width)
     torch.save({"state_dict": net.state_dict()}, tmp_path / "ofa.pth")
@@ -111,7 +111,7 @@ def test_the_shared_weights_compute_what_ofas_supernet_computes_in_training(widt
 
 
 def test_every_gene_of_the_space_is_one_of_ofas(checkpoint: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     space, net = read_ofa_checkpoint(checkpoint).space, oracle(1.0)
     assert {(s.depths, s.kernels, s.expands) for s in space.stages[1:]} == {((2, 3, 4), (3, 5, 7), (3, 4, 6))}
@@ -120,7 +120,7 @@ def test_every_gene_of_the_space_is_one_of_ofas(checkpoint: Path) -> None:
 
 
 def test_a_folded_supernet_takes_our_input_where_ofas_took_imagenets(checkpoint: Path) -> None:
-    from flatnas.ofa_checkpoints import load_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import load_ofa_checkpoint
 
     stem = oracle(1.0).first_conv.conv
     pixels = np.random.default_rng(0).integers(0, 256, (2, 33, 33, 3))
@@ -138,7 +138,7 @@ def test_a_folded_supernet_takes_our_input_where_ofas_took_imagenets(checkpoint:
 
 
 def test_older_names_and_a_bare_state_dict_are_read_alike(checkpoint: Path, tmp_path: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     state = torch.load(checkpoint, weights_only=True)["state_dict"]
     renamed = {
@@ -178,7 +178,7 @@ def _spoil(state: dict[str, Any]) -> None:
 def test_a_changed_checkpoint_names_the_tensor(
     change: Callable[[dict[str, Any]], None], message: str, checkpoint: Path, tmp_path: Path
 ) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     content = torch.load(checkpoint, weights_only=True)
     change(content["state_dict"])
@@ -189,7 +189,7 @@ def test_a_changed_checkpoint_names_the_tensor(
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     path = tmp_path / "other.pth"
     torch.save(oracle(1.3).state_dict(), path)
@@ -208,7 +208,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")
 def test_a_foreign_or_cut_off_file_is_refused_in_one_line(checkpoint: Path, tmp_path: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     content, path = checkpoint.read_bytes(), tmp_path / "x.pth"
     rng = np.random.default_rng(0)
@@ -222,7 +222,7 @@ def test_a_foreign_or_cut_off_file_is_refused_in_one_line(checkpoint: Path, tmp_
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
-    from flatnas.ofa_checkpoints import read_ofa_checkpoint
+    from flatnas.nets.ofa_checkpoints import read_ofa_checkpoint
 
     torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pth")  # a pickled object, not weights
     with pytest.raises(SupernetError, match=r"is no checkpoint that torch\.save wrote"):

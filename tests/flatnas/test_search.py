@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flatnas.arch import Arch
-from flatnas.candidates import Candidates
-from flatnas.evaluation import Flatness, Measured
-from flatnas.lowering import lower
-from flatnas.nsga2 import nsga2, tell
-from flatnas.objective import Selection, figure_of_merit, knee, select
-from flatnas.search import (
+from flatnas.search.candidates import Candidates
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.nsga2 import nsga2, tell
+from flatnas.search.objective import Selection, figure_of_merit, knee, select
+from flatnas.search.search import (
     Evaluation,
     Generation,
     Map,
@@ -25,7 +23,9 @@ from flatnas.search import (
     search,
     select_from,
 )
-from flatnas.spaces import mcu_space
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile, load_profile
 

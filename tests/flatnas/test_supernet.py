@@ -7,12 +7,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flatnas.arch import SearchSpace  # noqa: E402
 from flatnas.errors import SupernetError  # noqa: E402
-from flatnas.lowering import lower  # noqa: E402
-from flatnas.spaces import mcu_space, mobile_space  # noqa: E402
-from flatnas.supernet import Supernet, noise_like  # noqa: E402
-from flatnas.supernet_file import load_supernet, read_class_names, read_space, serialize_supernet, with_new_head  # noqa: E402
+from flatnas.nets.supernet import Supernet, noise_like  # noqa: E402
+from flatnas.nets.supernet_file import load_supernet, read_class_names, read_space, serialize_supernet, with_new_head  # noqa: E402
+from flatnas.space.arch import SearchSpace  # noqa: E402
+from flatnas.space.lowering import lower  # noqa: E402
+from flatnas.space.spaces import mcu_space, mobile_space  # noqa: E402
 
 SPACE = mcu_space(10)
 
@@ -124,8 +124,8 @@ def test_weights_of_another_space_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_supernet_is_trained_on_images_augmented_as_the_data_allow() -> None:
-    from flatnas.digits import load_digits
-    from flatnas.supernet_training import adapting_recipe, released_recipe
+    from flatnas.data.digits import load_digits
+    from flatnas.training.supernet_training import adapting_recipe, released_recipe
 
     for recipe in (adapting_recipe(1, 0, load_digits()), released_recipe(1, 0, load_digits())):
         assert (recipe.mirror, recipe.shift) == (False, 2)  # a mirrored 2 is no digit

@@ -10,11 +10,11 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("threadpoolctl")
 
-from flatnas.arch import Arch
-from flatnas.candidates import Candidates
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space
-from flatnas.surrogate import fit_surrogate
+from flatnas.search.candidates import Candidates
+from flatnas.search.surrogate import fit_surrogate
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 from pipeline.models import released_models

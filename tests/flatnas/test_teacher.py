@@ -10,17 +10,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flatnas.datasets import Dataset, Images, content_sha256, load_dataset  # noqa: E402
+from flatnas.data.dataset import Dataset, Images, content_sha256  # noqa: E402
+from flatnas.data.registry import load_dataset  # noqa: E402
 from flatnas.errors import LabelsError  # noqa: E402
-from flatnas.soft_labels import (  # noqa: E402
+from flatnas.training.soft_labels import (  # noqa: E402
     SoftLabels,
     load_labels,
     quantize_probabilities,
     serialize_labels,
     taught,
 )
-from flatnas.teacher import Teacher, label, new_teacher, teacher_recipe, train_teacher  # noqa: E402
-from flatnas.train import cross_entropy, to_input  # noqa: E402
+from flatnas.training.teacher import Teacher, label, new_teacher, teacher_recipe, train_teacher  # noqa: E402
+from flatnas.training.train import cross_entropy, to_input  # noqa: E402
 
 
 def stripes(n: int, seed: int) -> Images:

@@ -8,10 +8,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flatnas.datasets import Images  # noqa: E402
+from flatnas.data.dataset import Images  # noqa: E402
 from flatnas.errors import CheckpointError, TrainingDivergedError  # noqa: E402
-from flatnas.sam import sam_backward  # noqa: E402
-from flatnas.train import (  # noqa: E402
+from flatnas.training.sam import sam_backward  # noqa: E402
+from flatnas.training.train import (  # noqa: E402
     Recipe,
     augment,
     classification_error,

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from flatnas.depthwise import quick_depthwise  # noqa: E402
-from flatnas.lowering import lower  # noqa: E402
-from flatnas.spaces import mcu_space  # noqa: E402
-from flatnas.supernet_training import new_supernet, sandwich_loss  # noqa: E402
-from flatnas.train import cross_entropy, keep_freed_memory  # noqa: E402
+from flatnas.nets.depthwise import quick_depthwise  # noqa: E402
+from flatnas.space.lowering import lower  # noqa: E402
+from flatnas.space.spaces import mcu_space  # noqa: E402
+from flatnas.training.supernet_training import new_supernet, sandwich_loss  # noqa: E402
+from flatnas.training.train import cross_entropy, keep_freed_memory  # noqa: E402
 from hardware_profiles.ops import macs  # noqa: E402
 
 SPACE = mcu_space(10)

@@ -41,8 +41,8 @@ from export.read_tflite import read_tflite  # noqa: E402
 from export.to_c import to_c  # noqa: E402
 from export.to_onnx import to_onnx  # noqa: E402
 from export.to_tflite import to_tflite  # noqa: E402
-from flatnas.spaces import mcu_space  # noqa: E402
-from flatnas.supernet import Subnet  # noqa: E402
+from flatnas.nets.supernet import Subnet  # noqa: E402
+from flatnas.space.spaces import mcu_space  # noqa: E402
 from hardware_profiles.firmware import InstructionSet, compiled_for  # noqa: E402
 from hardware_profiles.instructions import steps  # noqa: E402
 

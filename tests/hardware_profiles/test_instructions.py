@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.firmware import CORES, InstructionSet
 from hardware_profiles.instructions import instructions
 from hardware_profiles.ops import OpSpec, TensorSpec

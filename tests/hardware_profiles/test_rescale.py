@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
 from hardware_profiles.rescale import RescaleError, as_int8, is_float, rescale, without
 

@@ -25,8 +25,9 @@ from export.canonical import canonical
 from export.read_onnx import read_onnx
 from export.runners import load_runner
 from export.to_tflite import to_tflite
-from flatnas.datasets import Dataset, load_dataset
-from flatnas.resize import resize
+from flatnas.data.dataset import Dataset
+from flatnas.data.registry import load_dataset
+from flatnas.data.resize import resize
 from pipeline.models import released_models
 
 SUPERNET = Path("flatnas/pretrained/cifar10.safetensors")
@@ -47,8 +48,8 @@ def nets(data: Dataset, subnets: int) -> Iterator[tuple[str, bytes, int]]:
     """(name, float ONNX, resolution)."""
     from export.fold import fold_batch_norm
     from export.to_onnx import to_onnx
-    from flatnas.supernet_file import load_supernet
-    from flatnas.train import recalibrate
+    from flatnas.nets.supernet_file import load_supernet
+    from flatnas.training.train import recalibrate
 
     released = released_models()["cifar10-resnet8-class"]
     yield "released", (released / "model" / "model.float.onnx").read_bytes(), 32

@@ -13,9 +13,9 @@ from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from flatnas.arch import SearchSpace
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space, mobile_space
+from flatnas.space.arch import SearchSpace
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 
@@ -33,7 +33,7 @@ torch = pytest.importorskip("torch")
     ids=["mcu", "mobile", "mobile-odd"],
 )
 def test_a_subnet_costs_in_the_search_what_its_file_costs(space: SearchSpace, target: str, samples: int) -> None:
-    from flatnas.supernet import Subnet
+    from flatnas.nets.supernet import Subnet
 
     profile, rng = load_profile(target), np.random.default_rng(0)
     for arch in (space.smallest, space.largest, *(space.sample(rng) for _ in range(samples))):

@@ -8,9 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from flatnas.arch import Arch
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space, mobile_space
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 from hardware_profiles.ops import macs
@@ -28,7 +28,7 @@ def subnets(count: int) -> list[Arch]:
 def test_macs_equal_fvcores(count: int) -> None:
     torch = pytest.importorskip("torch")
     analysis = pytest.importorskip("fvcore.nn")
-    from flatnas.supernet import Subnet
+    from flatnas.nets.supernet import Subnet
 
     for arch in subnets(count):
         image = torch.zeros(1, 3, arch.resolution, arch.resolution)
@@ -72,7 +72,7 @@ def exported(arch: Arch) -> bytes:
     from export.read_onnx import read_onnx
     from export.to_onnx import to_onnx
     from export.to_tflite import to_tflite
-    from flatnas.supernet import Subnet
+    from flatnas.nets.supernet import Subnet
 
     shape = (1, 3, arch.resolution, arch.resolution)
     float_onnx = to_onnx(fold_batch_norm(Subnet(SPACE, arch)), shape)

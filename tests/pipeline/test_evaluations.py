@@ -8,13 +8,13 @@ import pytest
 pytest.importorskip("torch")
 
 import pipeline.evaluations as module
-from flatnas.arch import Arch
-from flatnas.datasets import load_dataset
-from flatnas.evaluation import Flatness, Measured
-from flatnas.lowering import lower
-from flatnas.search import Evaluate, Plan, search
-from flatnas.spaces import mcu_space
-from flatnas.supernet_file import read_space
+from flatnas.data.registry import load_dataset
+from flatnas.nets.supernet_file import read_space
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.search import Evaluate, Plan, search
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig

@@ -13,8 +13,8 @@ from export.graph import to_ops
 from export.interpreter import Interpreter
 from export.read_tflite import read_tflite
 from export.tflite_runtimes import load_tracer, tflm_head_bytes
-from flatnas.arch import Arch, SearchSpace
-from flatnas.spaces import mcu_space, mobile_space
+from flatnas.space.arch import Arch, SearchSpace
+from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.memory import plan_memory
 
 # squeeze-excite is a gene of the MCU spaces, and belongs to some stages of the mobile ones
@@ -56,7 +56,7 @@ def exported(space: SearchSpace, arch: Arch, rng: np.random.Generator) -> bytes:
     from export.read_onnx import read_onnx
     from export.to_onnx import to_onnx
     from export.to_tflite import to_tflite
-    from flatnas.supernet import Subnet
+    from flatnas.nets.supernet import Subnet
 
     torch.manual_seed(int(rng.integers(2**31)))
     shape = (3, arch.resolution, arch.resolution)
@@ -81,8 +81,8 @@ from export.read_onnx import read_onnx
 from export.tflite_runtimes import load_tracer
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from flatnas.spaces import mcu_space
-from flatnas.supernet import Subnet
+from flatnas.space.spaces import mcu_space
+from flatnas.nets.supernet import Subnet
 
 torch.set_num_threads(1)
 space = mcu_space(10, activation="hard_swish")

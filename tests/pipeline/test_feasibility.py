@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from flatnas.spaces import mcu_space, mobile_space
+from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.profile import load_profile
 from pipeline.config import InfeasibleBudgetError
 from pipeline.feasibility import binding, check_feasible

@@ -12,13 +12,14 @@ from rich.console import Console
 
 pytest.importorskip("torch")
 
-from flatnas.datasets import Dataset, Images, load_dataset
-from flatnas.evaluation import Flatness, Measured
-from flatnas.lowering import lower
-from flatnas.search import Evaluation
-from flatnas.spaces import mcu_space
-from flatnas.supernet_file import serialize_supernet
-from flatnas.supernet_training import new_supernet
+from flatnas.data.dataset import Dataset, Images
+from flatnas.data.registry import load_dataset
+from flatnas.nets.supernet_file import serialize_supernet
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.search import Evaluation
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
+from flatnas.training.supernet_training import new_supernet
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 from pipeline.artifacts import read_json, write_bytes, write_json

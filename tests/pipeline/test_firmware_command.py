@@ -15,7 +15,7 @@ from rich.console import Console
 
 from export.graph import Graph, Node, Options, QParams, Tensor
 from export.to_tflite import to_tflite
-from flatnas.datasets import Dataset, Images
+from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import RunConfig

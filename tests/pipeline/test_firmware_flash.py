@@ -17,11 +17,11 @@ from export.read_onnx import read_onnx
 from export.to_c import to_c
 from export.to_onnx import to_onnx
 from export.to_tflite import to_tflite
-from flatnas.arch import Arch
-from flatnas.lowering import lower
-from flatnas.spaces import mcu_space
-from flatnas.supernet_file import load_supernet
-from flatnas.train import recalibrate
+from flatnas.nets.supernet_file import load_supernet
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
+from flatnas.training.train import recalibrate
 from hardware_profiles.firmware import instruction_set, plan_firmware
 from hardware_profiles.firmware_flash import firmware_flash
 from pipeline.shipped import shipped_supernet

@@ -79,7 +79,7 @@ def test_an_ofa_checkpoint_becomes_a_model_for_a_raspberry_pi(tmp_path: Path) ->
 @pytest.mark.parametrize("side", [64, 96])
 def test_larger_pictures_are_searched_and_audited_at_their_own_size(tmp_path: Path, side: int) -> None:
     pytest.importorskip("torch")
-    from flatnas.spaces import mcu_space
+    from flatnas.space.spaces import mcu_space
 
     write_pictures(tmp_path / "pictures", per_class=60, side=side)
     done = run(

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from flatnas.datasets import Dataset, Images
+from flatnas.data.dataset import Dataset, Images
 from pipeline.config import PRESETS, RunConfig
 from pipeline.protocol import run_protocol
 

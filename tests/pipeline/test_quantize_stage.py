@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flatnas.datasets import load_dataset
+from flatnas.data.registry import load_dataset
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
 from pipeline.progress import Reporter
@@ -30,7 +30,7 @@ def digits(unseen: Any) -> Any:
 def _trained_net(data: Any) -> Any:
     """Three strided convolutions and a classifier, batch norms folded."""
     from export.fold import fold_batch_norm
-    from flatnas.train import Recipe, cross_entropy, train
+    from flatnas.training.train import Recipe, cross_entropy, train
 
     nn = torch.nn
     torch.manual_seed(0)
@@ -113,7 +113,7 @@ def test_auto_recovers_hard_swish_and_squeeze_excite_with_channels_of_very_diffe
 
     from export.fold import fold_batch_norm
     from export.to_onnx import to_onnx
-    from flatnas.train import Recipe, cross_entropy, train
+    from flatnas.training.train import Recipe, cross_entropy, train
 
     data, size = load_dataset("digits"), 16
     torch.manual_seed(0)

@@ -40,9 +40,9 @@ def test_pictures_have_the_resolution_of_the_runs_own_supernet(
     pictures: str, tmp_path: Path, given: str | None
 ) -> None:
     pytest.importorskip("torch")
-    from flatnas.spaces import mcu_space
-    from flatnas.supernet_file import serialize_supernet
-    from flatnas.supernet_training import new_supernet
+    from flatnas.nets.supernet_file import serialize_supernet
+    from flatnas.space.spaces import mcu_space
+    from flatnas.training.supernet_training import new_supernet
 
     run = write_run(tmp_path / "run", supernet=given)
     (run / "search").mkdir()

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from flatnas.datasets import Dataset, Images
+from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
 from pipeline.artifacts import artifacts_in, read_json, write_bytes
 from pipeline.config import PipelineError, RunConfig

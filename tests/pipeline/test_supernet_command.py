@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("torch")
 
-from flatnas.datasets import Dataset, Images, content_sha256
+from flatnas.data.dataset import Dataset, Images, content_sha256
 from pipeline.cli import pipeline
 from pipeline.config import PipelineError
 
@@ -34,7 +34,7 @@ def train(pictures: Path, out: Path, *more: str) -> None:
 
 
 def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path) -> None:
-    from flatnas.supernet_file import read_class_names
+    from flatnas.nets.supernet_file import read_class_names
 
     out = tmp_path / "net"
     train(pictures, out)
@@ -79,9 +79,9 @@ def test_a_diverging_training_says_what_to_do(pictures: Path, tmp_path: Path) ->
 
 def test_a_supernet_of_other_data_or_another_start_does_not_go_on_from_a_checkpoint(tmp_path: Path) -> None:
     from flatnas.errors import CheckpointError
-    from flatnas.spaces import mcu_space
-    from flatnas.supernet_training import new_supernet
-    from flatnas.train import Recipe
+    from flatnas.space.spaces import mcu_space
+    from flatnas.training.supernet_training import new_supernet
+    from flatnas.training.train import Recipe
     from pipeline.progress import Reporter
     from pipeline.supernets import train_into
 
@@ -154,9 +154,9 @@ def test_a_supernet_of_other_classes_is_refused_with_the_command_that_adapts_it(
     tmp_path: Path, class_names: tuple[str, ...], answer: str
 ) -> None:
     torch = pytest.importorskip("torch")
-    from flatnas.spaces import mcu_space
-    from flatnas.supernet import Supernet
-    from flatnas.supernet_file import serialize_supernet
+    from flatnas.nets.supernet import Supernet
+    from flatnas.nets.supernet_file import serialize_supernet
+    from flatnas.space.spaces import mcu_space
 
     torch.manual_seed(0)
     path = tmp_path / "other.safetensors"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from export.read_onnx import read_onnx
 from export.to_tflite import to_tflite
-from flatnas.datasets import Dataset, Images
+from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
 from pipeline.artifacts import write_json
 from pipeline.config import RunConfig

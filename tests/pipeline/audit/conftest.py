@@ -41,7 +41,7 @@ def digit_models(tmp_path_factory: pytest.TempPathFactory) -> DigitModels:
     from export.quantize import quantize
     from export.read_onnx import read_onnx
     from export.to_tflite import to_tflite
-    from flatnas.digits import load_digits
+    from flatnas.data.digits import load_digits
 
     train = load_digits().train
     signed = (train.pixels_nhwc.astype(np.float64) - 128) / 128

@@ -162,7 +162,7 @@ def test_an_output_that_cannot_be_written_is_refused_with_its_name(digit_models:
 
 def test_corrupted_pictures_are_written_as_the_audit_sees_them(tmp_path: Path) -> None:
     from flatnas.corruptions import corrupt
-    from flatnas.digits import load_digits
+    from flatnas.data.digits import load_digits
 
     result = run("data", "corrupt", "fog", "3", "fog.npy", "--dataset", "digits", cwd=tmp_path)
     assert result.returncode == 0, result.stderr

@@ -20,8 +20,8 @@ import pytest
 
 from export.graph import ExportError
 from flatnas.corruptions import corrupt
-from flatnas.datasets import choose_images
-from flatnas.digits import load_digits
+from flatnas.data.dataset import choose_images
+from flatnas.data.digits import load_digits
 from flatnas.errors import DataError
 from pipeline.audit import Subject, audit
 from pipeline.audit.cache import Cache
@@ -280,7 +280,7 @@ def test_pictures_of_a_subset_are_those_of_the_whole_and_come_from_the_cache(tmp
 @pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED is not set")
 def test_official_files_are_verified_and_used_and_give_what_is_generated(tmp_path: Path) -> None:
     """Contrast draws nothing: the file made here is, byte for byte, the published one, and passes its check."""
-    from flatnas.datasets import load_dataset
+    from flatnas.data.registry import load_dataset
 
     shared = Path(str(SHARED)) / "data"
     test = load_dataset("cifar10", shared).test

@@ -70,7 +70,10 @@ def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"preset": "quick"}, "sharpness-aware minimization (SAM) on training images, epochs: 1, from the supernet's weights."),
+        (
+            {"preset": "quick"},
+            "sharpness-aware minimization (SAM) on training images, epochs: 1, from the supernet's weights.",
+        ),
         ({"preset": "release"}, "SGD, and sharpness-aware minimization (SAM) in the last 33 % on training images"),
         ({"optimizer": "sgd", "augment": "augmix"}, "SGD without SAM on training images, with AugMix, epochs: 8"),
         ({"finetune_epochs": 0}, "none; the supernet's weights with batch norms recalibrated"),

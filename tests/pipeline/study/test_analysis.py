@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from flatnas.corruptions import CORRUPTIONS
-from flatnas.spaces import mcu_space
+from flatnas.space.spaces import mcu_space
 from pipeline.report.study import study_screen, write_study
 from pipeline.results import EvaluationRecord, FlatnessRecord, FootprintRecord, Latency, Severities
 from pipeline.study.analysis import conclusions, correlation, kendall, partial, sam_against_sgd, spearman

@@ -5,11 +5,11 @@ import pytest
 
 pytest.importorskip("pymoo")
 
-from flatnas.arch import Arch
-from flatnas.evaluation import Flatness, Measured
-from flatnas.lowering import lower
-from flatnas.search import Objective, Plan
-from flatnas.spaces import mcu_space
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.search import Objective, Plan
+from flatnas.space.arch import Arch
+from flatnas.space.lowering import lower
+from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
 from pipeline.study.search_against_random import match

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 pytest.importorskip("torch")
 pytest.importorskip("pymoo")
 
-import flatnas.datasets
+import flatnas.data.registry
 import pipeline.evaluations
-from flatnas.arch import Arch
-from flatnas.datasets import Dataset, Images
-from flatnas.evaluation import Flatness, Measured
-from flatnas.spaces import mcu_space
+from flatnas.data.dataset import Dataset, Images
+from flatnas.search.evaluation import Flatness, Measured
+from flatnas.space.arch import Arch
+from flatnas.space.spaces import mcu_space
 from pipeline.cli import pipeline as command
 from pipeline.config import PipelineError
 
@@ -32,7 +32,7 @@ def pretended(arch: Arch) -> Measured:
 
 
 def test_every_seed_is_told_and_the_medians_are_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flatnas.datasets, "load_dataset", lambda *_: DATA)
+    monkeypatch.setattr(flatnas.data.registry, "load_dataset", lambda *_: DATA)
     monkeypatch.setattr(pipeline.evaluations, "stored_evaluator", lambda *_, **__: pretended)
     arguments = ["--target", "cortex-m7", "--preset", "quick", "--times", "2", "--seeds", "2", "--out", str(tmp_path)]
     result = CliRunner().invoke(command, ["study-search", *arguments], catch_exceptions=False)

@@ -1,0 +1,1 @@
+"""Search: which subnets are measured, what is measured of them, and which is taken."""

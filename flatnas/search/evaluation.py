@@ -1,0 +1,136 @@
+"""What the search measures of a subnet: raw numbers, from which F_AR is computed when it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flatnas.errors import DataError
+from flatnas.space.arch import Arch
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from flatnas.data.dataset import Dataset
+    from flatnas.data.resize import Pixels
+    from flatnas.nets.supernet import Supernet
+    from flatnas.search.flatness import Perturb
+
+_ROUNDING_IMAGES = 250  # behind the activation ranges of a rounding
+
+
+@dataclass(frozen=True, slots=True)
+class Flatness:
+    """R(x): the mean absolute change of accuracy under one kind of perturbation; see `flatnas.search.flatness`.
+
+    Attributes:
+        perturbation: as `gaussian_name` calls weight noise, or the name of a rounding.
+        r: a fraction of images.
+        low: lower end of its 95 % interval over images and draws.
+        high: upper end.
+    """
+
+    perturbation: str
+    r: float
+    low: float
+    high: float
+
+
+def gaussian_name(sigma: float, *, recalibrated: bool = False) -> str:
+    """What the weight noise of one sigma is called in results, with or without batch norms recalibrated after it."""
+    return f"{'recalibrated-' if recalibrated else ''}gaussian-{sigma:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of one subnet, whatever the target.
+
+    Attributes:
+        clean_error: top-1 error on validation images, in [0, 1].
+        flatness: R under each perturbation.
+    """
+
+    arch: Arch
+    clean_error: float
+    flatness: tuple[Flatness, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How many images stand behind a measurement.
+
+    Attributes:
+        error_images: validation images behind the clean error.
+        r_images: validation images behind R.
+        draws: of the weight noise (M of the paper).
+        recalibration_images: training images behind the batch-norm statistics.
+    """
+
+    error_images: int
+    r_images: int
+    draws: int
+    recalibration_images: int
+
+
+class InheritedEvaluator:
+    """Measures subnets with the supernet's weights, their batch norms recalibrated; never trains.
+
+    Equal arguments measure equal numbers: the images are seeded subsets, the noise is drawn on the supernet. A value
+    of this class can be sent to another process.
+
+    Args:
+        sigmas: of the weight noise.
+        seed: of the noise.
+        fold: folds the batch norms of a module in place, which halves the time of a measurement.
+        roundings: further perturbations by name, each made from calibration pixels (n, R, R, 3) of the subnet's
+            resolution R.
+        recalibrated: whether R is measured with batch norms recalibrated after the noise, too.
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        data: Dataset,
+        effort: Effort,
+        *,
+        sigmas: tuple[float, ...],
+        seed: int,
+        fold: Callable[[nn.Module], nn.Module],
+        roundings: Mapping[str, Callable[[Pixels], Perturb]] | None = None,
+        recalibrated: bool = False,
+    ) -> None:
+        from flatnas.search.flatness import common_noise
+
+        if not len(data.val):
+            raise DataError(f"'{data.name}' has no validation images to judge subnets by; add training images")
+        self._supernet, self._sigmas, self._fold, self._roundings = supernet, sigmas, fold, roundings or {}
+        self._recalibrated = recalibrated
+        self._noise = common_noise(supernet, effort.draws, seed)
+        self._calibration = data.train.subset(effort.recalibration_images)
+        self._judged, self._shaken = data.val.subset(effort.error_images), data.val.subset(effort.r_images)
+
+    def __call__(self, arch: Arch) -> Measured:
+        """Measure one subnet."""
+        from flatnas.data.resize import resize
+        from flatnas.search.flatness import flatness, gaussian_perturbations, recalibrated
+        from flatnas.search.replica import replica
+        from flatnas.training.train import classification_error, predict, recalibrate
+
+        net, side = self._supernet.extract(arch), arch.resolution
+        recalibrate(net, self._calibration.pixels_nhwc, side)
+        noise = [n.extract(arch) for n in self._noise]
+        perturbations = {gaussian_name(sigma): gaussian_perturbations(noise, sigma) for sigma in self._sigmas}
+        if self._recalibrated:
+            perturbations |= {
+                gaussian_name(sigma, recalibrated=True): [
+                    recalibrated(shake, self._calibration.pixels_nhwc, side)
+                    for shake in perturbations[gaussian_name(sigma)]
+                ]
+                for sigma in self._sigmas
+            }
+        seen = resize(self._calibration.pixels_nhwc[:_ROUNDING_IMAGES], side)
+        perturbations |= {name: [rounding(seen)] for name, rounding in self._roundings.items()}
+        logits = predict(self._fold(replica(net)), self._judged.pixels_nhwc, side)
+        flat = flatness(net, perturbations, self._shaken, side, optimize=self._fold)
+        return Measured(arch, classification_error(logits, self._judged.labels), flat)

@@ -1,0 +1,1 @@
+"""What can be searched: the genes of a network, and what a network of these genes costs."""
