@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import PipelineError
-
-MANIFEST = "manifest.json"  # of a finished directory; absent while it changes
-WORK = ".work"  # unfinished work inside a run directory; not part of its result
+from pipeline.errors import PipelineError
+from pipeline.runs.layout import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)

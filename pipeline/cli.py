@@ -43,7 +43,7 @@ def main() -> None:
         expected = _expected_errors()
         if not isinstance(error, expected):
             _fail(f"{type(error).__name__}: {error}; this is a fault of pipeline: {_keep_traceback()}", 70)
-        from pipeline.config import InfeasibleBudgetError
+        from pipeline.errors import InfeasibleBudgetError
 
         _fail(str(error), 1 if isinstance(error, InfeasibleBudgetError) else 2)
     sys.exit(code if isinstance(code, int) else 0)
@@ -54,7 +54,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     from export.graph import ExportError
     from flatnas.errors import FlatnasError
     from hardware_profiles.profile import ProfileError
-    from pipeline.config import PipelineError
+    from pipeline.errors import PipelineError
 
     return (PipelineError, ProfileError, FlatnasError, ExportError)
 

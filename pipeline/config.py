@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
-from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PresetName = Literal["quick", "standard", "full", "release"]
-SelectName = Literal["knee", "accuracy", "robust", "smallest"]
-ProtocolName = Literal["fast", "paper"]
-AugmentName = Literal["none", "augmix"]
-QuantizeName = Literal["auto", "ptq", "qat"]
-OptimizerName = Literal["sam", "asam", "sgd"]
-TeacherName = Literal["auto", "labels", "train", "none"]
-
-
-class PipelineError(Exception):
-    """What the user of a command can mend; one line that says how."""
-
-
-class InfeasibleBudgetError(PipelineError):
-    """No subnet of the space meets the budgets: the answer of a run, not a wrong use of it."""
+from pipeline.choices import AugmentName, OptimizerName, PresetName, ProtocolName, QuantizeName, SelectName, TeacherName
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +217,3 @@ class RunConfig(BaseModel):
         finetune = preset.finetune_epochs if self.finetune_epochs is None else self.finetune_epochs
         rate = self.learning_rate or preset.finetune_rate
         return replace(preset, finetune_epochs=finetune, finetune_rate=rate)
-
-
-def nearest(word: str, choices: Iterable[str]) -> str:
-    """`; did you mean 'x'?` or the list of choices, to end a message about an unknown word."""
-    known = sorted(choices)
-    close = get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; choose one of {', '.join(known)}"

@@ -14,17 +14,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flatnas.data.cifar import user_cache
 from flatnas.data.dataset import Dataset
-from flatnas.search.evaluation import Measured
+from flatnas.search.measured import Measured
 from flatnas.search.search import Evaluate, Map
 from flatnas.space.arch import Arch
 from pipeline.artifacts import sha256_of
-from pipeline.protocol import Protocol
 from pipeline.provenance import cpu_name
 from pipeline.records import measured_record, read_measured
+
+if TYPE_CHECKING:
+    from flatnas.nets.supernet import Supernet
 
 
 class EvaluationStore:
@@ -76,17 +78,26 @@ class EvaluationStore:
         return measured
 
 
-def stored_evaluator(protocol: Protocol, supernet: Path, data: Dataset, *, fallback: Path) -> Evaluate:
-    """What measures a subnet as the protocol says, unless the store knows it.
+def stored_evaluator(
+    measurement: Mapping[str, Any],
+    evaluator: Callable[[Supernet, Dataset], Evaluate],
+    supernet: Path,
+    data: Dataset,
+    *,
+    fallback: Path,
+) -> Evaluate:
+    """What measures a subnet, unless the store knows it.
 
     Args:
+        measurement: JSON values of all that a measurement depends on, beside the supernet and the data.
+        evaluator: makes the function that measures.
         supernet: path of its file.
         fallback: as of `EvaluationStore`.
     """
     from flatnas.nets.supernet_file import load_supernet
 
-    identity = {"supernet": sha256_of(supernet), "data": data.content_sha256, "measurement": protocol.measurement}
-    return _Stored(EvaluationStore(identity, fallback=fallback), protocol.evaluator(load_supernet(supernet), data))
+    identity = {"supernet": sha256_of(supernet), "data": data.content_sha256, "measurement": measurement}
+    return _Stored(EvaluationStore(identity, fallback=fallback), evaluator(load_supernet(supernet), data))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from flatnas.space.arch import SearchSpace
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint, needs
 from hardware_profiles.profile import HardwareProfile
-from pipeline.config import InfeasibleBudgetError
+from pipeline.errors import InfeasibleBudgetError
 
 
 def check_feasible(space: SearchSpace, profile: HardwareProfile) -> None:

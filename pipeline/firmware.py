@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +14,11 @@ import numpy as np
 from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json, writing_to
-from pipeline.config import InfeasibleBudgetError, PipelineError
-from pipeline.records import core_proof, peer_record
-from pipeline.results import FirmwareRecord
+from pipeline.errors import InfeasibleBudgetError, PipelineError
+from pipeline.results import CoreProof, FirmwareRecord, PeerRecord
 
 if TYPE_CHECKING:
-    from export.firmware.peer import Checkout
+    from export.firmware.peer import Checkout, Peer
     from export.firmware.proof import Proof
     from export.to_c import Sources
 
@@ -132,7 +131,7 @@ def emulate(
             sources, profile.core, EMULATED[profile.core], inputs, references, tools.toolchain, tools.emulator, build
         )
         write_bytes(directory / ELF, (build / ELF).read_bytes())
-    record = FirmwareRecord(cores=[core_proof(proof)])
+    record = FirmwareRecord(cores=[_core_proof(proof)])
     write_json(directory / PROOF, record.model_dump())
     _check_flash(proof, profile)
     return record
@@ -175,7 +174,7 @@ def compare_with_peer(
             tools.emulator,
             Path(work),
         )
-    record = record.model_copy(update={"peers": [peer_record(peer)]})
+    record = record.model_copy(update={"peers": [_peer_record(peer)]})
     write_json(directory / PROOF, record.model_dump())
     return record
 
@@ -203,3 +202,20 @@ def _check_flash(proof: Proof, profile: HardwareProfile) -> None:
         raise DoesNotFitError(
             f"{profile.name} has {profile.flash_bytes:,} bytes of flash; the firmware needs {over:,} more"
         )
+
+
+def _core_proof(proof: Proof) -> CoreProof:
+    """One core's part of `proof.json`."""
+    return CoreProof.model_validate({**_with_totals(proof), "references": list(proof.references)})
+
+
+def _peer_record(peer: Peer) -> PeerRecord:
+    """A peer's part of `proof.json`."""
+    return PeerRecord.model_validate(_with_totals(peer))
+
+
+def _with_totals(measured: Proof | Peer) -> dict[str, Any]:
+    record = asdict(measured)
+    record["flash_bytes"]["total"] = measured.flash_bytes.total
+    record["ram_bytes"]["total"] = measured.ram_bytes.total
+    return record

@@ -14,7 +14,7 @@ from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated,
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.suggestions import suggestions
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.results import BudgetRecord, Latency
 
 

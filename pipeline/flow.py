@@ -3,8 +3,9 @@
     hardware profile -> data -> supernet -> search -> finetune -> quantize -> ONNX -> TFLite -> C firmware -> audit
     -> report
 
-Each stage reads named files of the run directory and writes named files, so any of them can be run again alone, and a
-run that was killed goes on where it stopped (pipeline.runner).
+Each stage reads named files of the run directory (pipeline.runs.layout) and writes named files, so any of them can be
+run again alone, and a run that was killed goes on where it stopped. A stage is kept while its settings, its files and
+the code that it reaches are those that it ran with (pipeline.runs.runner).
 """
 
 from __future__ import annotations

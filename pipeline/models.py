@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 
 def released_models() -> Mapping[str, Path]:

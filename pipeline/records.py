@@ -1,30 +1,19 @@
-"""Between the values that flow in memory and the records that files hold."""
+"""Subnets that were measured, between the values that flow in memory and the records that files hold."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
-
-from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.measured import Flatness, Measured
 from flatnas.search.search import Evaluation
 from flatnas.space.arch import Arch
 from hardware_profiles.footprint import Footprint
 from hardware_profiles.latency import Interval
 from pipeline.results import (
-    CoreProof,
     EvaluationRecord,
     FlatnessRecord,
     FootprintRecord,
     Latency,
     MeasuredRecord,
-    ParityRecord,
-    PeerRecord,
 )
-
-if TYPE_CHECKING:
-    from export.firmware.peer import Peer
-    from export.firmware.proof import Proof
-    from export.parity import Parity
 
 
 def footprint_record(cost: Footprint) -> FootprintRecord:
@@ -76,35 +65,3 @@ def read_evaluation(line: str) -> Evaluation:
 def _measured(record: MeasuredRecord) -> Measured:
     flatness = tuple(Flatness(f.perturbation, f.r, *f.ci95) for f in record.flatness)
     return Measured(Arch.from_json(record.arch), record.clean_error, flatness)
-
-
-def parity_record(parity: Parity) -> ParityRecord:
-    """One runtime's row of `parity.json`."""
-    return ParityRecord(
-        runner=parity.runner,
-        max_abs_lsb=parity.max_abs_lsb,
-        mismatches=parity.mismatches,
-        n=parity.n,
-        top1_agreement=parity.top1_agreement,
-        bound_lsb=parity.bound_lsb,
-        beyond=parity.beyond,
-        holds=parity.holds,
-        first_difference=parity.first_difference.node if parity.first_difference else None,
-    )
-
-
-def core_proof(proof: Proof) -> CoreProof:
-    """One core's part of `proof.json`."""
-    return CoreProof.model_validate({**_with_totals(proof), "references": list(proof.references)})
-
-
-def peer_record(peer: Peer) -> PeerRecord:
-    """A peer's part of `proof.json`."""
-    return PeerRecord.model_validate(_with_totals(peer))
-
-
-def _with_totals(measured: Proof | Peer) -> dict[str, Any]:
-    record = asdict(measured)
-    record["flash_bytes"]["total"] = measured.flash_bytes.total
-    record["ram_bytes"]["total"] = measured.ram_bytes.total
-    return record

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flatnas.search.evaluation import gaussian_name
+from flatnas.search.measured import gaussian_name
 
 SCHEMA = 1
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import read_json
-from pipeline.config import PipelineError, RunConfig
+from pipeline.config import RunConfig
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset

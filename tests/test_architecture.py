@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("hardware_profiles", "flatnas", "export", "pipeline")
+PACKAGES = ("hardware_profiles", "flatnas", "export", "pipeline", "research")
 MAY_IMPORT = {
     "hardware_profiles": set(),
     "flatnas": {"hardware_profiles"},
     "export": {"hardware_profiles"},
     "pipeline": {"hardware_profiles", "flatnas", "export"},
+    "research": {"hardware_profiles", "flatnas", "export", "pipeline"},
 }
 
 

@@ -20,7 +20,7 @@ from torch import nn
 from flatnas.data.dataset import Images
 from flatnas.data.resize import Pixels, resize
 from flatnas.nets.supernet import Supernet, noise_like
-from flatnas.search.evaluation import Flatness
+from flatnas.search.measured import Flatness
 from flatnas.search.replica import replica
 from flatnas.training.train import predict, recalibrate
 

@@ -4,8 +4,7 @@
 draws on the whole validation split, and parameters are the only cost. Kept from ours: constraint domination, a
 validation split instead of the test set, batch norms recalibrated before measuring, five surrogates chosen by 5-fold
 tau (published: four, 10-fold) that are left aside while it is poor, mutation that resets a gene, a random subnet in
-each iteration, and the choice of the others by hypervolume instead of gaps along the second objective. Trainings have
-Nesterov momentum, a warm-up and a cosine over steps, and decay matrices only.
+each iteration, and the choice of the others by hypervolume instead of gaps along the second objective.
 """
 
 from __future__ import annotations
@@ -13,42 +12,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from flatnas.search.evaluation import Measured, gaussian_name
+from flatnas.search.measured import Measured, gaussian_name
 from flatnas.search.search import Objective, Plan
 from flatnas.space.arch import Arch
+from flatnas.training.published import LABEL_SMOOTHING, published_recipe
 
 if TYPE_CHECKING:
     from torch import nn
 
     from flatnas.data.dataset import Dataset
     from flatnas.nets.supernet import Supernet
-    from flatnas.training.train import Recipe
 
 PLAN = Plan(initial=100, batch=8, evaluations=340, most=340, population=40, generations=20, near=False)
 ERROR_IMAGES = 5000  # the whole validation split
-LABEL_SMOOTHING = 0.1
 _SIGMA, _DRAWS = 0.05, 20
 
 
 def objective(alpha: float) -> Objective:
     """F_AR at the published sigma, against parameters."""
     return Objective(alpha, (_SIGMA,), "params")
-
-
-def recipe(data: Dataset, seed: int) -> Recipe:
-    """How each candidate, and the chosen one, is trained."""
-    from flatnas.training.train import Recipe
-
-    return Recipe(
-        epochs=6,
-        learning_rate=0.1,
-        seed=seed,
-        weight_decay=5e-4,
-        rho=2.0,
-        adaptive=True,
-        mirror=data.mirrors,
-        shift=data.shift,
-    )
 
 
 class TrainedEvaluator:
@@ -72,7 +54,7 @@ class TrainedEvaluator:
         from flatnas.training.train import classification_error, cross_entropy, predict, recalibrate, train
 
         net, data, side = self._supernet.extract(arch), self._data, arch.resolution
-        train(net, data.train, cross_entropy(net, side, LABEL_SMOOTHING), recipe(data, self._seed))
+        train(net, data.train, cross_entropy(net, side, LABEL_SMOOTHING), published_recipe(data, self._seed))
         recalibrate(net, data.train.subset(2000).pixels_nhwc, side)
         noise = gaussian_perturbations([n.extract(arch) for n in self._noise], _SIGMA)
         logits = predict(self._fold(replica(net)), data.val.pixels_nhwc, side)

@@ -19,7 +19,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from flatnas.search.candidates import Candidates, Constraints, Cost
-from flatnas.search.evaluation import Flatness, Measured, gaussian_name
+from flatnas.search.measured import Flatness, Measured, gaussian_name
 from flatnas.search.nsga2 import nsga2, tell
 from flatnas.search.objective import Floats, Selection, figure_of_merit, normalisation, select
 from flatnas.search.surrogate import FOLDS, Surrogate, fit_surrogate, kendall_tau

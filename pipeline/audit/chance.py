@@ -13,7 +13,7 @@ from pipeline.audit.cache import Cache
 from pipeline.audit.images import CLEAN, AuditImages, Ints
 from pipeline.audit.predictions import Request, predict
 from pipeline.audit.subject import Subject, normalised_range
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from export.runners import InputRange

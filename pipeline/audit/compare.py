@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.audit.predictions import PredictionsFile
 from pipeline.audit.result import AuditResult, ModelRecord
 from pipeline.audit.summary import summarise
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 _SHIPPED = ("int8", "model")  # the role compared: a run's int8 file, or the MODEL of an audit
 

@@ -16,7 +16,7 @@ from pipeline.audit.predictions import Progress
 from pipeline.audit.result import CalibrationTrial, LayerRecord
 from pipeline.audit.subject import Subject
 from pipeline.audit.workers import run_inside
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 _LAYER_IMAGES = 64  # per corruption
 _LAYER_SEVERITY = 5  # ranges are clipped most where the corruption is strongest

@@ -25,7 +25,7 @@ from pipeline.audit.images import AuditImages, Ints, Variant, variants
 from pipeline.audit.subject import Subject
 from pipeline.audit.worker import ANSWER
 from pipeline.audit.workers import Facts, Task, run_tasks
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 Progress = Callable[[int, int, str], None]
 _DAMAGED = (  # what numpy and zipfile raise on files that are none of ours, or no longer

@@ -23,7 +23,7 @@ from pipeline.audit.result import AuditResult, ModelRecord
 from pipeline.audit.subject import Subject
 from pipeline.audit.summary import summarise
 from pipeline.audit.workers import Facts
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.results import Gate
 
 log = logging.getLogger(__name__)

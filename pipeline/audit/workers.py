@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from pipeline.audit.images import AuditImages, Ints, Variant
 from pipeline.audit.subject import Subject
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 _SILENCE_SECONDS = 300.0  # without a sign of life from any worker: a runtime hangs
 _PICTURES_PER_WORKER = 500  # fewer are not worth the second that another worker takes to start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.commands.adopt import adopt
 from pipeline.commands.audit import audit
 from pipeline.commands.compare import compare
 from pipeline.commands.crosscheck import crosscheck
@@ -21,5 +22,5 @@ from pipeline.commands.verify import verify
 
 COMMANDS = (
     run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, study, study_search, targets,
-    data, verify, report,
+    data, verify, adopt, report,
 )  # fmt: skip

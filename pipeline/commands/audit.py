@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from pipeline.commands import options
-from pipeline.config import PipelineError, nearest
+from pipeline.errors import PipelineError, nearest
 
 if TYPE_CHECKING:
     from export.runners import InputRange, Kind, Layout

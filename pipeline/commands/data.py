@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands import options
-from pipeline.config import PipelineError, nearest
+from pipeline.errors import PipelineError, nearest
 
 
 @click.group()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.commands import options
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     import numpy as np

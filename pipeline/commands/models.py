@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from pipeline.results import RunReport
@@ -23,7 +23,7 @@ def models(name: str | None, as_json: bool) -> None:
     audit, fit, firmware, parity and verify take their names.
     """
     from pipeline.commands.run import read_report
-    from pipeline.config import nearest
+    from pipeline.errors import nearest
     from pipeline.models import released_models
 
     released = released_models()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from pipeline.config import PipelineError, nearest
+from pipeline.errors import PipelineError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -217,7 +217,7 @@ def finished_run(directory: Path) -> Path:
     Raises:
         PipelineError: it does not.
     """
-    from pipeline.artifacts import MANIFEST
+    from pipeline.runs.layout import MANIFEST
 
     if not (existing_run(directory) / MANIFEST).is_file():
         raise PipelineError(f"{directory} has no {MANIFEST}: the run is not finished; call 'pipeline run' again")

@@ -7,25 +7,16 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
+from pipeline.choices import AugmentName, OptimizerName, PresetName, ProtocolName, QuantizeName, SelectName, TeacherName
 from pipeline.commands import options
-from pipeline.config import (
-    AugmentName,
-    InfeasibleBudgetError,
-    OptimizerName,
-    PipelineError,
-    PresetName,
-    ProtocolName,
-    QuantizeName,
-    RunConfig,
-    SelectName,
-    TeacherName,
-)
+from pipeline.config import RunConfig
+from pipeline.errors import InfeasibleBudgetError, PipelineError
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
-    from hardware_profiles.profile import HardwareProfile
     from pipeline.progress import Reporter
     from pipeline.results import RunReport
+    from pipeline.runs.facts import Origin
 
 
 @click.command()
@@ -159,7 +150,8 @@ def run(
     from flatnas.corruptions import CORRUPTIONS
     from hardware_profiles.profile import load_profile
     from pipeline.progress import Reporter
-    from pipeline.runner import open_run
+    from pipeline.runs.facts import Origin
+    from pipeline.runs.runner import open_run
 
     names = options.split_names(targets)
     if "all" in names:
@@ -190,7 +182,7 @@ def run(
     reporter = Reporter()
     data = _data(dataset, data_dir, offline, resolution, supernet, reporter)
     min_recalls = options.shares(min_recall, "--min-recall", "class", data.class_names)
-    runs: dict[Path, tuple[RunConfig, HardwareProfile]] = {}
+    runs: dict[Path, Origin] = {}
     for name, profile in profiles.items():
         config = RunConfig(
             target=name,
@@ -219,17 +211,17 @@ def run(
         directory = run_directory(out, dataset, profile.name, alone=len(names) == 1)
         if directory in runs:
             raise PipelineError(
-                f"targets '{runs[directory][0].target}' and '{name}' are both named '{profile.name}', and would share "
-                f"{directory}; run them one by one, each with its own --out"
+                f"targets '{runs[directory].config.target}' and '{name}' are both named '{profile.name}', and would "
+                f"share {directory}; run them one by one, each with its own --out"
             )
-        runs[directory] = config, profile
-    for directory, (config, _) in runs.items():
+        runs[directory] = Origin(config, profile, data, data_dir)
+    for directory, origin in runs.items():
         if directory.exists():  # a later target's foreign one is told of before the first target's hours
-            open_run(directory, config, data)
+            open_run(directory, origin)
     codes = []
-    for directory, (config, profile) in runs.items():
+    for directory, origin in runs.items():
         try:
-            codes.append(_run_target(config, profile, data, directory, reporter, data_dir))
+            codes.append(_run_target(origin, directory, reporter))
         except InfeasibleBudgetError as error:
             if len(names) == 1:
                 raise
@@ -289,21 +281,15 @@ def _data(
     return load_data(dataset, data_dir, resolution, supernet)
 
 
-def _run_target(
-    config: RunConfig,
-    profile: HardwareProfile,
-    data: Dataset,
-    directory: Path,
-    reporter: Reporter,
-    data_dir: Path | None,
-) -> int:
+def _run_target(origin: Origin, directory: Path, reporter: Reporter) -> int:
     from flatnas.nets.supernet_file import read_space
     from pipeline.feasibility import binding, check_feasible
     from pipeline.flow import STAGES
     from pipeline.report.tables import summary
-    from pipeline.runner import run_stages
+    from pipeline.runs.runner import run_stages
     from pipeline.shipped import shipped_space
 
+    config, profile, data = origin.config, origin.profile, origin.data
     if config.supernet:
         space = read_space(Path(config.supernet))
     else:
@@ -315,7 +301,7 @@ def _run_target(
             f"[yellow]even the largest subnet of space '{space.name}' is inside every budget of '{profile.name}'[/]: "
             "for mobile CPUs, adapt Once-for-All's supernet (docs/mobile.md)"
         )
-    run_stages(STAGES, directory, config, profile, data, reporter, data_dir)
+    run_stages(STAGES, directory, origin, reporter)
     report = read_report(directory)
     reporter.console.print(summary(report, directory))
     return 0 if report.passed else 1

@@ -8,7 +8,7 @@ from typing import cast, get_args
 import click
 
 from pipeline.commands import options
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 
 @click.command()
@@ -53,8 +53,9 @@ def study(
     from pipeline.progress import Reporter
     from pipeline.report.study import study_screen, write_study
     from pipeline.run_data import load_data
+    from pipeline.runs.layout import SUPERNET
     from pipeline.study.analysis import conclusions, sam_against_sgd
-    from pipeline.study.population import SUPERNET, Population, StudyConfig, measure
+    from pipeline.study.population import Population, StudyConfig, measure
     from pipeline.study.records import Study, Training
 
     names = options.split_names(targets)

@@ -8,8 +8,10 @@ from typing import cast
 
 import click
 
+from pipeline.choices import PresetName
 from pipeline.commands import options
-from pipeline.config import PRESETS, PipelineError, PresetName
+from pipeline.config import PRESETS
+from pipeline.errors import PipelineError
 
 _COMPARED = ("searched_hypervolume", "random_hypervolume", "equal_hypervolume", "searched_error", "random_error")
 
@@ -49,16 +51,19 @@ def study_search(
     from statistics import median
 
     from flatnas.nets.supernet_file import read_space
-    from flatnas.search.evaluation import Measured
+    from flatnas.search.measured import Measured
     from hardware_profiles.profile import load_profile
     from pipeline.artifacts import sha256_of, unfinish, write_json, write_manifest
     from pipeline.config import RunConfig
     from pipeline.evaluations import stored_evaluator, watched
     from pipeline.feasibility import check_feasible
     from pipeline.progress import Reporter
-    from pipeline.protocol import run_protocol
     from pipeline.run_data import load_data
-    from pipeline.runner import run_stages
+    from pipeline.runs.facts import Origin
+    from pipeline.runs.layout import SUPERNET
+    from pipeline.runs.runner import run_stages
+    from pipeline.runs.stage import settings_from
+    from pipeline.searching import Searching
     from pipeline.stages import supernet as supernet_stage
     from pipeline.study.search_against_random import match
 
@@ -69,15 +74,16 @@ def study_search(
     given = str(supernet.resolve()) if supernet else None
     config = RunConfig(target=names[0], dataset=dataset, preset=cast(PresetName, preset), supernet=given)
     profile, data, reporter = load_profile(names[0]), load_data(dataset, data_dir, None, supernet), Reporter()
-    run_stages([supernet_stage.STAGE], out, config, profile, data, reporter)
+    origin = Origin(config, profile, data)
+    run_stages([supernet_stage.STAGE], out, origin, reporter)
     unfinish(out)
-    path, protocol = out / "search/supernet.safetensors", run_protocol(config)
+    path, searching = out / SUPERNET, settings_from(Searching, origin.value_of)
     space = read_space(path)
     check_feasible(space, profile)
-    evaluate = stored_evaluator(protocol, path, data, fallback=out)
+    evaluate = stored_evaluator(searching.measurement, searching.evaluator, path, data, fallback=out)
     found = []
     with reporter.track("measuring subnets") as advance:
-        per_seed = protocol.plan.most * (1 + times)
+        per_seed = searching.plan.most * (1 + times)
         done, most = count(1), seeds * per_seed
 
         def show(measured: Measured) -> None:
@@ -88,8 +94,8 @@ def study_search(
                 space,
                 profile,
                 evaluate,
-                protocol.objective,
-                plan=protocol.plan,
+                searching.judging.objective,
+                plan=searching.plan,
                 times=times,
                 seed=seed,
                 mapper=watched(show),
@@ -102,7 +108,7 @@ def study_search(
             )
     medians = {name: median(getattr(m, name) for m in found) for name in _COMPARED}
     facts = {"target": names[0], "preset": preset, "dataset": data.name, "supernet_sha256": sha256_of(path)}
-    measured = {"measurement": dict(protocol.measurement), "matches": [asdict(m) for m in found], "median": medians}
+    measured = {"measurement": dict(searching.measurement), "matches": [asdict(m) for m in found], "median": medians}
     write_json(out / "search-against-random.json", facts | measured)
     write_manifest(out)
     searched, random = medians["searched_hypervolume"], medians["random_hypervolume"]

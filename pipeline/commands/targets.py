@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from rich.console import Console

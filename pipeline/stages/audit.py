@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from flatnas.corruptions import CORRUPTIONS
-from flatnas.data.dataset import Dataset, choose_images
-from hardware_profiles.profile import HardwareProfile
+from flatnas.data.dataset import choose_images
 from pipeline.artifacts import write_json
 from pipeline.audit.cache import Cache
 from pipeline.audit.device import device_arithmetic, device_kernels
@@ -19,29 +17,38 @@ from pipeline.audit.predictions import PredictionsFile, Request, predict, predic
 from pipeline.audit.run import CACHE_LIMIT_BYTES, PREDICTIONS_LIMIT_BYTES, cache_folder, official_source
 from pipeline.audit.statistics import by_corruption, error_rates, mce, mean_error, paired_delta
 from pipeline.audit.subject import Subject
-from pipeline.config import RunConfig
 from pipeline.results import Accuracy, Pair, Robustness, Severities
-from pipeline.runner import Stage, StageContext
+from pipeline.runs.layout import AUDIT, FLOAT_ONNX, INT8_ONNX, INT8_TFLITE, PREDICTIONS
+from pipeline.runs.stage import Stage, StageContext
 
-_INT8, _FLOAT, _QDQ = "model/model.int8.tflite", "model/model.float.onnx", "model/model.int8.onnx"
+
+@dataclass(frozen=True, slots=True)
+class Auditing:
+    """How many images, and on which arithmetic; see `pipeline.config`."""
+
+    seed: int
+    audit_images: int
+    device_images: int
+    kind: Literal["mcu", "mobile"]
+    corrupted_files: str | None
 
 
-def _run(context: StageContext) -> None:
-    counts, corruptions, test = context.counts, list(CORRUPTIONS), context.data.test
-    indices = choose_images(test.labels, counts.audit_images, context.config.seed)
+def _run(context: StageContext[Auditing]) -> None:
+    settings, corruptions, test = context.settings, list(CORRUPTIONS), context.data.test
+    indices = choose_images(test.labels, settings.audit_images, settings.seed)
     labels = test.labels[indices]
     official = official_source(context.data.name, context.data_dir, "auto", corruptions, test.labels)
     images = AuditImages(test.pixels_nhwc, 0, official, Cache(cache_folder() / "pixels", CACHE_LIMIT_BYTES))
     store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES)
-    subjects = {"float": Subject(context.path(_FLOAT)), "int8": Subject(context.path(_INT8))}
+    subjects = {"float": Subject(context.path(FLOAT_ONNX)), "int8": Subject(context.path(INT8_TFLITE))}
     with context.report.track("auditing") as advance:
         predictions = predict_all(subjects, images, indices, corruptions, store, lambda *_: None, advance)
-    qdq = {"onnx": Subject(context.path(_QDQ))}
+    qdq = {"onnx": Subject(context.path(INT8_ONNX))}
     onnx = predict(qdq, images, [Request("onnx", CLEAN, indices)], store, lambda *_: None, lambda *_: None)[0]
     device = None
-    if context.profile.kind == "mcu" and counts.device_images:
-        reference = Subject(context.path(_INT8), device_kernels())
-        seen, wanted = predictions["int8"], counts.device_images
+    if settings.kind == "mcu" and settings.device_images:
+        reference = Subject(context.path(INT8_TFLITE), device_kernels())
+        seen, wanted = predictions["int8"], settings.device_images
         with context.report.track("the device's arithmetic") as advance:
             device = device_arithmetic(reference, seen, images, indices, labels, corruptions, wanted, store, advance)
     rates = {name: error_rates(p, labels) for name, p in predictions.items()}
@@ -65,35 +72,15 @@ def _run(context: StageContext) -> None:
     answers = PredictionsFile(
         indices, labels, tuple(corruptions), images.digest, context.data.name, images.source, files, predictions
     )
-    answers.write(context.path("audit/predictions.npz"))
-    write_json(
-        context.path("audit/audit.json"), {"accuracy": accuracy.model_dump(), "robustness": robustness.model_dump()}
-    )
-
-
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {
-        "seed": config.seed,
-        "images": config.counts.audit_images,
-        "device_images": config.counts.device_images,
-        "kind": profile.kind,
-    }
-
-
-def _official(data: Dataset, data_dir: Path | None) -> str | None:
-    """What names the official corrupted files; None where they are generated."""
-    from flatnas.data.cifar_c import find_corrupted, identity
-
-    found = find_corrupted(data.name, data_dir)
-    return None if found is None else identity(found, data.name)
+    answers.write(context.path(PREDICTIONS))
+    write_json(context.path(AUDIT), {"accuracy": accuracy.model_dump(), "robustness": robustness.model_dump()})
 
 
 STAGE = Stage(
     "audit",
-    needs=(_FLOAT, _QDQ, _INT8),
-    gives=("audit/audit.json", "audit/predictions.npz"),
-    settings=_settings,
+    reads=(FLOAT_ONNX, INT8_ONNX, INT8_TFLITE),
+    writes=(AUDIT, PREDICTIONS),
+    settings=Auditing,
     run=_run,
-    version=2,
-    finds=_official,
+    opens_test_images=True,
 )

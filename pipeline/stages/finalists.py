@@ -5,41 +5,69 @@ Only where `--finalist-epochs` asks for it; it chooses by accuracy alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from flatnas.search.finalists import finalists
-from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
-from pipeline.config import RunConfig
-from pipeline.protocol import run_protocol
+from pipeline.choices import AugmentName, ProtocolName, SelectName
+from pipeline.finetuning import Finetuning, finetuned
 from pipeline.records import read_evaluation
 from pipeline.results import FinalistRecord
-from pipeline.runner import Stage, StageContext
-from pipeline.training import LABELS, finetuned
+from pipeline.runs.layout import EVALUATIONS, FINALISTS, LABELS, SUPERNET
+from pipeline.runs.stage import Stage, StageContext
 
 if TYPE_CHECKING:
     from flatnas.nets.supernet import Supernet
     from flatnas.search.search import Evaluation
-    from flatnas.training.train import Recipe
-
-_SUPERNET, _EVALUATIONS = "search/supernet.safetensors", "search/evaluations.jsonl"
-_FINALISTS = "search/finalists.json"
 
 
-def _run(context: StageContext) -> None:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How finalists are trained, and whether anybody asks for them; see `pipeline.config`."""
+
+    select: SelectName
+    finalist_epochs: int
+    seed: int
+    protocol: ProtocolName
+    augment: AugmentName
+    finetune_rate: float
+    finetune_images: int
+    recalibration_images: int
+
+    @property
+    def epochs(self) -> int:
+        """0 where nobody is asked for the most accurate subnet."""
+        return self.finalist_epochs if self.select == "accuracy" and self.protocol == "fast" else 0
+
+    @property
+    def finetuning(self) -> Finetuning:
+        """Plain SGD, whatever the chosen one is then trained by."""
+        return Finetuning(
+            self.seed,
+            self.protocol,
+            self.augment,
+            optimizer="sgd",
+            finetune_epochs=self.epochs,
+            finetune_rate=self.finetune_rate,
+            plain_share=0.0,
+            finetune_images=self.finetune_images,
+            recalibration_images=self.recalibration_images,
+        )
+
+
+def _run(context: StageContext[Settings]) -> None:
     found: list[FinalistRecord] = []
-    if _epochs(context.config):
+    if context.settings.epochs:
         found = _train(context)
-    write_json(context.path(_FINALISTS), [finalist.model_dump() for finalist in found])
+    write_json(context.path(FINALISTS), [finalist.model_dump() for finalist in found])
 
 
-def _train(context: StageContext) -> list[FinalistRecord]:
+def _train(context: StageContext[Settings]) -> list[FinalistRecord]:
     from flatnas.nets.supernet_file import load_supernet
 
-    evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
-    supernet, chosen = load_supernet(context.path(_SUPERNET)), finalists(evaluations)
+    evaluations = [read_evaluation(line) for line in context.path(EVALUATIONS).read_text().splitlines()]
+    supernet, chosen = load_supernet(context.path(SUPERNET)), finalists(evaluations)
     if len(chosen) == 1:
         return []
     found = []
@@ -55,38 +83,14 @@ def _train(context: StageContext) -> list[FinalistRecord]:
     return found
 
 
-def _error(context: StageContext, supernet: Supernet, evaluation: Evaluation, what: str) -> float:
-    """Error on all validation images after a brief training by plain SGD."""
+def _error(context: StageContext[Settings], supernet: Supernet, evaluation: Evaluation, what: str) -> float:
+    """Error on all validation images after a brief training."""
     from flatnas.training.train import classification_error, predict
 
     arch, data = evaluation.arch, context.data
-    protocol = run_protocol(context.config)
-    recipe = recipe_of(protocol.recipe(data), context.config)
-    net = finetuned(context, supernet, arch, protocol, recipe, what)
+    by = context.settings.finetuning
+    net = finetuned(context, supernet, arch, by, by.recipe(data), what)
     return classification_error(predict(net, data.val.pixels_nhwc, arch.resolution), data.val.labels)
 
 
-def recipe_of(recipe: Recipe, config: RunConfig) -> Recipe:
-    """A finalist's training: plain SGD, whatever the chosen one is then trained by."""
-    return replace(recipe, epochs=_epochs(config), rho=0.0, sam_after=0.0, adaptive=False)
-
-
-def _epochs(config: RunConfig) -> int:
-    """0 where nobody is asked for the most accurate subnet."""
-    return config.finalist_epochs if config.select == "accuracy" and config.protocol == "fast" else 0
-
-
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    if not _epochs(config):
-        return {}
-    return {
-        "seed": config.seed,
-        "augment": config.augment,
-        "epochs": _epochs(config),
-        "rate": config.counts.finetune_rate,
-        "images": config.counts.finetune_images,
-        "recalibration": config.counts.recalibration_images,
-    }
-
-
-STAGE = Stage("finalists", needs=(_EVALUATIONS, _SUPERNET, LABELS), gives=(_FINALISTS,), settings=_settings, run=_run)
+STAGE = Stage("finalists", reads=(EVALUATIONS, SUPERNET, LABELS), writes=(FINALISTS,), settings=Settings, run=_run)

@@ -2,45 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
-from pipeline.config import RunConfig
-from pipeline.records import parity_record
-from pipeline.runner import Stage, StageContext
+from pipeline.results import ParityRecord
+from pipeline.runs.layout import ARCH, INT8_ONNX, INT8_TFLITE, PARITY
+from pipeline.runs.stage import Stage, StageContext
+
+if TYPE_CHECKING:
+    from export.parity import Parity
 
 
-def _run(context: StageContext) -> None:
+@dataclass(frozen=True, slots=True)
+class Comparing:
+    """How many validation images every runtime sees."""
+
+    parity_images: int
+
+
+def _run(context: StageContext[Comparing]) -> None:
     from export.parity import parity
     from flatnas.data.resize import resize
 
-    resolution = read_json(context.path("model/arch.json"))["resolution"]
-    pixels = resize(context.data.val.subset(context.counts.parity_images).pixels_nhwc, resolution)
+    resolution = read_json(context.path(ARCH))["resolution"]
+    pixels = resize(context.data.val.subset(context.settings.parity_images).pixels_nhwc, resolution)
     inputs = (pixels.astype(np.int16) - 128).astype(np.int8)
     with context.report.track("comparing runtimes") as advance:
         rows = parity(
-            context.path("model/model.int8.tflite"),
-            context.path("model/model.int8.onnx"),
+            context.path(INT8_TFLITE),
+            context.path(INT8_ONNX),
             inputs,
             progress=advance,
             fake_quantized=True,
         )
-    write_json(context.path("audit/parity.json"), [parity_record(row).model_dump() for row in rows])
+    write_json(context.path(PARITY), [parity_record(row).model_dump() for row in rows])
 
 
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {"images": config.counts.parity_images}
+def parity_record(parity: Parity) -> ParityRecord:
+    """One runtime's row of `parity.json`."""
+    return ParityRecord(
+        runner=parity.runner,
+        max_abs_lsb=parity.max_abs_lsb,
+        mismatches=parity.mismatches,
+        n=parity.n,
+        top1_agreement=parity.top1_agreement,
+        bound_lsb=parity.bound_lsb,
+        beyond=parity.beyond,
+        holds=parity.holds,
+        first_difference=parity.first_difference.node if parity.first_difference else None,
+    )
 
 
-STAGE = Stage(
-    "parity",
-    needs=("model/arch.json", "model/model.int8.tflite", "model/model.int8.onnx"),
-    gives=("audit/parity.json",),
-    settings=_settings,
-    run=_run,
-    version=6,
-)
+STAGE = Stage("parity", reads=(ARCH, INT8_TFLITE, INT8_ONNX), writes=(PARITY,), settings=Comparing, run=_run)

@@ -6,18 +6,20 @@ keeps the most accurate of what it tried; `ptq` never trains, `qat` always does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from flatnas.data.dataset import Images
-from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_bytes, write_json
-from pipeline.config import RunConfig
-from pipeline.runner import Stage, StageContext
-from pipeline.training import LABELS, divergence_told, training_images
+from pipeline.choices import QuantizeName
+from pipeline.finetuning import training_images
+from pipeline.runs.layout import ARCH, FLOAT_ONNX, INT8_ONNX, LABELS, QUANTIZATION
+from pipeline.runs.stage import Stage, StageContext
+from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
     from export.post_training import PostTraining
@@ -30,22 +32,33 @@ _INPUT = (np.float32(1 / 128), 0)  # int8 input = pixel - 128
 Floats = npt.NDArray[np.float32]
 
 
-def _run(context: StageContext) -> None:
-    resolution = read_json(context.path("model/arch.json"))["resolution"]
-    float_onnx = context.path("model/model.float.onnx").read_bytes()
+@dataclass(frozen=True, slots=True)
+class Quantizing:
+    """By which methods, and how long one may train; see `pipeline.config`."""
+
+    seed: int
+    quantize: QuantizeName
+    calibration_images: int
+    qat_epochs: int
+    finetune_images: int
+
+
+def _run(context: StageContext[Quantizing]) -> None:
+    resolution = read_json(context.path(ARCH))["resolution"]
+    float_onnx = context.path(FLOAT_ONNX).read_bytes()
     x, labels = _to_input(context.data.val, resolution), context.data.val.labels
     expected = _accuracy(float_onnx, x, labels)
-    calibration = context.data.train.subset(context.counts.calibration_images, context.config.seed)
+    calibration = context.data.train.subset(context.settings.calibration_images, context.settings.seed)
     attempts: list[dict[str, Any]] = []
     models = []
     for method, qdq_onnx, steps in _attempts(context, float_onnx, calibration, resolution):
         accuracy = _accuracy(qdq_onnx, x, labels)
         attempts.append({"method": method, "accuracy": accuracy, "steps": steps})
         models.append(qdq_onnx)
-        if context.config.quantize == "auto" and expected - accuracy <= LARGEST_GAP:
+        if context.settings.quantize == "auto" and expected - accuracy <= LARGEST_GAP:
             break
     best = int(np.argmax([attempt["accuracy"] for attempt in attempts]))
-    write_bytes(context.path("model/model.int8.onnx"), models[best])
+    write_bytes(context.path(INT8_ONNX), models[best])
     record = {
         "method": attempts[best]["method"],
         "calibration_images": len(calibration),
@@ -53,11 +66,11 @@ def _run(context: StageContext) -> None:
         "float_accuracy": expected,
         "attempts": attempts,
     }
-    write_json(context.path("model/quantization.json"), record)
+    write_json(context.path(QUANTIZATION), record)
 
 
 def _attempts(
-    context: StageContext, float_onnx: bytes, calibration: Images, resolution: int
+    context: StageContext[Quantizing], float_onnx: bytes, calibration: Images, resolution: int
 ) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
     """(method, QDQ ONNX, the techniques it kept), from cheap to expensive, each computed when it is asked for."""
     from export.calibrate import calibrate
@@ -65,7 +78,7 @@ def _attempts(
     from export.post_training import post_training
     from export.quantize import quantize_graph
 
-    mode = context.config.quantize
+    mode = context.settings.quantize
     x = _to_input(calibration, resolution)
     if mode == "auto":
         yield "minmax", quantize_graph(canonical(float_onnx), calibrate(float_onnx, x), _INPUT), []
@@ -78,7 +91,7 @@ def _attempts(
         yield "qat", _train(context, found, resolution), steps
 
 
-def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes:
+def _train(context: StageContext[Quantizing], start: PostTraining, resolution: int) -> bytes:
     """Quantization-aware training from the post-training weights and ranges."""
     from export.qat import FakeQuantized
     from export.quantize import quantize_graph
@@ -86,9 +99,9 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
 
     module = FakeQuantized(start.graph, start.ranges, _INPUT)
     recipe = Recipe(
-        epochs=context.counts.qat_epochs,
+        epochs=context.settings.qat_epochs,
         learning_rate=_LEARNING_RATE,
-        seed=context.config.seed,
+        seed=context.settings.seed,
         rho=0.05,
         mirror=context.data.mirrors,
         shift=context.data.shift,
@@ -97,7 +110,7 @@ def _train(context: StageContext, start: PostTraining, resolution: int) -> bytes
     with context.report.track("quantization-aware training") as advance, divergence_told(remedy):
         train(
             module,
-            training_images(context).subset(context.counts.finetune_images),
+            training_images(context).subset(context.settings.finetune_images),
             cross_entropy(module, resolution, _LABEL_SMOOTHING),
             recipe,
             checkpoint=context.work / "qat.safetensors",
@@ -121,21 +134,6 @@ def _accuracy(onnx: bytes, x: Floats, labels: npt.NDArray[np.int64]) -> float:
     return float(np.mean(scores.argmax(1) == labels))
 
 
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {
-        "seed": config.seed,
-        "calibration_images": config.counts.calibration_images,
-        "quantize": config.quantize,
-        "epochs": config.counts.finetune_epochs,
-        "images": config.counts.finetune_images,
-    }
-
-
 STAGE = Stage(
-    "quantize",
-    needs=("model/arch.json", "model/model.float.onnx", LABELS),
-    gives=("model/model.int8.onnx", "model/quantization.json"),
-    settings=_settings,
-    run=_run,
-    version=2,
+    "quantize", reads=(ARCH, FLOAT_ONNX, LABELS), writes=(INT8_ONNX, QUANTIZATION), settings=Quantizing, run=_run
 )

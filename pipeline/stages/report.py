@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
@@ -12,7 +12,6 @@ from pipeline.audit.classifier import classifier_record
 from pipeline.audit.predictions import PredictionsFile
 from pipeline.config import RunConfig
 from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_warnings
-from pipeline.protocol import run_protocol
 from pipeline.provenance import cpu_name
 from pipeline.records import footprint_record
 from pipeline.results import (
@@ -31,61 +30,76 @@ from pipeline.results import (
     SearchRecord,
     StageSeconds,
 )
-from pipeline.runner import Stage, StageContext
-from pipeline.training import LABELS
-
-_INT8, _PROOF = "model/model.int8.tflite", "model/firmware/proof.json"
-_QUANTIZATION, _PREDICTIONS = "model/quantization.json", "audit/predictions.npz"
-_NEEDS = (
-    "search/evaluations.jsonl",
-    "search/front.json",
-    "search/finalists.json",
-    "model/arch.json",
-    "model/model.json",
-    _QUANTIZATION,
-    _INT8,
-    "audit/parity.json",
-    "audit/audit.json",
-    _PREDICTIONS,
+from pipeline.runs.layout import (
+    ARCH,
+    AUDIT,
+    CARD,
+    DYNAMIC_TFLITE,
+    EVALUATIONS,
+    FINALISTS,
+    FLOAT16_TFLITE,
+    FLOAT_TFLITE,
+    FRONT,
+    INT8_TFLITE,
     LABELS,
-    _PROOF,
+    MODEL,
+    PAGE,
+    PARITY,
+    PREDICTIONS,
+    PROOF,
+    QUANTIZATION,
+    REPORT,
+    RUN,
 )
+from pipeline.runs.stage import Stage, StageContext
+from pipeline.searching import Judging
 
 
-def _run(context: StageContext) -> None:
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """The report tells all that was asked."""
+
+    config: RunConfig
+    profile: HardwareProfile
+    judging: Judging
+
+
+def _run(context: StageContext[Reporting]) -> None:
     from pipeline.report.card import render_card
     from pipeline.report.page import render_page
 
     report = _report(context)
-    labels = read_json(context.path("model/model.json"))["labels"]
-    write_json(context.path("report.json"), report.model_dump(by_alias=True))
-    write_bytes(context.path("report.html"), render_page(report, labels).encode())
-    write_bytes(context.path("MODEL_CARD.md"), render_card(report, labels, context.config).encode())
+    labels = read_json(context.path(MODEL))["labels"]
+    write_json(context.path(REPORT), report.model_dump(by_alias=True))
+    write_bytes(context.path(PAGE), render_page(report, labels).encode())
+    write_bytes(context.path(CARD), render_card(report, labels, context.settings.config).encode())
 
 
-def _report(context: StageContext) -> RunReport:
+def _report(context: StageContext[Reporting]) -> RunReport:
     from export.graph import to_ops
     from export.read_tflite import read_tflite
     from hardware_profiles.footprint import footprint, op_costs, violations
     from hardware_profiles.kernels import uncounted
 
-    path = context.path(_INT8)
+    path = context.path(INT8_TFLITE)
     ops = to_ops(read_tflite(path))
-    cost = footprint(ops, context.profile, file_bytes=path.stat().st_size)
-    audited = read_json(context.path("audit/audit.json"))
+    cost = footprint(ops, context.settings.profile, file_bytes=path.stat().st_size)
+    audited = read_json(context.path(AUDIT))
     accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
-    parity = [ParityRecord(**row) for row in read_json(context.path("audit/parity.json"))]
-    searched = read_json(context.path("search/front.json"))
-    arch = read_json(context.path("model/arch.json"))
-    lines = context.path("search/evaluations.jsonl").read_text().splitlines()
+    parity = [ParityRecord(**row) for row in read_json(context.path(PARITY))]
+    searched = read_json(context.path(FRONT))
+    arch = read_json(context.path(ARCH))
+    lines = context.path(EVALUATIONS).read_text().splitlines()
     evaluations = [EvaluationRecord.model_validate_json(line) for line in lines]
-    stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.path("run.json"))["stages"]]
-    proof = context.path(_PROOF)
+    stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.directory / RUN)["stages"]]
+    proof = context.path(PROOF)
     firmware = FirmwareRecord(**read_json(proof)) if proof.exists() else None
-    answers = PredictionsFile.read(context.path(_PREDICTIONS))
-    classifier = classifier_record(answers.predictions["int8"].classes[0], answers.labels, context.data.class_names)
-    config = context.config
-    gates = run_gates(violations(cost, context.profile.budget), accuracy, classifier, robustness, parity, firmware)
+    labels = read_json(context.path(MODEL))["labels"]
+    answers = PredictionsFile.read(context.path(PREDICTIONS))
+    classifier = classifier_record(answers.predictions["int8"].classes[0], answers.labels, labels)
+    config = context.settings.config
+    over = violations(cost, context.settings.profile.budget)
+    gates = run_gates(over, accuracy, classifier, robustness, parity, firmware)
     gates += limit_gates(
         Limits(config.min_accuracy, config.min_recall, config.max_mce, config.max_error),
         accuracy=accuracy.tflite_int8,
@@ -94,26 +108,26 @@ def _report(context: StageContext) -> RunReport:
         per_corruption={name: row.int8 for name, row in robustness.per_corruption.items()},
         delta=None,
     )
-    judged = min(run_protocol(config).error_images, len(context.data.val))
+    judged = min(context.settings.judging.images, len(context.data.val))
     warnings = usefulness_warnings(classifier) + search_warnings([e.clean_error for e in evaluations], judged)
     return RunReport(
-        target=context.config.target,
-        dataset=context.config.dataset,
-        seed=context.config.seed,
+        target=context.settings.config.target,
+        dataset=context.settings.config.dataset,
+        seed=context.settings.config.seed,
         arch=arch,
         footprint=footprint_record(cost),
-        budget=BudgetRecord(**context.profile.budget.model_dump()),
-        fits=not violations(cost, context.profile.budget),
-        uncounted=list(uncounted(ops, context.profile.core, context.profile.runtime)),
+        budget=BudgetRecord(**context.settings.profile.budget.model_dump()),
+        fits=not over,
+        uncounted=list(uncounted(ops, context.settings.profile.core, context.settings.profile.runtime)),
         teacher=_teacher(context),
         search=SearchRecord(
             evaluations=len(evaluations),
             **searched,
             selected=next((e for e in evaluations if e.arch == arch), None),
-            finalists=[FinalistRecord(**f) for f in read_json(context.path("search/finalists.json"))],
+            finalists=[FinalistRecord(**f) for f in read_json(context.path(FINALISTS))],
             seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
         ),
-        quantization=QuantizationRecord(**read_json(context.path(_QUANTIZATION))),
+        quantization=QuantizationRecord(**read_json(context.path(QUANTIZATION))),
         accuracy=accuracy,
         classifier=classifier,
         robustness=robustness,
@@ -121,9 +135,9 @@ def _report(context: StageContext) -> RunReport:
         firmware=firmware,
         memory=[
             MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
-            for c in op_costs(ops, context.profile)
+            for c in op_costs(ops, context.settings.profile)
         ],
-        host_latency=_host_latency(context) if context.profile.kind == "mobile" else None,
+        host_latency=_host_latency(context) if context.settings.profile.kind == "mobile" else None,
         gates=gates,
         passed=all(gate.passed for gate in gates),
         warnings=warnings,
@@ -134,17 +148,15 @@ def _report(context: StageContext) -> RunReport:
     )
 
 
-def _teacher(context: StageContext) -> Literal["shipped", "trained"] | None:
+def _teacher(context: StageContext[Reporting]) -> Literal["shipped", "trained"] | None:
     """Whose soft labels the trainings followed."""
     if not context.path(LABELS).exists():
         return None
-    return "trained" if context.config.teaches == "train" else "shipped"
+    return "trained" if context.settings.config.teaches == "train" else "shipped"
 
 
-def _host_latency(context: StageContext) -> HostLatencyRecord:
+def _host_latency(context: StageContext[Reporting]) -> HostLatencyRecord:
     """One thread and all of them, with XNNPACK; one without."""
-    from dataclasses import asdict
-
     from export.host_latency import host_latency
 
     cores = os.cpu_count() or 1
@@ -157,22 +169,26 @@ def _host_latency(context: StageContext) -> HostLatencyRecord:
     return HostLatencyRecord(cpu=cpu_name(), rows=rows)
 
 
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    limits = {"min_accuracy", "min_recall", "max_mce", "max_error"}
-    return {
-        "seed": config.seed,
-        "profile": profile.model_dump(),
-        "limits": config.model_dump(include=limits),
-        "images": run_protocol(config).error_images,
-    }
-
-
 STAGE = Stage(
     "report",
-    needs=_NEEDS,
-    gives=("report.json", "report.html", "MODEL_CARD.md"),
-    settings=_settings,
+    reads=(
+        LABELS,
+        EVALUATIONS,
+        FRONT,
+        FINALISTS,
+        ARCH,
+        MODEL,
+        QUANTIZATION,
+        INT8_TFLITE,
+        FLOAT_TFLITE,
+        FLOAT16_TFLITE,
+        DYNAMIC_TFLITE,
+        PROOF,
+        PARITY,
+        AUDIT,
+        PREDICTIONS,
+    ),
+    writes=(REPORT, PAGE, CARD),
+    settings=Reporting,
     run=_run,
-    version=7,
-    names_classes=True,
 )

@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from flatnas.search.finalists import select_finalist
 from flatnas.search.search import select_from
 from flatnas.space.arch import Arch
-from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json
-from pipeline.config import RunConfig
-from pipeline.protocol import run_protocol
+from pipeline.choices import SelectName
 from pipeline.records import read_evaluation
 from pipeline.results import FinalistRecord
-from pipeline.runner import Stage, StageContext
+from pipeline.runs.layout import ARCH, EVALUATIONS, FINALISTS
+from pipeline.runs.stage import Stage, StageContext
+from pipeline.searching import Judging
 
-_EVALUATIONS, _FINALISTS = "search/evaluations.jsonl", "search/finalists.json"
+
+@dataclass(frozen=True, slots=True)
+class Selecting:
+    """Which subnet is wanted, and what is better."""
+
+    select: SelectName
+    judging: Judging
 
 
-def _run(context: StageContext) -> None:
-    evaluations = [read_evaluation(line) for line in context.path(_EVALUATIONS).read_text().splitlines()]
-    finalists = [FinalistRecord(**record) for record in read_json(context.path(_FINALISTS))]
+def _run(context: StageContext[Selecting]) -> None:
+    evaluations = [read_evaluation(line) for line in context.path(EVALUATIONS).read_text().splitlines()]
+    finalists = [FinalistRecord(**record) for record in read_json(context.path(FINALISTS))]
     if finalists:
         by_arch = {evaluation.arch: evaluation for evaluation in evaluations}
         trained = [by_arch[Arch.from_json(finalist.arch)] for finalist in finalists]
         chosen = select_finalist(trained, [finalist.trained_error for finalist in finalists])
     else:
-        protocol = run_protocol(context.config)
-        images = min(protocol.error_images, len(context.data.val))
-        chosen = select_from(evaluations, protocol.objective, context.config.select, images)
-    write_json(context.path("model/arch.json"), chosen.arch.to_json())
+        judging = context.settings.judging
+        images = min(judging.images, len(context.data.val))
+        chosen = select_from(evaluations, judging.objective, context.settings.select, images)
+    write_json(context.path(ARCH), chosen.arch.to_json())
 
 
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {
-        "select": config.select,
-        "alpha": config.alpha,
-        "sigmas": list(config.sigmas),
-        "protocol": config.protocol,
-        "images": run_protocol(config).error_images,
-    }
-
-
-STAGE = Stage(
-    "select", needs=(_EVALUATIONS, _FINALISTS), gives=("model/arch.json",), settings=_settings, run=_run, version=2
-)
+STAGE = Stage("select", reads=(EVALUATIONS, FINALISTS), writes=(ARCH,), settings=Selecting, run=_run)

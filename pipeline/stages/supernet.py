@@ -2,45 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import sha256_of, write_bytes
-from pipeline.config import PipelineError, RunConfig
-from pipeline.runner import Stage, StageContext
+from pipeline.artifacts import write_bytes
+from pipeline.errors import PipelineError
+from pipeline.finetuning import training_images
+from pipeline.runs.layout import LABELS, SUPERNET
+from pipeline.runs.stage import Stage, StageContext
 from pipeline.shipped import shipped_supernet
-from pipeline.training import LABELS, divergence_told, training_images
+from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
 
-_OUTPUT = "search/supernet.safetensors"
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Which supernet, and how it is adapted; see `pipeline.config`."""
+
+    dataset: str
+    resolution: int | None
+    supernet: str | None
+    supernet_sha256: str | None
+    shipped_supernet_sha256: str | None
+    seed: int
+    adapt_epochs: int
 
 
-def _run(context: StageContext) -> None:
+def _run(context: StageContext[Starting]) -> None:
     from flatnas.nets.supernet_file import load_supernet, serialize_supernet, with_new_head
     from flatnas.training.supernet_training import adapting_recipe, train_supernet
 
-    config, data = context.config, context.data
-    if config.supernet:
-        path = Path(config.supernet)
+    settings, data = context.settings, context.data
+    if settings.supernet:
+        path = Path(settings.supernet)
         load_supernet(path)  # refuses damaged weights before they are copied
         if mismatch := _mismatch(path, data):
             raise PipelineError(
-                f"{path} is for {mismatch}: call 'pipeline supernet adapt --from {path} --dataset {config.dataset}"
-                f"{f' --resolution {config.resolution}' if config.resolution else ''} --out DIR' first"
+                f"{path} is for {mismatch}: call 'pipeline supernet adapt --from {path} --dataset {settings.dataset}"
+                f"{f' --resolution {settings.resolution}' if settings.resolution else ''} --out DIR' first"
             )
-        write_bytes(context.path(_OUTPUT), path.read_bytes())
+        write_bytes(context.path(SUPERNET), path.read_bytes())
         return
     with shipped_supernet() as path:
-        if config.dataset == "cifar10":
-            write_bytes(context.path(_OUTPUT), path.read_bytes())
+        if settings.dataset == "cifar10":
+            write_bytes(context.path(SUPERNET), path.read_bytes())
             return
         supernet = with_new_head(load_supernet(path), len(data.class_names), data.resolution)
-    recipe = adapting_recipe(context.counts.adapt_epochs, config.seed, data)
+    recipe = adapting_recipe(settings.adapt_epochs, settings.seed, data)
     remedy = "adapt it at a lower rate ('pipeline supernet adapt --learning-rate RATE'), and name it with --supernet"
     with context.report.track("adapting the supernet") as advance, divergence_told(remedy):
         train_supernet(
@@ -50,7 +61,7 @@ def _run(context: StageContext) -> None:
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
-    write_bytes(context.path(_OUTPUT), serialize_supernet(supernet))  # nameless: classes may be renamed later
+    write_bytes(context.path(SUPERNET), serialize_supernet(supernet))  # nameless: classes may be renamed later
 
 
 def _mismatch(path: Path, data: Dataset) -> str | None:
@@ -67,14 +78,4 @@ def _mismatch(path: Path, data: Dataset) -> str | None:
     return None
 
 
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    if config.supernet:
-        return {"supernet": sha256_of(Path(config.supernet))}
-    with shipped_supernet() as path:
-        digest = sha256_of(path)
-    if config.dataset == "cifar10":
-        return {"shipped": digest}
-    return {"shipped": digest, "seed": config.seed, "epochs": config.counts.adapt_epochs}
-
-
-STAGE = Stage("supernet", needs=(LABELS,), gives=(_OUTPUT,), settings=_settings, run=_run)
+STAGE = Stage("supernet", reads=(LABELS,), writes=(SUPERNET,), settings=Starting, run=_run)

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
-from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import sha256_of, write_bytes
-from pipeline.config import PipelineError, RunConfig
-from pipeline.runner import Stage, StageContext
+from pipeline.artifacts import write_bytes
+from pipeline.choices import AugmentName, TeacherName
+from pipeline.errors import PipelineError
+from pipeline.runs.layout import LABELS
+from pipeline.runs.stage import Stage, StageContext
 from pipeline.shipped import shipped_labels
-from pipeline.training import LABELS, divergence_told
+from pipeline.training import divergence_told
 
 
-def _run(context: StageContext) -> None:
-    config, data = context.config, context.data
-    context.path(LABELS).unlink(missing_ok=True)
-    if config.teaches == "train":
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """Whose labels, and how a teacher is trained; see `pipeline.config`."""
+
+    teaches: TeacherName
+    augment: AugmentName
+    seed: int
+    teacher_epochs: int
+    shipped_labels_sha256: str | None
+
+
+def _run(context: StageContext[Teaching]) -> None:
+    settings, data = context.settings, context.data
+    if settings.teaches == "train":
         write_bytes(context.path(LABELS), _made(context))
         return
-    if config.teaches == "none":
+    if settings.teaches == "none":
         return
     from flatnas.training.soft_labels import load_labels
 
-    with shipped_labels(robust=config.augment != "none") as path:
+    with shipped_labels(robust=settings.augment != "none") as path:
         if path is not None and load_labels(path).data_sha256 == data.content_sha256:
             write_bytes(context.path(LABELS), path.read_bytes())
-        elif config.teaches == "labels":
-            raise PipelineError(f"no soft labels of '{data.name}' are shipped: --teacher train makes them")
+        elif settings.teaches == "labels":
+            raise PipelineError(f"no soft labels of '{data.name}' are shipped for this: --teacher train makes them")
 
 
-def _made(context: StageContext) -> bytes:
+def _made(context: StageContext[Teaching]) -> bytes:
     from flatnas.training.soft_labels import serialize_labels
     from flatnas.training.teacher import label, new_teacher, teacher_recipe, train_teacher
 
-    config, data = context.config, context.data
-    recipe = teacher_recipe(context.counts.teacher_epochs, config.seed, data, augmix=config.augment == "augmix")
-    net = new_teacher(data, config.seed)
+    settings, data = context.settings, context.data
+    recipe = teacher_recipe(settings.teacher_epochs, settings.seed, data, augmix=settings.augment == "augmix")
+    net = new_teacher(data, settings.seed)
     with context.report.track("training the teacher") as advance, divergence_told("leave out --teacher train"):
         error = train_teacher(
             net,
@@ -49,14 +59,4 @@ def _made(context: StageContext) -> bytes:
     return serialize_labels(label(net, data, temperature=1.0))
 
 
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    settings: dict[str, Any] = {"teacher": config.teaches}
-    if config.teaches == "train":
-        settings |= {"seed": config.seed, "epochs": config.counts.teacher_epochs, "augment": config.augment}
-    elif config.teaches != "none":
-        with shipped_labels(robust=config.augment != "none") as path:
-            settings["shipped"] = None if path is None else sha256_of(path)
-    return settings
-
-
-STAGE = Stage("teacher", needs=(), gives=(), may_give=(LABELS,), settings=_settings, run=_run)
+STAGE = Stage("teacher", reads=(), writes=(LABELS,), settings=Teaching, run=_run)

@@ -6,42 +6,53 @@ Mobile files carry TFLite's own metadata and the labels; a microcontroller's are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import write_bytes, write_json
-from pipeline.config import RunConfig
-from pipeline.runner import Stage, StageContext
+from pipeline.runs.layout import (
+    DYNAMIC_TFLITE,
+    FLOAT16_TFLITE,
+    FLOAT_ONNX,
+    FLOAT_TFLITE,
+    INT8_ONNX,
+    INT8_TFLITE,
+    MODEL,
+)
+from pipeline.runs.stage import Stage, StageContext
 
-_MODEL, _INT8 = "model/model.json", "model/model.int8.tflite"
-_MOBILE = ("model/model.float.tflite", "model/model.float16.tflite", "model/model.dynamic.tflite")
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Which formats the target takes, and the classes in the order of the logits."""
+
+    kind: Literal["mcu", "mobile"]
+    class_names: tuple[str, ...]
 
 
-def _run(context: StageContext) -> None:
+def _run(context: StageContext[Writing]) -> None:
     from export.mobile import to_dynamic_range, to_float16
     from export.read_onnx import read_onnx
     from export.tflite_metadata import to_tflite_with_metadata
     from export.to_tflite import to_tflite
 
-    mobile = context.profile.kind == "mobile"
-    graph = read_onnx(context.path("model/model.int8.onnx"))
+    mobile = context.settings.kind == "mobile"
+    graph = read_onnx(context.path(INT8_ONNX))
     content = to_tflite_with_metadata(graph) if mobile else to_tflite(graph)
-    write_bytes(context.path(_INT8), content)
-    real = read_onnx(context.path("model/model.float.onnx"))
-    for name, made in zip(_MOBILE, (None, to_float16, to_dynamic_range), strict=True):
-        if mobile:
-            write_bytes(context.path(name), to_tflite_with_metadata(made(real) if made else real))
-        else:
-            context.path(name).unlink(missing_ok=True)
+    write_bytes(context.path(INT8_TFLITE), content)
+    if mobile:
+        real = read_onnx(context.path(FLOAT_ONNX))
+        forms = {FLOAT_TFLITE: real, FLOAT16_TFLITE: to_float16(real), DYNAMIC_TFLITE: to_dynamic_range(real)}
+        for name, form in forms.items():
+            write_bytes(context.path(name), to_tflite_with_metadata(form))
     image, logits = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     assert image.qparams is not None
     assert logits.qparams is not None
     value = {
-        "file": Path(_INT8).name,
+        "file": Path(INT8_TFLITE).name,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "labels": list(context.data.class_names),
+        "labels": list(context.settings.class_names),
         "input": {
             "layout": "NHWC",
             "shape": list(image.shape),
@@ -59,20 +70,13 @@ def _run(context: StageContext) -> None:
             "meaning": "logits, in the order of labels",
         },
     }
-    write_json(context.path(_MODEL), value)
-
-
-def _settings(config: RunConfig, profile: HardwareProfile) -> Mapping[str, Any]:
-    return {"kind": profile.kind}
+    write_json(context.path(MODEL), value)
 
 
 STAGE = Stage(
     "to_tflite",
-    needs=("model/model.float.onnx", "model/model.int8.onnx"),
-    gives=(_INT8, _MODEL),
-    settings=_settings,
+    reads=(FLOAT_ONNX, INT8_ONNX),
+    writes=(INT8_TFLITE, MODEL, FLOAT_TFLITE, FLOAT16_TFLITE, DYNAMIC_TFLITE),
+    settings=Writing,
     run=_run,
-    may_give=_MOBILE,
-    version=3,
-    names_classes=True,
 )

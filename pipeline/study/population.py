@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from flatnas.data.dataset import Dataset
-from flatnas.search.evaluation import Measured
+from flatnas.search.measured import Measured
 from flatnas.search.search import Evaluation, Plan, search
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
@@ -21,14 +22,15 @@ from pipeline.artifacts import read_json, unfinish, write_json
 from pipeline.config import Preset, RunConfig
 from pipeline.feasibility import check_feasible
 from pipeline.progress import Reporter
-from pipeline.protocol import run_protocol
 from pipeline.records import evaluation_record
 from pipeline.results import Accuracy, Robustness
-from pipeline.runner import Stage, StageContext, run_stages
+from pipeline.runs.facts import Origin
+from pipeline.runs.layout import ARCH, AUDIT, QUANTIZATION, SUPERNET
+from pipeline.runs.runner import run_stages
+from pipeline.runs.stage import Stage, StageContext, settings_from
+from pipeline.searching import Searching
 from pipeline.stages import audit, finetune, quantize, supernet, to_onnx, to_tflite
 from pipeline.study.records import Member, Outcome, Training
-
-SUPERNET = "search/supernet.safetensors"
 
 
 class StudyConfig(RunConfig):
@@ -58,11 +60,15 @@ class Population:
     subnets: int
     trainings: Sequence[Training]
 
+    def origin(self, config: StudyConfig) -> Origin:
+        """Where the settings of a configuration's stages come from."""
+        return Origin(config, self.profile, self.data, self.data_dir)
+
 
 def measure(population: Population, directory: Path, reporter: Reporter) -> Iterator[Member]:
     """Each subnet in turn, once all its trainings are audited."""
-    config, profile, data = population.config, population.profile, population.data
-    run_stages([supernet.STAGE], directory, config, profile, data, reporter)
+    config = population.config
+    run_stages([supernet.STAGE], directory, population.origin(config), reporter)
     unfinish(directory)
     evaluations = _draw(population, directory, reporter)
     trained = config.model_copy(update={"supernet": str(directory / SUPERNET)})
@@ -72,7 +78,7 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
             place = directory / "subnets" / f"{number:03d}-{training}"
             reporter.line(f"[bold]{number} of {population.subnets}[/], {training} · {evaluation.arch}")
             by = _trained_by(trained, training)
-            run_stages(_stages(evaluation.arch), place, by, profile, data, reporter, population.data_dir)
+            run_stages(_stages(evaluation.arch), place, population.origin(by), reporter)
             after[training] = _outcome(place)
         yield Member(before=evaluation_record(evaluation), after=after)
 
@@ -83,11 +89,14 @@ def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[
     from pipeline.evaluations import stored_evaluator, watched
 
     config, profile = population.config, population.profile
-    space, protocol = read_space(directory / SUPERNET), run_protocol(config)
+    searching = settings_from(Searching, population.origin(config).value_of)
+    space = read_space(directory / SUPERNET)
     check_feasible(space, profile)
     n = population.subnets
     with reporter.track("measuring subnets") as advance:
-        evaluate = stored_evaluator(protocol, directory / SUPERNET, population.data, fallback=directory)
+        evaluate = stored_evaluator(
+            searching.measurement, searching.evaluator, directory / SUPERNET, population.data, fallback=directory
+        )
         done = iter(range(1, n + 1))
 
         def show(measured: Measured) -> None:
@@ -100,7 +109,7 @@ def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[
                 lambda cost: tuple(excess(cost, profile.budget).values()),
                 evaluate,
                 plan=Plan(initial=n, batch=1, evaluations=n, most=n),
-                objective=protocol.objective,
+                objective=searching.judging.objective,
                 macs_budget=profile.budget.macs,
                 seed=config.seed,
                 mapper=watched(show),
@@ -115,22 +124,27 @@ def _trained_by(config: StudyConfig, training: Training) -> StudyConfig:
     return config.model_copy(update={"optimizer": training})
 
 
-def _stages(arch: Arch) -> list[Stage]:
+@dataclass(frozen=True, slots=True)
+class _Nothing:
+    """A stage that depends on no setting."""
+
+
+def _stages(arch: Arch) -> list[Stage[Any]]:
     after = (finetune.STAGE, to_onnx.STAGE, quantize.STAGE, to_tflite.STAGE, audit.STAGE)
     return [supernet.STAGE, _given(arch), *after]
 
 
-def _given(arch: Arch) -> Stage:
-    """In the place of search and selection: this subnet."""
+def _given(arch: Arch) -> Stage[_Nothing]:
+    """In the place of search and selection: this subnet, whose directory is its own."""
 
-    def run(context: StageContext) -> None:
-        write_json(context.path("model/arch.json"), arch.to_json())
+    def run(context: StageContext[_Nothing]) -> None:
+        write_json(context.path(ARCH), arch.to_json())
 
-    return Stage("given", (), ("model/arch.json",), lambda config, profile: {"arch": arch.to_json()}, run)
+    return Stage("given", (), (ARCH,), _Nothing, run)
 
 
 def _outcome(directory: Path) -> Outcome:
-    quantization, audited = read_json(directory / "model/quantization.json"), read_json(directory / "audit/audit.json")
+    quantization, audited = read_json(directory / QUANTIZATION), read_json(directory / AUDIT)
     accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
     int8_accuracy = max(attempt["accuracy"] for attempt in quantization["attempts"])
     mce = robustness.mce

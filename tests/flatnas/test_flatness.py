@@ -12,8 +12,9 @@ from flatnas.data.dataset import Dataset, Images  # noqa: E402
 from flatnas.data.resize import Pixels  # noqa: E402
 from flatnas.errors import DataError  # noqa: E402
 from flatnas.nets.supernet import Supernet  # noqa: E402
-from flatnas.search.evaluation import Effort, InheritedEvaluator, Measured  # noqa: E402
+from flatnas.search.evaluation import Effort, InheritedEvaluator  # noqa: E402
 from flatnas.search.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
+from flatnas.search.measured import Measured  # noqa: E402
 from flatnas.search.paper import TrainedEvaluator  # noqa: E402
 from flatnas.search.replica import replica  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatnas.search.candidates import Candidates
-from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.measured import Flatness, Measured
 from flatnas.search.nsga2 import nsga2, tell
 from flatnas.search.objective import Selection, figure_of_merit, knee, select
 from flatnas.search.search import (

@@ -8,9 +8,10 @@ import pytest
 pytest.importorskip("torch")
 
 import pipeline.evaluations as module
+from flatnas.data.dataset import Dataset
 from flatnas.data.registry import load_dataset
 from flatnas.nets.supernet_file import read_space
-from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.measured import Flatness, Measured
 from flatnas.search.search import Evaluate, Plan, search
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
@@ -19,7 +20,9 @@ from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
 from pipeline.evaluations import EvaluationStore, stored_evaluator, watched
-from pipeline.protocol import run_protocol
+from pipeline.runs.facts import Origin
+from pipeline.runs.stage import settings_from
+from pipeline.searching import Searching
 from pipeline.shipped import shipped_supernet
 
 SPACE = mcu_space(10)
@@ -58,6 +61,11 @@ def test_where_the_cache_cannot_be_written_the_run_keeps_its_own(cache: Path, tm
     assert EvaluationStore({}, fallback=tmp_path / "work").get(SPACE.smallest) == MEASURED
 
 
+def searching(data: Dataset) -> Searching:
+    config = RunConfig(target="cortex-m7", preset="quick", dataset="digits")
+    return settings_from(Searching, Origin(config, load_profile("cortex-m7"), data).value_of)
+
+
 def test_a_search_for_a_second_target_measures_nothing_that_the_first_one_measured(cache: Path, tmp_path: Path) -> None:
     data = load_dataset("digits", None)
     with shipped_supernet() as supernet:
@@ -69,13 +77,12 @@ def test_a_search_for_a_second_target_measures_nothing_that_the_first_one_measur
         error = 0.1 + 0.5 / (1 + sum(op.weights for op in lower(space, arch)) / 1e5)
         return Measured(arch, error, (Flatness("gaussian-0.05", error / 2, error / 3, error),))
 
-    quick = run_protocol(RunConfig(target="cortex-m7", preset="quick", dataset="digits"))
+    quick = searching(data)
     plan = Plan(initial=8, batch=4, evaluations=12, most=12, population=20, generations=5)
-    protocol = replace(quick, plan=plan, evaluator=lambda *_: measure)
     asked: list[set[Arch]] = []
     for name in ("cortex-m7", "cortex-m4"):
         profile = load_profile(name)
-        evaluate = stored_evaluator(protocol, supernet, data, fallback=tmp_path)
+        evaluate = stored_evaluator(quick.measurement, lambda *_: measure, supernet, data, fallback=tmp_path)
         asked.append(set())
 
         def seen(arch: Arch, evaluate: Evaluate = evaluate) -> Measured:
@@ -87,8 +94,8 @@ def test_a_search_for_a_second_target_measures_nothing_that_the_first_one_measur
             lambda arch, profile=profile: footprint(lower(space, arch), profile),  # type: ignore[misc]
             lambda cost, profile=profile: tuple(excess(cost, profile.budget).values()),  # type: ignore[misc]
             seen,
-            plan=protocol.plan,
-            objective=protocol.objective,
+            plan=plan,
+            objective=quick.judging.objective,
             macs_budget=profile.budget.macs,
             seed=0,
         ):
@@ -105,11 +112,11 @@ def test_what_a_run_measures_by_can_be_mapped_by_a_process_pool(cache: Path, tmp
     data = replace(data, train=data.train.subset(64), val=data.val.subset(32))
     shown: list[Arch] = []
     with shipped_supernet() as supernet:
-        protocol = run_protocol(RunConfig(target="cortex-m7", preset="quick", dataset="digits"))
-        evaluate = stored_evaluator(protocol, supernet, data, fallback=tmp_path)
+        by = searching(data)
+        evaluate = stored_evaluator(by.measurement, by.evaluator, supernet, data, fallback=tmp_path)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             mapped = watched(lambda measured: shown.append(measured.arch), pool.map)
             (elsewhere,) = mapped(evaluate, [SPACE.smallest])
-        again = stored_evaluator(protocol, supernet, data, fallback=tmp_path)
+        again = stored_evaluator(by.measurement, by.evaluator, supernet, data, fallback=tmp_path)
     assert shown == [SPACE.smallest]
     assert again.store.get(SPACE.smallest) == elsewhere  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ import pytest
 
 from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.profile import load_profile
-from pipeline.config import InfeasibleBudgetError
+from pipeline.errors import InfeasibleBudgetError
 from pipeline.feasibility import binding, check_feasible
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 from flatnas.data.dataset import Dataset, Images
 from flatnas.data.registry import load_dataset
 from flatnas.nets.supernet_file import serialize_supernet
-from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.measured import Flatness, Measured
 from flatnas.search.search import Evaluation
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
@@ -26,7 +26,9 @@ from pipeline.artifacts import read_json, write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.progress import Reporter
 from pipeline.records import evaluation_record
-from pipeline.runner import run_stages
+from pipeline.runs.facts import Origin
+from pipeline.runs.runner import run_stages
+from pipeline.runs.stage import settings_from
 from pipeline.stages import finalists, select
 
 PROFILE = load_profile("cortex-m7")
@@ -72,7 +74,7 @@ def searched(directory: Path, data: Dataset) -> None:
 
 
 def stages_of(directory: Path, config: RunConfig, data: Dataset, reporter: Reporter) -> None:
-    run_stages((finalists.STAGE, select.STAGE), directory, config, PROFILE, data, reporter)
+    run_stages((finalists.STAGE, select.STAGE), directory, Origin(config, PROFILE, data), reporter)
 
 
 def test_the_finalist_that_errs_least_after_its_training_is_selected(tmp_path: Path, data: Dataset) -> None:
@@ -99,13 +101,12 @@ def test_a_run_killed_in_the_second_training_keeps_the_first(tmp_path: Path, dat
 
 
 def test_a_killed_finalist_goes_on_with_another_optimizer_which_it_does_not_use(data: Dataset) -> None:
-    from pipeline.protocol import run_protocol
-
-    recipes = []
+    settings = []
     for optimizer in ("sam", "asam", "sgd"):
-        config = CONFIG.model_copy(update={"optimizer": optimizer})
-        recipes.append(finalists.recipe_of(run_protocol(config).recipe(data), config))
-    assert len(set(recipes)) == 1
+        origin = Origin(CONFIG.model_copy(update={"optimizer": optimizer}), PROFILE, data)
+        settings.append(settings_from(finalists.STAGE.settings, origin.value_of))
+    assert len(set(settings)) == 1
+    assert settings[0].finetuning.recipe(data).rho == 0
 
 
 @pytest.mark.parametrize("changes", [{"select": "smallest"}, {"finalist_epochs": 0}])

@@ -20,7 +20,8 @@ from hardware_profiles.profile import load_profile
 from pipeline.artifacts import write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.progress import Reporter
-from pipeline.runner import run_stages
+from pipeline.runs.facts import Origin
+from pipeline.runs.runner import run_stages
 from pipeline.stages import firmware
 
 ROOT = Path(__file__).parents[2]
@@ -220,7 +221,9 @@ def run_stage(directory: Path, target: str) -> bool:
     config = RunConfig(target=target, dataset="tiny", preset="quick")
     identity = {"target": target, "dataset": "tiny", "data_sha256": "digest"}
     write_json(directory / "run.json", {"identity": identity, "stages": []})
-    return run_stages((firmware.STAGE,), directory, config, load_profile(target), data, Reporter(Console(quiet=True)))
+    return run_stages(
+        (firmware.STAGE,), directory, Origin(config, load_profile(target), data), Reporter(Console(quiet=True))
+    )
 
 
 def test_a_run_without_a_compiler_writes_sources_and_says_how_to_get_one(

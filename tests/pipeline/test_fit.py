@@ -15,7 +15,7 @@ from export.graph import ExportError
 from export.to_c import to_c
 from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.fit import fit_target
 from pipeline.report.fit_view import show
 

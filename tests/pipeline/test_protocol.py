@@ -6,40 +6,55 @@ import pytest
 pytest.importorskip("torch")
 
 from flatnas.data.dataset import Dataset, Images
+from hardware_profiles.profile import load_profile
 from pipeline.config import PRESETS, RunConfig
-from pipeline.protocol import run_protocol
+from pipeline.finetuning import Finetuning
+from pipeline.runs.facts import Origin
+from pipeline.runs.stage import settings_from
+from pipeline.searching import Searching
 
 NOTHING = Images(np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, np.int64))
 DATA = Dataset("none", ("a",), NOTHING, NOTHING, NOTHING, "0")
+M7 = load_profile("cortex-m7")
 
 
 def config(**changes: object) -> RunConfig:
     return RunConfig.model_validate({"target": "cortex-m7", "dataset": "cifar10", **changes})
 
 
+def searching(**changes: object) -> Searching:
+    return settings_from(Searching, Origin(config(**changes), M7, DATA).value_of)
+
+
+def finetuning(**changes: object) -> Finetuning:
+    return settings_from(Finetuning, Origin(config(**changes), M7, DATA).value_of)
+
+
 def test_the_published_protocol_has_the_published_numbers() -> None:
-    protocol = run_protocol(config(protocol="paper", alpha=0.9))
-    recipe = protocol.recipe(DATA)
-    assert (protocol.plan.initial, protocol.plan.batch, protocol.plan.most) == (100, 8, 340)
-    assert not protocol.plan.near
-    assert (protocol.objective.alpha, protocol.objective.sigmas, protocol.objective.cost) == (0.9, (0.05,), "params")
+    search = searching(protocol="paper", alpha=0.9)
+    objective, recipe = search.judging.objective, finetuning(protocol="paper").recipe(DATA)
+    assert (search.plan.initial, search.plan.batch, search.plan.most) == (100, 8, 340)
+    assert not search.plan.near
+    assert (objective.alpha, objective.sigmas, objective.cost) == (0.9, (0.05,), "params")
     assert (recipe.epochs, recipe.rho, recipe.adaptive, recipe.learning_rate) == (6, 2.0, True, 0.1)
 
 
 @pytest.mark.parametrize("preset", ["quick", "full"])
 def test_the_published_protocol_trains_the_chosen_net_as_its_candidates(preset: str) -> None:
-    protocol = run_protocol(config(protocol="paper", preset=preset))
-    assert (protocol.label_smoothing, protocol.finetune_images) == (0.1, None)
-    ours = run_protocol(config(preset="full"))
-    assert (ours.label_smoothing, ours.finetune_images) == (0.05, 50_000)
+    published = finetuning(protocol="paper", preset=preset)
+    assert (published.label_smoothing, published.images) == (0.1, None)
+    ours = finetuning(preset="full")
+    assert (ours.label_smoothing, ours.images) == (0.05, 50_000)
 
 
 def test_ours_follows_the_options() -> None:
-    protocol = run_protocol(config(sigmas=(0.02, 0.1), augment="augmix", preset="quick"))
-    assert protocol.objective.sigmas == (0.02, 0.1)
-    assert protocol.recipe(DATA).augmix
-    assert protocol.measurement["sigmas"] == [0.02, 0.1]
-    assert not run_protocol(config()).recipe(DATA).augmix
+    search = searching(sigmas=(0.02, 0.1), preset="quick")
+    assert search.judging.objective.sigmas == (0.02, 0.1)
+    assert search.measurement["sigmas"] == [0.02, 0.1]
+    assert finetuning(augment="augmix").recipe(DATA).augmix
+    assert not finetuning().recipe(DATA).augmix
+    by_sgd = finetuning(optimizer="sgd", finetune_epochs=3, learning_rate=0.02).recipe(DATA)
+    assert (by_sgd.rho, by_sgd.epochs, by_sgd.learning_rate) == (0.0, 3, 0.02)
 
 
 def test_the_largest_preset_measures_90_subnets_within_two_million_image_passes() -> None:

@@ -14,7 +14,8 @@ from flatnas.data.registry import load_dataset
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
 from pipeline.progress import Reporter
-from pipeline.runner import StageContext
+from pipeline.runs.facts import Origin
+from pipeline.runs.stage import StageContext, settings_from
 from pipeline.stages import quantize
 
 torch = pytest.importorskip("torch")
@@ -65,8 +66,9 @@ def _run(directory: Path, content: bytes, data: Any, mode: str, resolution: int 
     (directory / "model" / "model.float.onnx").write_bytes(content)
     work = directory / ".work"
     work.mkdir()
-    context = StageContext(directory, work, config, load_profile("cortex-m7", {}), data, Reporter())
-    quantize.STAGE.run(context)
+    stage, origin = quantize.STAGE, Origin(config, load_profile("cortex-m7", {}), data)
+    settings = settings_from(stage.settings, origin.value_of)
+    stage.run(StageContext(directory, (*stage.reads, *stage.writes), work, settings, data, None, Reporter()))
     return json.loads((directory / "model" / "quantization.json").read_text())
 
 

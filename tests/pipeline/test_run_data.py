@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.run_data import load_data_as_run
 
 

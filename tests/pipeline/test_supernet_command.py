@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 
 from flatnas.data.dataset import Dataset, Images, content_sha256
 from pipeline.cli import pipeline
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from pipeline.artifacts import write_json
 from pipeline.config import RunConfig
 from pipeline.models import released_models
 from pipeline.progress import Reporter
-from pipeline.runner import run_stages
+from pipeline.runs.facts import Origin
+from pipeline.runs.runner import run_stages
 from pipeline.stages import to_tflite as stage
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -38,7 +39,9 @@ def run_stage(directory: Path, target: str) -> Path:
     config = RunConfig(target=target, dataset="tiny", preset="quick")
     identity = {"target": target, "dataset": "tiny", "data_sha256": "digest"}
     write_json(directory / "run.json", {"identity": identity, "stages": []})
-    assert run_stages((stage.STAGE,), directory, config, load_profile(target), data, Reporter(Console(quiet=True)))
+    assert run_stages(
+        (stage.STAGE,), directory, Origin(config, load_profile(target), data), Reporter(Console(quiet=True))
+    )
     return directory / "model"
 
 

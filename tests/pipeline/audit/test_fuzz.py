@@ -14,7 +14,7 @@ import pytest
 
 from export.graph import ExportError
 from pipeline.audit import Subject, audit
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 KINDS = (
     ("int8_tflite", "litert"),

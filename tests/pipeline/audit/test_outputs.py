@@ -18,7 +18,7 @@ import pytest
 from pipeline.audit import Audit, audit, compare
 from pipeline.audit.predictions import PredictionsFile
 from pipeline.audit.result import AuditResult, LayerRecord
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 from pipeline.results import Gate
 
 GATES = [

@@ -32,7 +32,7 @@ from pipeline.audit.run import cache_folder
 from pipeline.audit.subject import normalised_range
 from pipeline.audit.worker import UnusableAnswerError, answers
 from pipeline.audit.workers import Task, run_inside, run_tasks
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 FEW = ("contrast", "fog")
 SHARED = os.environ.get("PIPELINE_SHARED")

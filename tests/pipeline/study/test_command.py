@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.cli import pipeline
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("pymoo")
 
-from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.measured import Flatness, Measured
 from flatnas.search.search import Objective, Plan
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower

@@ -15,11 +15,11 @@ pytest.importorskip("pymoo")
 import flatnas.data.registry
 import pipeline.evaluations
 from flatnas.data.dataset import Dataset, Images
-from flatnas.search.evaluation import Flatness, Measured
+from flatnas.search.measured import Flatness, Measured
 from flatnas.space.arch import Arch
 from flatnas.space.spaces import mcu_space
 from pipeline.cli import pipeline as command
-from pipeline.config import PipelineError
+from pipeline.errors import PipelineError
 
 SPACE = mcu_space(10)
 NOTHING = Images(np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, np.int64))

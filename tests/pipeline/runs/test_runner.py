@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +13,38 @@ from rich.console import Console
 
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.artifacts import artifacts_in, read_json, write_bytes
-from pipeline.config import PipelineError, RunConfig
+from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
+from pipeline.config import RunConfig
+from pipeline.errors import PipelineError
 from pipeline.progress import Reporter
-from pipeline.runner import Stage, StageContext, run_stages
+from pipeline.runs.facts import Origin
+from pipeline.runs.runner import adopt, run_stages
+from pipeline.runs.stage import Stage, StageContext
 
 IMAGES = Images(np.zeros((2, 8, 8, 3), np.uint8), np.arange(2))
 DATA = Dataset("tiny", ("a", "b"), IMAGES, IMAGES, IMAGES, "digest")
-CONFIG = RunConfig(target="cortex-m7", dataset="tiny")
+CONFIG, M7 = RunConfig(target="cortex-m7", dataset="tiny"), load_profile("cortex-m7")
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Selecting:
+    select: str
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    select: str
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    pass
 
 
 class Flow:
@@ -27,34 +53,25 @@ class Flow:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.fail_in = ""
-        self.stages = (
-            Stage(
-                "one", (), ("a.txt",), lambda c, p: {"seed": c.seed}, self.write("one", "a.txt", lambda c: str(c.seed))
-            ),
-            Stage(
-                "two",
-                ("a.txt",),
-                ("b.txt",),
-                lambda c, p: {"select": c.select},
-                self.write("two", "b.txt", lambda c: c.select),
-            ),
-            Stage("three", ("b.txt",), ("c.txt",), lambda c, p: {}, self.write("three", "c.txt", lambda c: "constant")),
+        self.stages: tuple[Stage[Any], ...] = (
+            Stage("one", (), ("a.txt",), Seeded, self.write("one", "a.txt", lambda s: str(s.seed))),
+            Stage("two", ("a.txt",), ("b.txt",), Selecting, self.write("two", "b.txt", lambda s: s.select)),
+            Stage("three", ("b.txt",), ("c.txt",), Nothing, self.write("three", "c.txt", lambda s: "constant")),
         )
 
-    def write(self, name: str, file: str, content: Callable[[RunConfig], str]) -> Callable[[StageContext], None]:
-        def run(context: StageContext) -> None:
+    def write(self, name: str, file: str, content: Callable[[Any], str]) -> Callable[[StageContext[Any]], None]:
+        def run(context: StageContext[Any]) -> None:
             self.ran.append(name)
             (context.work / "checkpoint").write_text("half")
             if self.fail_in == name:
                 raise KeyboardInterrupt
-            write_bytes(context.path(file), content(context.config).encode())
+            write_bytes(context.path(file), content(context.settings).encode())
 
         return run
 
     def __call__(self, directory: Path, config: RunConfig = CONFIG, data: Dataset = DATA) -> list[str]:
         self.ran.clear()
-        reporter = Reporter(Console(quiet=True))
-        run_stages(self.stages, directory, config, load_profile("cortex-m7"), data, reporter)
+        run_stages(self.stages, directory, Origin(config, M7, data), Reporter(Console(quiet=True)))
         return list(self.ran)
 
 
@@ -154,7 +171,7 @@ def test_a_path_that_cannot_be_a_directory_is_refused(flow: Flow, tmp_path: Path
 def test_a_directory_in_use_is_refused_and_free_again_afterwards(flow: Flow, tmp_path: Path) -> None:
     in_use: list[str] = []
 
-    def meddle(context: StageContext) -> None:
+    def meddle(context: StageContext[Any]) -> None:
         with pytest.raises(PipelineError, match="is in use by another process") as refused:
             Flow()(tmp_path)
         in_use.append(str(refused.value))
@@ -170,7 +187,7 @@ def test_a_directory_in_use_is_refused_and_free_again_afterwards(flow: Flow, tmp
 
 def test_a_renamed_class_redoes_what_writes_its_name_and_no_training(flow: Flow, tmp_path: Path) -> None:
     one, two, three = flow.stages
-    flow.stages = (one, replace(two, names_classes=True), three)
+    flow.stages = (one, replace(two, settings=Naming), three)
     flow(tmp_path)
     renamed = Dataset("tiny", ("a", "c"), IMAGES, IMAGES, IMAGES, "digest")
     assert flow(tmp_path, data=renamed) == ["two"]
@@ -188,11 +205,77 @@ def test_a_damaged_record_of_a_run_is_one_line(flow: Flow, tmp_path: Path) -> No
 
 def test_stages_know_where_the_user_keeps_data(tmp_path: Path) -> None:
     seen: list[Path | None] = []
-    stage = Stage("look", (), (), lambda c, p: {}, lambda context: seen.append(context.data_dir))
-    profile, reporter = load_profile("cortex-m7"), Reporter(Console(quiet=True))
-    run_stages([stage], tmp_path / "a", CONFIG, profile, DATA, reporter, Path("kept"))
-    run_stages([stage], tmp_path / "b", CONFIG, profile, DATA, reporter)
+    stage = Stage("look", (), (), Nothing, lambda context: seen.append(context.data_dir))
+    for name, data_dir in (("a", Path("kept")), ("b", None)):
+        run_stages([stage], tmp_path / name, Origin(CONFIG, M7, DATA, data_dir), Reporter(Console(quiet=True)))
     assert seen == [Path("kept"), None]
+
+
+def test_only_a_stage_that_says_so_sees_test_images(tmp_path: Path) -> None:
+    seen: list[int] = []
+    for opens in (False, True):
+        stage = Stage("look", (), (), Nothing, lambda context: seen.append(len(context.data.test)), opens)
+        run_stages([stage], tmp_path / str(opens), Origin(CONFIG, M7, DATA), Reporter(Console(quiet=True)))
+    assert seen == [0, 2]
+
+
+def test_a_stage_touches_only_what_it_declares(flow: Flow, tmp_path: Path) -> None:
+    def meddle(context: StageContext[Any]) -> None:
+        context.path("c.txt")
+
+    flow.stages = (replace(flow.stages[0], run=meddle),)
+    with pytest.raises(ValueError, match=r"'c\.txt' is none of the files that this stage declares: a\.txt"):
+        flow(tmp_path)
+
+
+def test_what_an_earlier_run_wrote_is_gone_when_a_stage_no_longer_writes_it(flow: Flow, tmp_path: Path) -> None:
+    def write_once(context: StageContext[Any]) -> None:
+        if context.settings.seed == 0:
+            write_bytes(context.path("a.txt"), b"0")
+
+    flow.stages = (replace(flow.stages[0], run=write_once),)
+    flow(tmp_path)
+    assert (tmp_path / "a.txt").exists()
+    flow(tmp_path, CONFIG.model_copy(update={"seed": 1}))
+    assert not (tmp_path / "a.txt").exists()
+    assert "a.txt" not in read_json(tmp_path / "manifest.json")
+
+
+def test_an_adopted_stage_is_kept_and_the_run_remembers_why(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    knee = Origin(CONFIG.model_copy(update={"select": "knee"}), M7, DATA)
+    adopt(flow.stages, tmp_path, knee, "two", "the same by another name")
+    assert flow(tmp_path, knee.config) == []
+    (remembered,) = read_json(tmp_path / "run.json")["adopted"]
+    assert (remembered["stage"], remembered["because"]) == ("two", "the same by another name")
+    assert read_json(tmp_path / "manifest.json") == {a.path: a.sha256 for a in artifacts_in(tmp_path)}
+    assert flow(tmp_path) == ["two"]  # the key is that of the other selection now
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("tow", "", r"no stage 'tow'; did you mean 'two'\?"),
+        ("two", "", "stage 'two' of .* holds as it is: there is nothing to adopt"),
+        ("two", "b.txt", "the files of stage 'two' in .* are not those that it wrote"),
+    ],
+)
+def test_what_cannot_be_adopted_says_why(flow: Flow, tmp_path: Path, name: str, damage: str, message: str) -> None:
+    flow(tmp_path)
+    if damage:
+        (tmp_path / damage).write_text("tampered")
+    with pytest.raises(PipelineError, match=message):
+        adopt(flow.stages, tmp_path, Origin(CONFIG, M7, DATA), name, "why")
+
+
+def test_a_kept_stage_of_another_version_says_so(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    saved = read_json(tmp_path / "run.json")
+    saved["versions"]["numpy"] = "1.26.0"
+    write_json(tmp_path / "run.json", saved)
+    out = StringIO()
+    run_stages(flow.stages, tmp_path, Origin(CONFIG, M7, DATA), Reporter(Console(file=out, width=200)))
+    assert out.getvalue().count(f"by another version: numpy 1.26.0, here {np.__version__}") == 1
 
 
 def test_a_file_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> None:
@@ -206,13 +289,3 @@ def test_a_file_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> Non
     assert os.read(reading, 9) == b"2"
     assert (tmp_path / "pipe").is_fifo()
     os.close(reading)
-
-
-def test_what_a_stage_finds_on_this_machine_counts_once_it_is_there(flow: Flow, tmp_path: Path) -> None:
-    flow(tmp_path)
-    *others, last = flow.stages
-    flow.stages = (*others, replace(last, finds=lambda data, data_dir: None))
-    assert flow(tmp_path) == []  # nothing found: as before there was anything to find
-    flow.stages = (*others, replace(last, finds=lambda data, data_dir: f"the archive of {data.name}"))
-    assert flow(tmp_path) == ["three"]
-    assert flow(tmp_path) == []

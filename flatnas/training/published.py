@@ -1,0 +1,27 @@
+"""How FlatNAS trains, as it was published (arXiv 2402.19102 and its code): its candidates, and the chosen one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flatnas.data.dataset import Dataset
+    from flatnas.training.train import Recipe
+
+LABEL_SMOOTHING = 0.1
+
+
+def published_recipe(data: Dataset, seed: int) -> Recipe:
+    """6 epochs of ASAM; our Nesterov momentum, warm-up and cosine over steps, and decay of matrices only."""
+    from flatnas.training.train import Recipe
+
+    return Recipe(
+        epochs=6,
+        learning_rate=0.1,
+        seed=seed,
+        weight_decay=5e-4,
+        rho=2.0,
+        adaptive=True,
+        mirror=data.mirrors,
+        shift=data.shift,
+    )

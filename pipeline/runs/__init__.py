@@ -1,0 +1,1 @@
+"""Run directories: what lies where, what a stage is, and which stages still hold."""

@@ -1,0 +1,241 @@
+"""Runs stages in order, and skips what still holds.
+
+A stage's key is a hash of what its outcome depends on: its settings, the bytes of the files it reads, the data, and the
+code it reaches (`pipeline.runs.code`). A stage whose key and outputs are those recorded in `run.json` is kept. So a
+killed run goes on where it stopped, a finished one does nothing, and one changed setting or formula redoes only the
+stages it touches. The versions of libraries are recorded and not in the key; `adopt` keeps a stage whose code
+changed in nothing that matters, and `run.json` tells of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from hardware_profiles.profile import HardwareProfile
+from pipeline.artifacts import (
+    Artifact,
+    exclusive,
+    read_object,
+    sha256_of,
+    unfinish,
+    write_json,
+    write_manifest,
+    writing_to,
+)
+from pipeline.errors import PipelineError, nearest
+from pipeline.progress import Reporter
+from pipeline.provenance import versions
+from pipeline.runs.code import code_sha256
+from pipeline.runs.facts import Origin
+from pipeline.runs.layout import MANIFEST, RUN, WORK
+from pipeline.runs.stage import Stage, StageContext, settings_from
+
+
+@dataclass(frozen=True, slots=True)
+class StageRecord:
+    """A finished stage in `run.json`: its key, its outputs, and the seconds it took."""
+
+    name: str
+    key: str
+    seconds: float
+    outputs: tuple[Artifact, ...]
+
+    def holds(self, key: str, directory: Path) -> bool:
+        """Whether the outputs on disk are those this record is about."""
+        return self.key == key and all(
+            (directory / a.path).is_file() and sha256_of(directory / a.path) == a.sha256 for a in self.outputs
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """A stage that was kept although its key changed, by somebody who said why."""
+
+    stage: str
+    because: str
+    key: str
+
+
+def run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, report: Reporter) -> bool:
+    """Bring a run directory up to date.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        PipelineError: the directory belongs to another run, is in use by one, or can't be written.
+    """
+    open_run(directory, origin)
+    with exclusive(directory):
+        return _run_stages(stages, directory, origin, report)
+
+
+def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, report: Reporter) -> bool:
+    saved = _Saved.read(directory)
+    changed, made_by = False, saved.versions
+    for stage in stages:
+        settings = settings_from(stage.settings, origin.value_of)
+        key = stage_key(stage, settings, origin, directory)
+        record = saved.stages.get(stage.name)
+        if record and record.holds(key, directory):
+            report.kept(stage.name)
+            if made_by and (told := _other_versions(made_by)):
+                report.line(f"    [yellow]by another version: {told}[/]")
+                made_by = {}  # once
+            continue
+        changed = True
+        unfinish(directory)
+        for name in stage.writes:
+            (directory / name).unlink(missing_ok=True)
+        work = directory / WORK / f"{stage.name}-{key[:12]}"
+        work.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        report.begin(stage.name)
+        data = origin.data
+        if not stage.opens_test_images:
+            data = replace(data, test=data.train.take(slice(0)))
+        declared = (*stage.reads, *stage.writes)
+        stage.run(StageContext(directory, declared, work, settings, data, origin.data_dir, report))
+        seconds = time.monotonic() - started
+        written = [name for name in stage.writes if (directory / name).exists()]
+        outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in written)
+        saved.stages[stage.name] = StageRecord(stage.name, key, round(seconds, 1), outputs)
+        saved.write(directory, origin)
+        shutil.rmtree(work, ignore_errors=True)
+        report.done(stage.name, seconds)
+    if changed or not (directory / MANIFEST).exists():
+        shutil.rmtree(directory / WORK, ignore_errors=True)
+        saved.write(directory, origin)
+        write_manifest(directory)
+    return changed
+
+
+def adopt(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, name: str, because: str) -> None:
+    """Keep a stage's outputs under the key that it would have now; `run.json` remembers who said why.
+
+    Raises:
+        PipelineError: no such stage, it was never run here, its outputs changed, or the directory is another run's.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    if name not in by_name:
+        raise PipelineError(f"no stage '{name}'{nearest(name, by_name)}")
+    open_run(directory, origin)
+    with exclusive(directory):
+        saved, stage = _Saved.read(directory), by_name[name]
+        record = saved.stages.get(name)
+        if record is None:
+            raise PipelineError(f"{directory} has no result of stage '{name}': call 'pipeline run' for it")
+        if not record.holds(record.key, directory):
+            raise PipelineError(f"the files of stage '{name}' in {directory} are not those that it wrote: run it again")
+        key = stage_key(stage, settings_from(stage.settings, origin.value_of), origin, directory)
+        if key == record.key:
+            raise PipelineError(f"stage '{name}' of {directory} holds as it is: there is nothing to adopt")
+        finished = (directory / MANIFEST).exists()
+        saved.stages[name] = replace(record, key=key)
+        saved.adoptions.append(Adoption(name, because, key))
+        unfinish(directory)
+        saved.write(directory, origin)
+        if finished:
+            write_manifest(directory)
+
+
+def open_run(directory: Path, origin: Origin) -> None:
+    """Make a directory that of this run, or see that it is.
+
+    Raises:
+        PipelineError: it belongs to another run, holds something else, or can't be written.
+    """
+    identity = _identity(origin)
+    with writing_to(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+    if not os.access(directory, os.W_OK):
+        raise PipelineError(f"can't write to {directory}: permission denied; name another directory with --out")
+    path = directory / RUN
+    if path.name not in names:
+        if names:
+            raise PipelineError(f"{directory} holds other files and no run; name an empty or new directory with --out")
+        write_json(path, {"identity": identity, "stages": []})
+    saved = read_object(path, "identity", "stages")
+    for name, value in identity.items():
+        if (its := saved["identity"].get(name)) != value:
+            raise PipelineError(
+                f"{directory} holds a run of {name} '{its}', not '{value}'; name another directory with --out"
+            )
+
+
+def stage_key(stage: Stage[Any], settings: object, origin: Origin, directory: Path) -> str:
+    """The hash of what a stage's outcome depends on."""
+    read = {name: sha256_of(directory / name) if (directory / name).is_file() else None for name in stage.reads}
+    value = [stage.name, plain(settings), origin.data.content_sha256, read, code_sha256(stage.run.__module__)]
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON values; of a profile, what a network's cost or code can depend on."""
+    if isinstance(value, HardwareProfile):
+        told = value.model_dump(mode="json", exclude={"name", "description", "extends", "sources"})
+        return told | {"measured_latency": value.measured_latency}
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if is_dataclass(value):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    return value
+
+
+def _identity(origin: Origin) -> dict[str, str]:
+    config = origin.config
+    return {"target": config.target, "dataset": config.dataset, "data_sha256": origin.data.content_sha256}
+
+
+def _other_versions(made_by: Mapping[str, str]) -> str:
+    """What differs between the versions behind a kept stage and those that are here."""
+    here = versions()
+    differing = [name for name in here if name in made_by and made_by[name] != here[name]]
+    return ", ".join(f"{name} {made_by[name]}, here {here[name]}" for name in differing)
+
+
+@dataclass(slots=True, eq=False)
+class _Saved:
+    """What `run.json` remembers of earlier calls."""
+
+    stages: dict[str, StageRecord]
+    adoptions: list[Adoption]
+    versions: Mapping[str, str]
+
+    @staticmethod
+    def read(directory: Path) -> _Saved:
+        """From a run directory."""
+        content = read_object(directory / RUN, "identity", "stages")
+        stages = {}
+        for entry in content["stages"]:
+            outputs = tuple(Artifact(**a) for a in entry["outputs"])
+            stages[entry["name"]] = StageRecord(entry["name"], entry["key"], entry["seconds"], outputs)
+        adoptions = [Adoption(**entry) for entry in content.get("adopted", ())]
+        return _Saved(stages, adoptions, content.get("versions", {}))
+
+    def write(self, directory: Path, origin: Origin) -> None:
+        """Into a run directory."""
+        stages = [plain(record) for record in self.stages.values()]
+        for stage in stages:
+            stage["outputs"] = [plain(output) for output in stage["outputs"]]
+        content = {
+            "identity": _identity(origin),
+            "config": origin.config.model_dump(),
+            "seed": origin.config.seed,
+            "versions": versions(),
+            "stages": stages,
+        }
+        if self.adoptions:
+            content["adopted"] = [plain(adoption) for adoption in self.adoptions]
+        write_json(directory / RUN, content)
