@@ -149,11 +149,18 @@ class SearchRecord(_Record):
 
 
 class Accuracy(_Record):
-    """Top-1 accuracy on the clean test images audited."""
+    """Top-1 accuracy on the clean test images audited.
+
+    Attributes:
+        onnx: of the int8 ONNX on onnxruntime.
+        tflite_int8: of the int8 TFLite, in the arithmetic that `Robustness.arithmetic` names.
+        xnnpack: of the same file with XNNPACK's kernels; null in reports of older versions.
+    """
 
     float: Number
     onnx: Number
     tflite_int8: Number
+    xnnpack: Number | None = None
 
 
 class Pair(_Record):
@@ -181,13 +188,14 @@ class Delta(_Record):
 
 
 class DeviceArithmetic(_Record):
-    """The device's kernels beside the fast ones on the same corrupted images.
+    """The device's kernels beside XNNPACK's on the same corrupted images.
 
     Attributes:
-        runner: which kernels (`tflm`).
+        runner: which kernels (`firmware`, `tflm`).
         images: corrupted images, in all.
         disagreement: share of images whose predicted class differs.
-        mean_error: of the fast runner and of the device's, on these images.
+        mean_error_fast: of XNNPACK's kernels on these images.
+        mean_error_device: of the device's.
     """
 
     runner: str
@@ -198,8 +206,14 @@ class DeviceArithmetic(_Record):
 
 
 class Robustness(_Record):
-    """Errors on the corrupted test images; `mce` is null unless all 15 standard corruptions ran."""
+    """Errors on the corrupted test images; `mce` is null unless all 15 standard corruptions ran.
 
+    Attributes:
+        arithmetic: what computed the int8 file's answers: our firmware on this machine, which equals a device in every
+            byte, or LiteRT with XNNPACK.
+    """
+
+    arithmetic: Literal["firmware", "litert"] = "litert"
     source: Literal["official", "generated"]
     images: int
     corruptions: list[str]

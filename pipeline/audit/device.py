@@ -1,8 +1,13 @@
-"""The device's arithmetic: TFLite Micro's kernels on some of the corrupted pictures that faster ones have seen."""
+"""The device's arithmetic: what computes as a microcontroller does, and how far XNNPACK's faster kernels are from it.
+
+Our firmware compiled for this machine equals TFLite Micro in every byte and is several times as fast as its reference
+kernels. Without a C compiler, or for a model that firmware can't be made of, these run on a sample.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +23,31 @@ if TYPE_CHECKING:
     from export.runners import Kind
 
 
-def device_kernels() -> Kind:
-    """TFLite Micro where it is installed, else LiteRT's reference kernels, which compute the same but for rounding."""
+def device_kernels(tflite: Path) -> Kind:
+    """What computes an int8 file as a device does: the firmware, else TFLite Micro where it is installed.
+
+    Without either, LiteRT's reference kernels, which compute the same but for rounding.
+    """
+    from export.firmware.build import host_compiler
+    from export.read_tflite import read_tflite
+    from export.runs_on import obstacle
     from export.tflite_runtimes import tflm_installed
 
+    if host_compiler() is not None and obstacle(read_tflite(tflite), "firmware") is None:
+        return "firmware"
     return "tflm" if tflm_installed() else "litert-reference"
+
+
+def compared(runner: Kind, device: Predictions, fast: Predictions, labels: Ints) -> DeviceArithmetic:
+    """Both on every corrupted picture; `runner` computed `device`."""
+    on_device, on_host = device.classes[1:], fast.classes[1:]
+    return DeviceArithmetic(
+        runner=runner,
+        images=on_device.size,
+        disagreement=float(np.mean(on_device != on_host)),
+        mean_error_fast=float(np.mean(on_host != labels)),
+        mean_error_device=float(np.mean(on_device != labels)),
+    )
 
 
 def device_arithmetic(

@@ -121,7 +121,7 @@ def audit(
             warnings.append(f"the {role} {told_of}")
     device = None
     if device_images and facts["model"].integer and subjects["model"].kind == "litert":
-        on_device = replace(subjects["model"], runner=device_kernels())
+        on_device = replace(subjects["model"], runner=device_kernels(subjects["model"].path))
         seen = predictions["model"], images, indices, labels, names
         try:
             with track("the device's arithmetic") as progress:

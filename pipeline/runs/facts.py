@@ -88,6 +88,13 @@ def _firmware_tools(origin: Origin) -> str | None:
     return f"{compiler}, {tools.emulator.name if tools.emulator else 'no emulator'}"
 
 
+def _host_compiler(origin: Origin) -> bool:
+    """Whether firmware can be compiled for this machine, to compute as a device does."""
+    from export.firmware.build import host_compiler
+
+    return host_compiler() is not None
+
+
 FACTS: Mapping[str, Callable[[Origin], Any]] = {
     "config": lambda origin: origin.config,
     "profile": lambda origin: origin.profile,
@@ -97,4 +104,5 @@ FACTS: Mapping[str, Callable[[Origin], Any]] = {
     "shipped_labels_sha256": _shipped_labels_sha256,
     "corrupted_files": _corrupted_files,
     "firmware_tools": _firmware_tools,
+    "host_compiler": _host_compiler,
 }

@@ -11,7 +11,7 @@ from flatnas.corruptions import CORRUPTIONS
 from flatnas.data.dataset import choose_images
 from pipeline.artifacts import write_json
 from pipeline.audit.cache import Cache
-from pipeline.audit.device import device_arithmetic, device_kernels
+from pipeline.audit.device import compared, device_arithmetic, device_kernels
 from pipeline.audit.images import CLEAN, AuditImages
 from pipeline.audit.predictions import PredictionsFile, Request, predict, predict_all
 from pipeline.audit.run import CACHE_LIMIT_BYTES, PREDICTIONS_LIMIT_BYTES, cache_folder, official_source
@@ -31,6 +31,7 @@ class Auditing:
     device_images: int
     kind: Literal["mcu", "mobile"]
     corrupted_files: str | None
+    host_compiler: bool
 
 
 def _run(context: StageContext[Auditing]) -> None:
@@ -40,20 +41,27 @@ def _run(context: StageContext[Auditing]) -> None:
     official = official_source(context.data.name, context.data_dir, "auto", corruptions, test.labels)
     images = AuditImages(test.pixels_nhwc, 0, official, Cache(cache_folder() / "pixels", CACHE_LIMIT_BYTES))
     store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES)
-    subjects = {"float": Subject(context.path(FLOAT_ONNX)), "int8": Subject(context.path(INT8_TFLITE))}
+    int8 = context.path(INT8_TFLITE)
+    kernels = device_kernels(int8) if settings.kind == "mcu" else "litert"
+    exact = kernels == "firmware"
+    fast = Subject(int8)
+    subjects = {"float": Subject(context.path(FLOAT_ONNX)), "int8": Subject(int8, "firmware") if exact else fast}
+    beside = {"xnnpack": fast} if exact else {}
     with context.report.track("auditing") as advance:
-        predictions = predict_all(subjects, images, indices, corruptions, store, lambda *_: None, advance)
+        every = predict_all(subjects | beside, images, indices, corruptions, store, lambda *_: None, advance)
+    predictions = {name: every[name] for name in subjects}
     qdq = {"onnx": Subject(context.path(INT8_ONNX))}
     onnx = predict(qdq, images, [Request("onnx", CLEAN, indices)], store, lambda *_: None, lambda *_: None)[0]
-    device = None
-    if settings.kind == "mcu" and settings.device_images:
-        reference = Subject(context.path(INT8_TFLITE), device_kernels())
-        seen, wanted = predictions["int8"], settings.device_images
+    xnnpack = every["xnnpack" if exact else "int8"]
+    device = compared("firmware", every["int8"], xnnpack, labels) if exact else None
+    if settings.kind == "mcu" and settings.device_images and not exact:
+        reference, wanted = Subject(int8, kernels), settings.device_images
         with context.report.track("the device's arithmetic") as advance:
-            device = device_arithmetic(reference, seen, images, indices, labels, corruptions, wanted, store, advance)
+            device = device_arithmetic(reference, xnnpack, images, indices, labels, corruptions, wanted, store, advance)
     rates = {name: error_rates(p, labels) for name, p in predictions.items()}
     tables = {name: by_corruption(r, corruptions) for name, r in rates.items()}
     robustness = Robustness(
+        arithmetic="firmware" if exact else "litert",
         source=images.source,
         images=len(indices),
         corruptions=corruptions,
@@ -67,6 +75,7 @@ def _run(context: StageContext[Auditing]) -> None:
         float=1 - float(rates["float"][0]),
         onnx=float(np.mean(onnx["label"] == labels)),
         tflite_int8=1 - float(rates["int8"][0]),
+        xnnpack=float(np.mean(xnnpack.classes[0] == labels)),
     )
     files = {name: subject.path.name for name, subject in subjects.items()}
     answers = PredictionsFile(

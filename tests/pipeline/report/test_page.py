@@ -54,7 +54,7 @@ def test_the_page_tells_every_measurement(page: Page) -> None:
         "96 subnets evaluated in 30 min 43 s; 5 on the Pareto front",
         "Peak: stage0.0/depthwise (DEPTHWISE_CONV_2D) with 51.71 kB alive",
         "litert-xnnpack 212 / 10,000 1 1 99.91 %",
-        "mean error, fast kernels 32.20 %",
+        "mean error, XNNPACK 32.20 %",
         "mean error, tflm 32.40 %",
         "classified differently 1.30 %",
         "input 32 × 32 × 3 stem 16 channels stage 0, 16 3×3 · 1 stage 1, 24 3×3 · 4 5×5 · 3",
