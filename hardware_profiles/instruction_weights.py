@@ -1,4 +1,4 @@
-"""Instructions per run of a loop's body: by tests/hardware_profiles/fit_instructions.py."""
+"""Instructions per run of a loop's body: by research/instruction_weights.py."""
 
 from __future__ import annotations
 

@@ -26,11 +26,11 @@ for command in COMMANDS:
     pipeline.add_command(command)
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def main(command: click.Command = pipeline) -> None:
+    """Run a command line and exit."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
-        code = pipeline.main(standalone_mode=False)
+        code = command.main(standalone_mode=False)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):  # Abort is click's form of Ctrl-C
         _say("interrupted; call the same command again to go on")

@@ -13,14 +13,12 @@ from pipeline.commands.models import models
 from pipeline.commands.parity import parity
 from pipeline.commands.report import report
 from pipeline.commands.run import run
-from pipeline.commands.study import study
-from pipeline.commands.study_search import study_search
 from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.teacher import teacher
 from pipeline.commands.verify import verify
 
 COMMANDS = (
-    run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, study, study_search, targets,
+    run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, targets,
     data, verify, adopt, report,
 )  # fmt: skip

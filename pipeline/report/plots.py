@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 from pipeline.report.quantities import count, percent, points, size
 from pipeline.results import Delta, RunReport
-from pipeline.study.records import Prediction
 
 # matplotlib wants colours; these stand for the page's until the SVG is written.
 _INK, _MUTED, _LINE, _ACCENT, _PEAK = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -49,8 +48,8 @@ def front_plot(report: RunReport) -> str:
     for e in chosen[:1]:
         error = percent(e.clean_error)
         alt += f" The chosen subnet has {count(e.footprint.macs)} MACs and a clean error of {error}."
-    with _style():
-        figure = _figure(6.6, 3.9)
+    with style():
+        figure = figure_of(6.6, 3.9)
         from matplotlib import colormaps
 
         axes = figure.add_subplot()
@@ -80,8 +79,8 @@ def hypervolume_plot(hypervolume: Sequence[float]) -> str:
     """Hypervolume of the front after each iteration of the search."""
     alt = f"Hypervolume over {len(hypervolume)} iterations"
     alt += f", from {hypervolume[0]:.3f} to {hypervolume[-1]:.3f}." if hypervolume else "."
-    with _style():
-        figure = _figure(4.4, 3.9)
+    with style():
+        figure = figure_of(4.4, 3.9)
         from matplotlib.ticker import MaxNLocator
 
         axes = figure.add_subplot()
@@ -98,8 +97,8 @@ def delta_plot(delta: Delta) -> str:
     low, high = (100 * end for end in delta.ci95)
     interval = f"{points(delta.ci95[0], 2)} to {points(delta.ci95[1], 2)}"
     alt = f"int8 minus float: {points(delta.mean, 2)} points, 95 % interval {interval}."
-    with _style():
-        figure = _figure(5.2, 1.35)
+    with style():
+        figure = figure_of(5.2, 1.35)
         axes = figure.add_subplot()
         reach = 1.25 * max(abs(low), abs(high), 0.4)
         axes.set(xlim=(-reach, reach), ylim=(-1, 1), yticks=[], xlabel="percentage points")
@@ -113,26 +112,6 @@ def delta_plot(delta: Delta) -> str:
         return _svg(figure, "delta", alt)
 
 
-def correlations_plot(predictions: Sequence[Prediction]) -> str:
-    """Rank correlations with the int8 mCE: alone, and beyond clean error and MACs; an SVG file of its own."""
-    with _style():
-        figure = _figure(7.0, 0.9 + 0.34 * len(predictions))
-        axes = figure.add_subplot()
-        axes.axvline(0, color="#888888", linewidth=1)
-        for place, p in enumerate(reversed(predictions)):
-            for c, up, colour in ((p.alone, 0.12, "#1f6f8b"), (p.beyond, -0.12, "#c8553d")):
-                if c is not None:
-                    axes.plot(c.ci95, (place + up, place + up), color=colour, linewidth=2)
-                    axes.plot(c.rho, place + up, color=colour, marker="o", markersize=5)
-        axes.set(xlim=(-1.02, 1.02), xlabel="Spearman's correlation; red: beyond clean error and MACs")
-        axes.set_yticks(range(len(predictions)), [p.predictor for p in reversed(predictions)])
-        axes.grid(visible=True, axis="x", color="#cccccc")
-        text = StringIO()
-        silent = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(text, format="svg", facecolor="white", metadata=silent)
-        return text.getvalue()
-
-
 def memory_plot(report: RunReport) -> str:
     """Arena bytes alive during each operator, in execution order from the top, the peak named, the SRAM limit drawn."""
     rows, limit = report.memory, report.budget.sram_bytes
@@ -142,8 +121,8 @@ def memory_plot(report: RunReport) -> str:
     alt = f"Memory alive during each of {len(rows)} operators; the SRAM limit is {size(limit)}."
     if peak:
         alt += f" The peak is {peak.name} ({peak.op}) with {size(peak.live_bytes)}."
-    with _style():
-        figure = _figure(7.0, max(1.6, 0.62 + 0.2 * len(rows)))
+    with style():
+        figure = figure_of(7.0, max(1.6, 0.62 + 0.2 * len(rows)))
         axes = figure.add_subplot()
         places = range(len(rows))
         axes.barh(
@@ -214,15 +193,15 @@ def _short(name: str) -> str:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
     """matplotlib's defaults and ours, so that no matplotlibrc changes the page."""
-    from matplotlib import style
+    from matplotlib import style as matplotlib_style
 
-    with style.context(["default", _STYLE]):
+    with matplotlib_style.context(["default", _STYLE]):
         yield
 
 
-def _figure(width: float, height: float) -> Any:
+def figure_of(width: float, height: float) -> Any:
     """An empty figure, in inches; without pyplot, so that no backend or state of the caller's is touched."""
     from matplotlib.figure import Figure
 

@@ -19,7 +19,9 @@ KERNELS: dict[str, InstructionSet] = dict.fromkeys(CORES, "dsp") | {
     "cortex-m3": "scalar",
     "cortex-m55": "mve",
 }
-HELD_OUT = json.loads((Path(__file__).parent / "firmware_instructions.json").read_text())  # by fit_instructions.py
+HELD_OUT = json.loads(
+    (Path(__file__).parent / "firmware_instructions.json").read_text()
+)  # research.instruction_weights
 
 
 @pytest.mark.parametrize("core", CORES)

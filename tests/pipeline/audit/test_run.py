@@ -225,7 +225,7 @@ audit({str(digit_models.float_onnx)!r}, dataset="digits", limit=11, corruptions=
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("pipeline.config.PipelineError: can't write to ")
+    assert last.startswith("pipeline.errors.PipelineError: can't write to ")
     assert last.endswith("; TMPDIR names another place")
 
 

@@ -1,4 +1,7 @@
-"""`pipeline study-search`: is the search worth its measurements, against random search with several times as many?"""
+"""Is the search worth its measurements, against random search with several times as many?
+
+python -m research.searches --target NAME --out DIR
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import cast
 import click
 
 from pipeline.choices import PresetName
+from pipeline.cli import main
 from pipeline.commands import options
 from pipeline.config import PRESETS
 from pipeline.errors import PipelineError
@@ -16,7 +20,7 @@ from pipeline.errors import PipelineError
 _COMPARED = ("searched_hypervolume", "random_hypervolume", "equal_hypervolume", "searched_error", "random_error")
 
 
-@click.command("study-search")
+@click.command()
 @options.target
 @options.dataset
 @options.data_dir
@@ -33,7 +37,7 @@ _COMPARED = ("searched_hypervolume", "random_hypervolume", "equal_hypervolume", 
 @click.option(
     "--supernet", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Instead of the shipped."
 )
-def study_search(
+def searches(
     targets: str,
     dataset: str,
     data_dir: Path | None,
@@ -65,7 +69,7 @@ def study_search(
     from pipeline.runs.stage import settings_from
     from pipeline.searching import Searching
     from pipeline.stages import supernet as supernet_stage
-    from pipeline.study.search_against_random import match
+    from research.searches.match import match
 
     names = options.split_names(targets)
     if len(names) > 1:
@@ -113,3 +117,7 @@ def study_search(
     write_manifest(out)
     searched, random = medians["searched_hypervolume"], medians["random_hypervolume"]
     reporter.line(f"median: search {searched:.4f}, random with {times}x {random:.4f}")
+
+
+if __name__ == "__main__":
+    main(searches)

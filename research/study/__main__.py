@@ -1,4 +1,7 @@
-"""`pipeline study`: does what the search knows of a subnet tell how robust its int8 file will be?"""
+"""Does what the search knows of a subnet tell how robust its int8 file will be?
+
+python -m research.study --target NAME --out DIR
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import cast, get_args
 
 import click
 
+from pipeline.cli import main
 from pipeline.commands import options
 from pipeline.errors import PipelineError
 
@@ -51,12 +55,12 @@ def study(
     from hardware_profiles.profile import load_profile
     from pipeline.artifacts import sha256_of, write_manifest
     from pipeline.progress import Reporter
-    from pipeline.report.study import study_screen, write_study
     from pipeline.run_data import load_data
     from pipeline.runs.layout import SUPERNET
-    from pipeline.study.analysis import conclusions, sam_against_sgd
-    from pipeline.study.population import Population, StudyConfig, measure
-    from pipeline.study.records import Study, Training
+    from research.study.analysis import conclusions, sam_against_sgd
+    from research.study.pages import study_screen, write_study
+    from research.study.population import Population, StudyConfig, measure
+    from research.study.records import Study, Training
 
     names = options.split_names(targets)
     if len(names) > 1:
@@ -92,3 +96,7 @@ def study(
     write_study(found, out)
     write_manifest(out)
     reporter.console.print(study_screen(found))
+
+
+if __name__ == "__main__":
+    main(study)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from flatnas.search.objective import figure_of_merit
 from flatnas.space.arch import Arch
-from pipeline.study.records import Correlation, Difference, Member, Outcome, Prediction, Training, TrainingConclusions
+from research.study.records import Correlation, Difference, Member, Outcome, Prediction, Training, TrainingConclusions
 
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
-from pipeline.study.search_against_random import match
+from research.searches.match import match
 
 SPACE, PROFILE = mcu_space(10), load_profile("cortex-m7")
 

@@ -30,7 +30,7 @@ from pipeline.runs.runner import run_stages
 from pipeline.runs.stage import Stage, StageContext, settings_from
 from pipeline.searching import Searching
 from pipeline.stages import audit, finetune, quantize, supernet, to_onnx, to_tflite
-from pipeline.study.records import Member, Outcome, Training
+from research.study.records import Member, Outcome, Training
 
 
 class StudyConfig(RunConfig):

@@ -1,6 +1,6 @@
 """What a scale of its own for the last global average pool, as TensorFlow's converter gives it, is worth.
 
-    python tests/pipeline/measure_pool_scale.py [SUBNETS]
+    python -m research.pool_scale [SUBNETS]
 
 Each net is quantized twice, with min/max ranges of the same 512 training images, and answers CIFAR-10's 5,000
 validation images in TFLite Micro's arithmetic, as C compiled for this machine. The nets: the released model, and random

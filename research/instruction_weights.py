@@ -1,6 +1,6 @@
 """Counts instructions on emulated cores and fits `hardware_profiles/instruction_weights.py` to them.
 
-    python tests/hardware_profiles/fit_instructions.py DIRECTORY
+    python -m research.instruction_weights DIRECTORY
 
 It needs arm-none-eabi-gcc, QEMU and the extra `train`, goes on where it was stopped, and takes an hour. It fits to the
 layers of eight random subnets and to the operators of random graphs; 23 other subnets are held out, and their totals
@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "export"))
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path.insert(0, str(TESTS / "export"))
 
 import random_nets  # noqa: E402
 import single_ops  # noqa: E402
@@ -143,7 +143,7 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
 def write(rows: list[dict[str, Any]], weights: dict[str, dict[str, list[float]]]) -> None:
     """The module of weights, and the totals of the subnets held out."""
     text = [
-        '"""Instructions per run of a loop\'s body: by tests/hardware_profiles/fit_instructions.py."""',
+        '"""Instructions per run of a loop\'s body: by research/instruction_weights.py."""',
         "\nfrom __future__ import annotations\n\nfrom collections.abc import Mapping\n",
         "WEIGHTS: Mapping[str, Mapping[str, tuple[float, ...]]] = {",
     ]
@@ -151,16 +151,16 @@ def write(rows: list[dict[str, Any]], weights: dict[str, dict[str, list[float]]]
         text += [f'    "{table}": {{']
         text += [f'        "{kind}": ({", ".join(f"{w:.5g}" for w in row)}),' for kind, row in kinds.items()]
         text += ["    },"]
-    (HERE.parents[1] / "hardware_profiles" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
+    (TESTS.parent / "hardware_profiles" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
     held_out = [
         {"seed": seed, "instructions": {r["core"]: sum(r["counts"]) for r in rows if _is_subnet(r, seed)}}
         for seed in HELD_OUT
     ]
-    (HERE / "firmware_instructions.json").write_text(json.dumps(held_out, indent=1) + "\n")
+    (TESTS / "hardware_profiles" / "firmware_instructions.json").write_text(json.dumps(held_out, indent=1) + "\n")
 
 
 def _is_subnet(row: dict[str, Any], seed: int) -> bool:
-    return row["name"] == "subnet" and row["seed"] == seed
+    return bool(row["name"] == "subnet" and row["seed"] == seed)
 
 
 if __name__ == "__main__":

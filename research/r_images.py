@@ -1,6 +1,6 @@
 """How many validation images R needs, and how many draws: what a preset's `r_images` and `r_draws` cost in error.
 
-    PIPELINE_DATA=DIR python tests/flatnas/measure_r_images.py [SUBNETS]
+    PIPELINE_DATA=DIR python -m research.r_images [SUBNETS]
 
 Random subnets of the shipped supernet inside the Cortex-M7's budgets, sigma 0.05. R on n images and m draws is held
 against R on all 5,000 images and 20 draws, over random choices of both.

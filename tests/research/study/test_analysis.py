@@ -11,10 +11,10 @@ from scipy.stats import kendalltau, spearmanr
 
 from flatnas.corruptions import CORRUPTIONS
 from flatnas.space.spaces import mcu_space
-from pipeline.report.study import study_screen, write_study
 from pipeline.results import EvaluationRecord, FlatnessRecord, FootprintRecord, Latency, Severities
-from pipeline.study.analysis import conclusions, correlation, kendall, partial, sam_against_sgd, spearman
-from pipeline.study.records import Member, Outcome, Study
+from research.study.analysis import conclusions, correlation, kendall, partial, sam_against_sgd, spearman
+from research.study.pages import study_screen, write_study
+from research.study.records import Member, Outcome, Study
 
 RNG = np.random.default_rng(0)
 SPACE = mcu_space(10)

@@ -1,4 +1,4 @@
-"""`pipeline study`: what it refuses before anything is measured."""
+"""`python -m research.study`: what it refuses before anything is measured."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli import pipeline
 from pipeline.errors import PipelineError
+from research.study.__main__ import study
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from pipeline.errors import PipelineError
     ],
 )
 def test_a_wrong_study_is_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
-    result = CliRunner().invoke(pipeline, ["study", *arguments, "--out", str(tmp_path / "study")])
+    result = CliRunner().invoke(study, [*arguments, "--out", str(tmp_path / "study")])
     assert isinstance(result.exception, PipelineError)
     assert message in str(result.exception)
     assert not (tmp_path / "study").exists()

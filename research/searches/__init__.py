@@ -1,0 +1,1 @@
+"""Searches beside random search: hypervolume and least error, by seed."""
