@@ -10,36 +10,18 @@ Percentiles and errors are taken over a sample of each tensor's values, the same
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from export.canonical import canonical
 from export.graph import ExportError
+from export.observed import Observation, Range
 from export.onnx_graph import OnnxGraph
-from export.quantize import Floats, Range, activation_qparams
+from export.passes.canonical import canonical
+from export.quantize import Floats, activation_qparams
 
 _SAMPLED = 512  # values of a tensor that are kept of each image
 _BATCH = 16  # images of 32 x 32 whose activations are held at once: 64 of the largest MCU subnet take 0.6 GB more
 _SHRINKS = np.linspace(1.0, 0.3, 36)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Observation:
-    """One activation tensor on the calibration images.
-
-    Attributes:
-        bounds: least and greatest value.
-        values: a sample of them, sorted.
-        channel_largest: largest magnitude of each channel, shape (C,).
-        channel_mean: mean of each channel, shape (C,).
-    """
-
-    bounds: Range
-    values: Floats
-    channel_largest: Floats
-    channel_mean: npt.NDArray[np.float64]
 
 
 def minmax(observation: Observation) -> Range:

@@ -19,6 +19,7 @@ from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
 Activation = Literal["NONE", "RELU", "RELU_N1_TO_1", "RELU6"]
 Padding = Literal["SAME", "VALID"]
 Array = npt.NDArray[Any]
+METADATA_NAME = "flatnas-deploy"
 
 
 class ExportError(Exception):

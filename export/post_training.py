@@ -1,7 +1,7 @@
 """Post-training quantization at its best: each technique is tried, measured, and kept only where it helps.
 
     1. min/max ranges
-    2. cross-layer equalization                       (export.equalize)
+    2. cross-layer equalization                       (export.passes.equalize)
     3. for each tensor, in execution order, the range of least error on its own values (export.calibrate.RULES)
     4. bias correction: what rounding the weights adds to the mean of a channel is taken out of its bias
        (Nagel et al. 2019, arXiv 1906.04721, section 4.2)
@@ -18,11 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.calibrate import RULES, Observation, minmax, observe, quantization_error, session
-from export.canonical import canonical
+from export.calibrate import RULES, minmax, observe, quantization_error, session
 from export.graph import ExportError
+from export.observed import Observation, Range
 from export.onnx_graph import OnnxGraph
-from export.quantize import Floats, Quantization, Range, quantize_graph, quantize_weights, sharing_groups
+from export.passes.canonical import canonical
+from export.quantize import Floats, Quantization, quantize_graph, quantize_weights, sharing_groups
 
 Progress = Callable[[int, int, str], None]
 
@@ -116,7 +117,7 @@ class _Search:
         return kept
 
     def _equalize(self) -> None:
-        from export.equalize import equalize
+        from export.passes.equalize import equalize
 
         graph = copy.deepcopy(self._graph)
         if not equalize(graph, self._observations):

@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from export.canonical import clip_bounds
 from export.graph import ExportError
+from export.observed import Range
 from export.onnx_graph import OnnxGraph, attributes
-from export.quantize import Quantization, Range, activation_quantization, is_fused
+from export.passes.canonical import clip_bounds
+from export.quantize import Quantization, activation_quantization, is_fused
 
 _Run = Callable[[Any, OnnxGraph, list[Tensor]], Tensor]  # node, graph, activations -> its output
 

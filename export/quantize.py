@@ -12,16 +12,17 @@ one. An activation that is fused into the operator before it has none of its own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from export.accumulators import check_accumulator
-from export.canonical import canonical
 from export.graph import Array, ExportError
+from export.observed import Range
 from export.onnx_graph import OnnxGraph
+from export.ops.accumulators import check_accumulator
+from export.passes.canonical import canonical
 
 Floats = npt.NDArray[np.float32]
 Quantization = tuple[np.float32, int]  # scale and zero point of an activation tensor
@@ -35,14 +36,6 @@ _FIXED: Mapping[str, Quantization] = {  # by the TFLite specification
     "Sigmoid": (np.float32(1 / 256), -128),
 }
 QUANTIZABLE = (*_WEIGHTED, *_SUMS, *_CLIPPING, *_SHARING, *_FIXED, "HardSwish")
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Least and greatest value that a tensor took on the calibration images."""
-
-    low: float
-    high: float
 
 
 def activation_qparams(bounds: Range) -> tuple[np.float32, int]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from export.accumulators import check_accumulator
-from export.canonical import canonical, clip_bounds
 from export.check import check_graph
 from export.graph import Activation, Array, ExportError, Graph, Node, Options, Padding, QParams, Tensor
 from export.onnx_graph import OnnxGraph, attributes, onnx_content, parse_onnx
+from export.ops.accumulators import check_accumulator
+from export.passes.canonical import canonical, clip_bounds
 from hardware_profiles.ops import same_padding
 
 _SIMPLE = {"Add": "ADD", "Mul": "MUL", "HardSwish": "HARD_SWISH", "Sigmoid": "LOGISTIC"}

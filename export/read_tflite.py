@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from export.check import check_graph
-from export.graph import ITEM_BYTES, ExportError, Graph, Node, Options, QParams, Tensor, shown
-from export.to_tflite import METADATA_NAME
+from export.graph import ITEM_BYTES, METADATA_NAME, ExportError, Graph, Node, Options, QParams, Tensor, shown
 
 
 def read_tflite(source: Path | bytes) -> Graph:

@@ -23,7 +23,7 @@ from hardware_profiles.profile import Budget, HardwareProfile
 
 RESOURCES = tuple(Budget.model_fields)
 
-# Structure of the flatbuffers that export.to_tflite writes, a close upper bound: on 47 subnets of
+# Structure of the flatbuffers that export.write.to_tflite writes, a close upper bound: on 47 subnets of
 # all spaces, with distinct biases, it was 41 to 717 bytes more than the file's own.
 _FILE_BYTES, _OPERATOR_BYTES, _WEIGHTED_OPERATOR_BYTES, _PAD_BYTES = 1360, 85, 106, 84
 # An int64 zero point by each channel's scale, always 0: one vector serves all weights of as many channels.

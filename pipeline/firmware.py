@@ -18,9 +18,9 @@ from pipeline.errors import InfeasibleBudgetError, PipelineError
 from pipeline.results import CoreProof, FirmwareRecord, PeerRecord
 
 if TYPE_CHECKING:
-    from export.firmware.peer import Checkout, Peer
-    from export.firmware.proof import Proof
-    from export.to_c import Sources
+    from export.prove.peer import Checkout, Peer
+    from export.prove.proof import Proof
+    from export.write.to_c import Sources
 
 ELF, PROOF = "proof.elf", "proof.json"
 _HEADER = "src/model.h"  # tells that a directory is ours
@@ -42,9 +42,9 @@ class Tools:
 
 def find_tools(profile: HardwareProfile) -> Tools:
     """The compiler and the emulator for a target's core."""
-    from export.firmware.build import HOW_TO_GET_ONE, find_toolchain
-    from export.firmware.cores import CORES as EMULATED
-    from export.firmware.emulate import find_emulator, how_to_get_one
+    from export.prove.emulate import find_emulator, how_to_get_one
+    from export.runtime.build import HOW_TO_GET_ONE, find_toolchain
+    from export.runtime.cores import CORES as EMULATED
 
     core = EMULATED[profile.core]
     toolchain, emulator = find_toolchain(), find_emulator(core)
@@ -63,7 +63,7 @@ def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = 
         PipelineError: the target's core is none that firmware is made for.
         DoesNotFitError: the board has less flash or RAM than the model needs.
     """
-    from export.to_c import to_c
+    from export.write.to_c import to_c
 
     kernels = instruction_set(profile.core, profile.features)
     if kernels is None:
@@ -79,8 +79,8 @@ def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -
     Raises:
         PipelineError: the directory holds files of someone else under these names, or can't be written.
     """
-    from export.firmware.cores import CORES as EMULATED
-    from export.firmware.package import package_files, possible_files
+    from export.runtime.cores import CORES as EMULATED
+    from export.write.package import package_files, possible_files
 
     _check_ours(directory, possible_files())
     with writing_to(directory):
@@ -95,7 +95,7 @@ def _check_ours(directory: Path, files: Sequence[str]) -> None:
     """Raises:
     PipelineError: files would be replaced that are not an earlier package's.
     """
-    from export.firmware.source import MADE_BY
+    from export.write.source import MADE_BY
 
     present = [file for file in files if (directory / file).exists()]
     header = directory / _HEADER
@@ -121,8 +121,8 @@ def emulate(
     Raises:
         DoesNotFitError: code and constants together need more flash than the board has.
     """
-    from export.firmware.cores import CORES as EMULATED
-    from export.firmware.proof import prove, reference_outputs
+    from export.prove.proof import prove, reference_outputs
+    from export.runtime.cores import CORES as EMULATED
 
     references = reference_outputs(tflite, inputs)
     with tempfile.TemporaryDirectory() as work:
@@ -155,9 +155,9 @@ def compare_with_peer(
     Raises:
         ExportError: the peer can't be built or run.
     """
-    from export.firmware.cores import CORES as EMULATED
-    from export.firmware.peer import prove_peer
-    from export.interpreter import Interpreter
+    from export.ops.interpreter import Interpreter
+    from export.prove.peer import prove_peer
+    from export.runtime.cores import CORES as EMULATED
 
     expected = Interpreter(sources.graph).run(inputs)
     core = EMULATED[profile.core]

@@ -26,7 +26,7 @@ def rounding(calibration_nhwc: Pixels, *, bits: int) -> Perturb:
         raise ValueError(f"bits must be 2 to 8, not {bits}")
 
     def perturb(module: nn.Module) -> nn.Module:
-        from export.fold import fold_batch_norm
+        from export.write.fold import fold_batch_norm
 
         folded = fold_batch_norm(module)
         _round_weights(folded, bits)

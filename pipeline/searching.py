@@ -78,7 +78,7 @@ class Searching:
     @property
     def evaluator(self) -> Callable[[Supernet, Dataset], Evaluate]:
         """Makes the function that measures a subnet."""
-        from export.fold import fold_in_place
+        from export.write.fold import fold_in_place
 
         if self.judging.protocol == "paper":
             return partial(paper.TrainedEvaluator, seed=self.seed, fold=fold_in_place)

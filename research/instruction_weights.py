@@ -28,19 +28,19 @@ import single_ops  # noqa: E402
 from small_nets import randomise  # noqa: E402
 
 from export.calibrate import calibrate  # noqa: E402
-from export.canonical import canonical  # noqa: E402
-from export.firmware.build import find_toolchain  # noqa: E402
-from export.firmware.cores import CORES as EMULATED  # noqa: E402
-from export.firmware.emulate import find_emulator  # noqa: E402
-from export.firmware.proof import prove  # noqa: E402
-from export.fold import fold_batch_norm  # noqa: E402
 from export.graph import ExportError, Graph, to_ops  # noqa: E402
+from export.passes.canonical import canonical  # noqa: E402
+from export.prove.emulate import find_emulator  # noqa: E402
+from export.prove.proof import prove  # noqa: E402
 from export.quantize import quantize_graph  # noqa: E402
 from export.read_onnx import read_onnx  # noqa: E402
 from export.read_tflite import read_tflite  # noqa: E402
-from export.to_c import to_c  # noqa: E402
-from export.to_onnx import to_onnx  # noqa: E402
-from export.to_tflite import to_tflite  # noqa: E402
+from export.runtime.build import find_toolchain  # noqa: E402
+from export.runtime.cores import CORES as EMULATED  # noqa: E402
+from export.write.fold import fold_batch_norm  # noqa: E402
+from export.write.to_c import to_c  # noqa: E402
+from export.write.to_onnx import to_onnx  # noqa: E402
+from export.write.to_tflite import to_tflite  # noqa: E402
 from flatnas.nets.supernet import Subnet  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
 from hardware_profiles.firmware import InstructionSet, compiled_for  # noqa: E402

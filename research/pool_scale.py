@@ -21,10 +21,10 @@ import numpy as np
 
 from export import quantize
 from export.calibrate import calibrate, session
-from export.canonical import canonical
+from export.passes.canonical import canonical
 from export.read_onnx import read_onnx
-from export.runners import load_runner
-from export.to_tflite import to_tflite
+from export.run.runners import load_runner
+from export.write.to_tflite import to_tflite
 from flatnas.data.dataset import Dataset
 from flatnas.data.registry import load_dataset
 from flatnas.data.resize import resize
@@ -46,8 +46,8 @@ def last_pool_apart(graph: Any) -> list[list[str]]:
 
 def nets(data: Dataset, subnets: int) -> Iterator[tuple[str, bytes, int]]:
     """(name, float ONNX, resolution)."""
-    from export.fold import fold_batch_norm
-    from export.to_onnx import to_onnx
+    from export.write.fold import fold_batch_norm
+    from export.write.to_onnx import to_onnx
     from flatnas.nets.supernet_file import load_supernet
     from flatnas.training.train import recalibrate
 

@@ -15,7 +15,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from export.fold import fold_in_place
+from export.write.fold import fold_in_place
 from flatnas.data.dataset import Dataset
 from flatnas.data.registry import load_dataset
 from flatnas.nets.supernet_file import load_supernet

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.runs.code import run_time_imports
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("hardware_profiles", "flatnas", "export", "pipeline", "research")
 MAY_IMPORT = {
@@ -43,6 +45,59 @@ def test_packages_import_only_in_the_direction_of_the_flow(package: str) -> None
         assert not found, f"{path} imports {found}"
 
 
+def imported_modules(path: Path) -> set[str]:
+    """Names of our modules that a file may import when it runs."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    known = {".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for p in every_module()}
+    named = set(run_time_imports(path))
+    found = {n if n in known else n.rpartition(".")[0] for n in named}
+    return (found & known) - {name}
+
+
+def every_module() -> list[Path]:
+    return [path for package in PACKAGES for path in modules(package)]
+
+
+def circle(edges: dict[str, set[str]]) -> list[str]:
+    """A circle of a directed graph, or nothing."""
+    done: set[str] = set()
+
+    def visit(node: str, above: list[str]) -> list[str]:
+        if node in above:
+            return above[above.index(node) :]
+        if node in done:
+            return []
+        done.add(node)
+        for other in sorted(edges.get(node, ())):
+            if found := visit(other, [*above, node]):
+                return found
+        return []
+
+    return next((found for node in sorted(edges) if (found := visit(node, []))), [])
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c"]
+    edges = {".".join(p.relative_to(ROOT).with_suffix("").parts): imported_modules(p) for p in every_module()}
+    assert circle({name.removesuffix(".__init__"): others for name, others in edges.items()}) == []
+
+
+@pytest.mark.parametrize("package", ["hardware_profiles", "flatnas", "export"])
+def test_no_rooms_of_a_package_import_each_other_in_a_circle(package: str) -> None:
+    def room(module: str) -> str:
+        """The folder of a module; a module that lies in no folder stands for itself."""
+        parts = module.split(".")
+        return ".".join(parts[:2]) if (ROOT / parts[0] / parts[1]).is_dir() else module
+
+    edges: dict[str, set[str]] = {}
+    for path in modules(package):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        if name != package:
+            mine = {room(other) for other in imported_modules(path) if other.startswith(f"{package}.")}
+            edges.setdefault(room(name), set()).update(mine - {room(name)})
+    assert circle(edges) == []
+
+
 def test_stages_never_import_stages() -> None:
     for path in (ROOT / "pipeline" / "stages").glob("*.py"):
         assert not [name for name in imports_of(path) if name.startswith("pipeline.stages")], path
@@ -53,8 +108,8 @@ def test_stages_never_import_stages() -> None:
     [
         ("matplotlib", "pipeline/report"),
         ("onnx", "export"),
-        ("tensorflow", "export/tensorflow_program.py"),
-        ("onnx2tf", "export/tensorflow_program.py"),
+        ("tensorflow", "export/run/tensorflow_program.py"),
+        ("onnx2tf", "export/run/tensorflow_program.py"),
         ("pickle", "nowhere"),
     ],
 )
@@ -75,9 +130,9 @@ def test_a_library_is_imported_only_where_it_lives(library: str, home: str) -> N
         "flatnas.space.arch",
         "flatnas.search.search",
         "export.quantize",
-        "export.runners",
+        "export.run.runners",
         "export.read_onnx",
-        "export.parity",
+        "export.run.parity",
         "pipeline.audit",
     ],
 )

@@ -16,7 +16,7 @@ from pipeline.audit.subject import Subject, normalised_range
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from export.runners import InputRange
+    from export.run.runners import InputRange
 
 RANGES: Mapping[str, InputRange] = {  # the usual ones, the simplest first
     "--input-range 0 255": (0.0, 255.0),

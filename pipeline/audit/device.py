@@ -20,7 +20,7 @@ from pipeline.audit.subject import Subject
 from pipeline.results import DeviceArithmetic
 
 if TYPE_CHECKING:
-    from export.runners import Kind
+    from export.run.runners import Kind
 
 
 def device_kernels(tflite: Path) -> Kind:
@@ -28,10 +28,10 @@ def device_kernels(tflite: Path) -> Kind:
 
     Without either, LiteRT's reference kernels, which compute the same but for rounding.
     """
-    from export.firmware.build import host_compiler
     from export.read_tflite import read_tflite
+    from export.run.tflite_runtimes import tflm_installed
     from export.runs_on import obstacle
-    from export.tflite_runtimes import tflm_installed
+    from export.runtime.build import host_compiler
 
     if host_compiler() is not None and obstacle(read_tflite(tflite), "firmware") is None:
         return "firmware"

@@ -128,6 +128,6 @@ class Inside:
 
 
 def _is_quantized(subject: Subject) -> bool:
-    from export.activations import quantized_tensors
+    from export.run.activations import quantized_tensors
 
     return bool(quantized_tensors(subject.content()))

@@ -14,14 +14,14 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from export.activations import (
+from export.run.activations import (
     Activations,
     QuantizedTensor,
     onnx_activations,
     quantized_tensors,
     tflite_activations,
 )
-from export.runners import Runner
+from export.run.runners import Runner
 from flatnas.data.resize import resize
 from pipeline.audit.result import LayerRecord
 from pipeline.audit.subject import Subject

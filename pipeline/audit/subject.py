@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from export.runners import InputRange, Kind, Layout, Runner
+    from export.run.runners import InputRange, Kind, Layout, Runner
 
 _DISTRIBUTIONS: dict[str, str] = {  # whose version decides an answer
     "onnxruntime": "onnxruntime",
@@ -60,7 +60,7 @@ class Subject:
         Raises:
             ExportError: it can't be run.
         """
-        from export.runners import load_runner
+        from export.run.runners import load_runner
 
         return load_runner(self.path, self.runner, threads=1, input_range=self.input_range, layout=self.layout)
 
@@ -71,7 +71,7 @@ class Subject:
             ExportError: such a file can't be used.
             PipelineError: the model can't be read.
         """
-        from export.runners import whole_model
+        from export.run.runners import whole_model
 
         try:
             return whole_model(self.path)

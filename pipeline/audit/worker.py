@@ -21,7 +21,7 @@ from pipeline.audit.images import AuditImages
 from pipeline.audit.subject import Subject
 
 if TYPE_CHECKING:
-    from export.runners import Runner
+    from export.run.runners import Runner
 
 ANSWER = np.dtype([("label", "<i2"), ("confidence", "<f4")])
 """One prediction: the class, and the probability that the model gives it."""

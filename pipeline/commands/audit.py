@@ -13,7 +13,7 @@ from pipeline.commands import options
 from pipeline.errors import PipelineError, nearest
 
 if TYPE_CHECKING:
-    from export.runners import InputRange, Kind, Layout
+    from export.run.runners import InputRange, Kind, Layout
     from pipeline.audit import Audit, Subject
     from pipeline.audit.result import AuditResult
     from pipeline.audit.run import Source

@@ -14,7 +14,7 @@ from pipeline.commands import options
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from export.crosscheck import Crosscheck
+    from export.run.crosscheck import Crosscheck
     from flatnas.data.dataset import Dataset, Images
     from pipeline.config import RunConfig
 
@@ -50,13 +50,13 @@ def crosscheck(directory: Path, data_dir: Path | None, images: int, as_json: boo
     Both routes are calibrated by min/max on the run's calibration images. Needs the extra [tensorflow].
     """
     from export.calibrate import calibrate
-    from export.crosscheck import crosscheck as compare
     from export.quantize import quantize
     from export.read_onnx import read_onnx
     from export.read_tflite import read_tflite
-    from export.runners import load_runner
-    from export.tensorflow_converter import convert, require_packages
-    from export.to_tflite import to_tflite
+    from export.run.crosscheck import crosscheck as compare
+    from export.run.runners import load_runner
+    from export.run.tensorflow_converter import convert, require_packages
+    from export.write.to_tflite import to_tflite
     from flatnas.data.resize import resize
 
     require_packages()
@@ -100,8 +100,8 @@ def _measure(made: dict[str, bytes], float_path: Path, images: Images) -> list[_
 
     from export.graph import ExportError
     from export.read_tflite import read_tflite
-    from export.runners import load_runner
-    from export.tflite_runtimes import tflm_head_bytes
+    from export.run.runners import load_runner
+    from export.run.tflite_runtimes import tflm_head_bytes
     from flatnas.data.resize import resize
 
     model = load_runner(float_path)

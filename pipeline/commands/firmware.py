@@ -14,8 +14,8 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     import numpy as np
 
-    from export.firmware.peer import Checkout
     from export.graph import Graph
+    from export.prove.peer import Checkout
     from pipeline.firmware import Tools
     from pipeline.results import FirmwareRecord
 
@@ -88,7 +88,7 @@ def _tflite_file(model: Path) -> Path:
 
 def _checkout(path: Path, tools: Tools) -> Checkout:
     """What is to be built beside, once everything that it needs is known to be there."""
-    from export.firmware.peer import cxx_compiler, find_checkout
+    from export.prove.peer import cxx_compiler, find_checkout
 
     cxx_compiler(tools.toolchain)
     return find_checkout(path)

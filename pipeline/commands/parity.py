@@ -12,7 +12,7 @@ import click
 from pipeline.commands import options
 
 if TYPE_CHECKING:
-    from export.parity import Parity
+    from export.run.parity import Parity
 
 
 @click.command()
@@ -32,8 +32,8 @@ def parity(model: Path, int8_onnx: Path | None, images: int, seed: int, as_json:
     """Run the int8 TFLite MODEL on every runtime and compare each tensor with the integer interpreter's."""
     import numpy as np
 
-    from export.parity import parity as compare
-    from export.runners import load_runner
+    from export.run.parity import parity as compare
+    from export.run.runners import load_runner
     from pipeline.models import model_file
     from pipeline.progress import Reporter
 

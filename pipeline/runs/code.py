@@ -16,9 +16,9 @@ PACKAGES = ("pipeline", "flatnas", "export", "hardware_profiles")
 ROOT = Path(__file__).parents[2]
 # files that modules read beside code: what they hold is part of what the module does
 DATA: Mapping[str, str] = {
-    "export.to_c": "export/runtime/*.[ch]",
-    "export.firmware.package": "export/runtime/package/*",
-    "export.firmware.build": "export/runtime/proof/*",
+    "export.write.to_c": "export/runtime/*.[chS]",
+    "export.write.package": "export/runtime/package/*",
+    "export.runtime.build": "export/runtime/proof/*",
     "pipeline.report.page": "pipeline/report/page.html.jinja",
     "pipeline.report.card": "pipeline/report/model_card.md.jinja",
     "flatnas.corruptions.frost_pictures": "flatnas/corruptions/frost/*.png",
@@ -53,10 +53,15 @@ def reached(module: str, root: Path = ROOT) -> frozenset[str]:
         if name in found or path is None:
             continue
         found.add(name)
-        for imported in _facts(path, path.stat().st_mtime_ns).imports:
+        for imported in run_time_imports(path):
             parts = imported.split(".")
             waiting += [".".join(parts[:n]) for n in range(1, len(parts) + 1)]  # a package's __init__ runs, too
     return frozenset(found)
+
+
+def run_time_imports(path: Path) -> tuple[str, ...]:
+    """Dotted names that a file may import when it runs: of `from a import b` the name a.b, module or not."""
+    return _facts(path, path.stat().st_mtime_ns).imports
 
 
 class _Facts:

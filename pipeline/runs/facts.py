@@ -90,7 +90,7 @@ def _firmware_tools(origin: Origin) -> str | None:
 
 def _host_compiler(origin: Origin) -> bool:
     """Whether firmware can be compiled for this machine, to compute as a device does."""
-    from export.firmware.build import host_compiler
+    from export.runtime.build import host_compiler
 
     return host_compiler() is not None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from export.firmware.package import possible_files
+from export.write.package import possible_files
 from hardware_profiles.firmware import CORES
 from hardware_profiles.profile import HardwareProfile
 from pipeline.artifacts import read_json, write_json

@@ -13,7 +13,7 @@ from pipeline.runs.layout import ARCH, INT8_ONNX, INT8_TFLITE, PARITY
 from pipeline.runs.stage import Stage, StageContext
 
 if TYPE_CHECKING:
-    from export.parity import Parity
+    from export.run.parity import Parity
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Comparing:
 
 
 def _run(context: StageContext[Comparing]) -> None:
-    from export.parity import parity
+    from export.run.parity import parity
     from flatnas.data.resize import resize
 
     resolution = read_json(context.path(ARCH))["resolution"]

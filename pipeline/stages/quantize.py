@@ -74,7 +74,7 @@ def _attempts(
 ) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
     """(method, QDQ ONNX, the techniques it kept), from cheap to expensive, each computed when it is asked for."""
     from export.calibrate import calibrate
-    from export.canonical import canonical
+    from export.passes.canonical import canonical
     from export.post_training import post_training
     from export.quantize import quantize_graph
 

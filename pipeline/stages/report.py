@@ -157,7 +157,7 @@ def _teacher(context: StageContext[Reporting]) -> Literal["shipped", "trained"] 
 
 def _host_latency(context: StageContext[Reporting]) -> HostLatencyRecord:
     """One thread and all of them, with XNNPACK; one without."""
-    from export.host_latency import host_latency
+    from export.run.host_latency import host_latency
 
     cores = os.cpu_count() or 1
     ways = dict.fromkeys(((1, True), (cores, True), (1, False)))

@@ -21,8 +21,8 @@ class Naming:
 def _run(context: StageContext[Naming]) -> None:
     from safetensors.torch import load_file
 
-    from export.fold import fold_batch_norm
-    from export.to_onnx import to_onnx
+    from export.write.fold import fold_batch_norm
+    from export.write.to_onnx import to_onnx
     from flatnas.nets.supernet import Subnet
     from flatnas.nets.supernet_file import read_space
 

@@ -32,10 +32,10 @@ class Writing:
 
 
 def _run(context: StageContext[Writing]) -> None:
-    from export.mobile import to_dynamic_range, to_float16
     from export.read_onnx import read_onnx
-    from export.tflite_metadata import to_tflite_with_metadata
-    from export.to_tflite import to_tflite
+    from export.write.mobile import to_dynamic_range, to_float16
+    from export.write.tflite_metadata import to_tflite_with_metadata
+    from export.write.to_tflite import to_tflite
 
     mobile = context.settings.kind == "mobile"
     graph = read_onnx(context.path(INT8_ONNX))

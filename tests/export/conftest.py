@@ -31,7 +31,7 @@ class Exported:
 def gated() -> Any:
     """A random `gated_net`, batch norms folded, with images (48, 3, 12, 12)."""
     pytest.importorskip("torch")
-    from export.fold import fold_batch_norm
+    from export.write.fold import fold_batch_norm
 
     images = np.random.default_rng(0).standard_normal((48, 3, 12, 12)).astype(np.float32)
     return fold_batch_norm(randomise(gated_net(), seed=2)), images
@@ -51,11 +51,11 @@ def export_net(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Export
 
     def export(net: Any, size: int, seed: int = 0) -> Exported:
         from export.calibrate import calibrate
-        from export.fold import fold_batch_norm
         from export.quantize import quantize
         from export.read_onnx import read_onnx
-        from export.to_onnx import to_onnx
-        from export.to_tflite import to_tflite
+        from export.write.fold import fold_batch_norm
+        from export.write.to_onnx import to_onnx
+        from export.write.to_tflite import to_tflite
 
         folder = tmp_path_factory.mktemp("model")
         pixels = np.random.default_rng(seed).integers(0, 256, (24, size, size, 3), np.uint8)

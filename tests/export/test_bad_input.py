@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.calibrate import calibrate
 from export.graph import ExportError
-from export.quantize import Range, quantize
+from export.observed import Range
+from export.quantize import quantize
 from export.read_onnx import read_onnx
 
 

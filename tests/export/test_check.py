@@ -18,7 +18,7 @@ from export.graph import ExportError, Graph, Node, Options, QParams, Tensor, sho
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.runs_on import obstacle
-from export.to_tflite import to_tflite
+from export.write.to_tflite import to_tflite
 
 SHARED = os.environ.get("PIPELINE_SHARED")
 needs_shared = pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED names no directory with the shared data")

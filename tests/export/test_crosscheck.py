@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.crosscheck import crosscheck
 from export.graph import ExportError, Graph, Node, QParams, to_ops
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.tensorflow_converter import PACKAGES, convert
-from export.tflite_runtimes import tflm_head_bytes
-from export.to_tflite import to_tflite
+from export.run.crosscheck import crosscheck
+from export.run.tensorflow_converter import PACKAGES, convert
+from export.run.tflite_runtimes import tflm_head_bytes
+from export.write.to_tflite import to_tflite
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 
 
@@ -24,7 +24,7 @@ def content(gated: Any) -> tuple[bytes, bytes]:
     """A net with residual sums, squeeze-excite and hard-swish: float ONNX and int8 TFLite."""
     from export.calibrate import calibrate
     from export.quantize import quantize
-    from export.to_onnx import to_onnx
+    from export.write.to_onnx import to_onnx
 
     net, images = gated
     float_onnx = to_onnx(net, (1, 3, 12, 12))

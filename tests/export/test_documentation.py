@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 from export.graph import KINDS
-from export.interpreter import INTEGER_OPS
-from export.parity import BOUNDS_LSB
+from export.ops.interpreter import INTEGER_OPS
 from export.quantize import QUANTIZABLE
-from export.to_tflite import WRITABLE
+from export.run.parity import BOUNDS_LSB
+from export.write.to_tflite import WRITABLE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 

@@ -12,13 +12,13 @@ import pytest
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
-from export.firmware.build import Toolchain, find_toolchain
-from export.firmware.cores import CORES
-from export.firmware.emulate import Emulator, find_emulator
-from export.firmware.proof import Proof, prove, reference_outputs
 from export.graph import ExportError, Graph, Node, QParams, Tensor, to_ops
-from export.to_c import Sources, to_c
-from export.to_tflite import to_tflite
+from export.prove.emulate import Emulator, find_emulator
+from export.prove.proof import Proof, prove, reference_outputs
+from export.runtime.build import Toolchain, find_toolchain
+from export.runtime.cores import CORES
+from export.write.to_c import Sources, to_c
+from export.write.to_tflite import to_tflite
 from hardware_profiles.firmware import InstructionSet, plan_firmware
 from hardware_profiles.firmware_flash import firmware_flash
 
@@ -90,7 +90,7 @@ def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
     pytest.importorskip("unicorn")
     import sys
 
-    from export.firmware.emulate import _unicorn
+    from export.prove.emulate import _unicorn
 
     zig = Toolchain("zig", "test", (sys.executable, "-m", "ziglang", "cc"))
     core = CORES["cortex-m7"]

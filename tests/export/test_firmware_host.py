@@ -13,12 +13,12 @@ import pytest
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
-from export.firmware.build import WARNINGS, host_compiler
 from export.graph import Graph
-from export.interpreter import Interpreter
+from export.ops.interpreter import Interpreter
 from export.read_tflite import read_tflite
-from export.to_c import to_c
-from export.to_tflite import to_tflite
+from export.runtime.build import WARNINGS, host_compiler
+from export.write.to_c import to_c
+from export.write.to_tflite import to_tflite
 from hardware_profiles.firmware import InstructionSet
 
 INPUTS = 3

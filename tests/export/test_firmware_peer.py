@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from tiny_tflm import copying_model, write_tiny_cmsis_nn, write_tiny_tflm
 
-from export.firmware import peer
-from export.firmware.build import Toolchain, find_toolchain
-from export.firmware.cores import CORES
-from export.firmware.emulate import find_emulator
-from export.firmware.layers import SUPPORTED
-from export.firmware.peer import Checkout, Peer, cxx_compiler, find_checkout, prove_peer
-from export.firmware.proof import reference_outputs
 from export.graph import ExportError
-from export.to_c import to_c
+from export.prove import peer
+from export.prove.emulate import find_emulator
+from export.prove.peer import Checkout, Peer, cxx_compiler, find_checkout, prove_peer
+from export.prove.proof import reference_outputs
+from export.runtime.build import Toolchain, find_toolchain
+from export.runtime.cores import CORES
+from export.write.layers import SUPPORTED
+from export.write.to_c import to_c
 
 CORE = "cortex-m4"
 

@@ -13,8 +13,8 @@ from export.graph import ExportError
 torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
-from export.fold import fold_batch_norm  # noqa: E402
-from export.to_onnx import to_onnx  # noqa: E402
+from export.write.fold import fold_batch_norm  # noqa: E402
+from export.write.to_onnx import to_onnx  # noqa: E402
 
 
 def test_folding_batch_norm_leaves_the_function_as_it_was_and_no_batch_norm(exported: Any) -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from export.calibrate import calibrate
 from export.graph import ExportError, Graph, Node, Tensor, to_ops
-from export.interpreter import Interpreter
+from export.ops.interpreter import Interpreter
 from export.quantize import quantize
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import load_runner
-from export.tflite_runtimes import load_tracer
-from export.to_tflite import to_tflite
+from export.run.runners import load_runner
+from export.run.tflite_runtimes import load_tracer
+from export.write.to_tflite import to_tflite
 from hardware_profiles.memory import TFLM_ORDER, plan_memory
 from hardware_profiles.ops import macs
 
@@ -234,7 +234,7 @@ def test_a_network_from_elsewhere_becomes_float_and_int8_tflite(name: str, size:
 
 
 def test_the_gate_of_squeeze_excite_and_hard_swish_are_integer_operators(gated: Any) -> None:
-    from export.to_onnx import to_onnx
+    from export.write.to_onnx import to_onnx
 
     net, images = gated
     content = to_onnx(net, (1, 3, 12, 12))

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from export.graph import ExportError
-from export.host_latency import host_latency
 from export.read_onnx import read_onnx
-from export.tflite_runtimes import litert_invoke
-from export.to_tflite import to_tflite
+from export.run.host_latency import host_latency
+from export.run.tflite_runtimes import litert_invoke
+from export.write.to_tflite import to_tflite
 
 torch = pytest.importorskip("torch")
 

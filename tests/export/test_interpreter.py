@@ -12,11 +12,11 @@ import pytest
 from single_ops import SINGLE_OPS
 
 from export.graph import ExportError, Graph, Node, Options, QParams, Tensor
-from export.interpreter import Interpreter
+from export.ops.interpreter import Interpreter
 from export.read_tflite import read_tflite
-from export.runners import load_runner
-from export.tflite_runtimes import load_tracer
-from export.to_tflite import to_tflite
+from export.run.runners import load_runner
+from export.run.tflite_runtimes import load_tracer
+from export.write.to_tflite import to_tflite
 
 needs_tflm = pytest.mark.skipif(sys.platform != "linux", reason="TFLite Micro's wheel is for Linux")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from export.graph import ExportError, Graph
-from export.mobile import to_dynamic_range, to_float16
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import load_runner
-from export.to_tflite import to_tflite
+from export.run.runners import load_runner
+from export.write.mobile import to_dynamic_range, to_float16
+from export.write.to_tflite import to_tflite
 
 torch = pytest.importorskip("torch")
 
@@ -21,7 +21,7 @@ torch = pytest.importorskip("torch")
 @pytest.fixture(scope="module")
 def wide() -> Any:
     """A net whose layers are wide enough to be worth rounding, as a float graph, with images and its outputs."""
-    from export.to_onnx import to_onnx
+    from export.write.to_onnx import to_onnx
 
     nn = torch.nn
     torch.manual_seed(0)

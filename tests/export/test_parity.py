@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import export.parity as module
-from export.fixed_point import quantize_multiplier, rescale
+import export.run.parity as module
 from export.graph import ExportError, Graph, QParams
-from export.parity import Parity, bound_lsb, parity
+from export.ops.fixed_point import quantize_multiplier, rescale
 from export.read_tflite import read_tflite
-from export.tflite_runtimes import load_tracer
-from export.to_tflite import to_tflite
+from export.run.parity import Parity, bound_lsb, parity
+from export.run.tflite_runtimes import load_tracer
+from export.write.to_tflite import to_tflite
 from pipeline.models import model_file, released_models
 
 pytest.importorskip("tflite_micro")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.calibrate import RULES, Observation, observe, quantization_error, session
-from export.canonical import canonical
+from export.calibrate import RULES, observe, quantization_error, session
 from export.graph import ExportError
+from export.observed import Observation, Range
+from export.passes.canonical import canonical
 from export.post_training import correct_biases, post_training
-from export.quantize import Range
 
 pytest.importorskip("torch")
 
@@ -42,7 +42,7 @@ def test_the_least_squares_range_clips_heavy_tails_and_nothing_of_a_uniform_tens
 
 
 def _onnx(net: Any, size: int = 12) -> bytes:
-    from export.to_onnx import to_onnx
+    from export.write.to_onnx import to_onnx
 
     return to_onnx(net, (1, 3, size, size))
 
@@ -57,7 +57,7 @@ def test_channel_statistics_are_those_of_all_images_whatever_the_batches(gated: 
 
 
 def test_equalization_evens_out_channels_and_leaves_the_function(gated: Any, spread: Callable[..., Any]) -> None:
-    from export.equalize import equalize
+    from export.passes.equalize import equalize
 
     net, images = gated
     content = _onnx(spread(net, 1000))
@@ -77,7 +77,7 @@ def test_equalization_evens_out_channels_and_leaves_the_function(gated: Any, spr
 
 
 def test_what_hard_swish_reads_is_not_rescaled(gated: Any) -> None:
-    from export.equalize import equalize
+    from export.passes.equalize import equalize
 
     net, images = gated
     graph = canonical(_onnx(net))

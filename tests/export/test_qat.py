@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from export.calibrate import calibrate, session
-from export.canonical import canonical
-from export.parity import BOUNDS_LSB
+from export.passes.canonical import canonical
 from export.quantize import activation_quantization, quantize_graph
-from export.to_onnx import to_onnx
+from export.run.parity import BOUNDS_LSB
+from export.write.to_onnx import to_onnx
 
 torch = pytest.importorskip("torch")
 

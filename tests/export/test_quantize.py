@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from export.calibrate import calibrate
 from export.graph import ExportError
-from export.quantize import Range, activation_qparams, quantize, quantize_weights
+from export.observed import Range
+from export.quantize import activation_qparams, quantize, quantize_weights
 
 _reals = st.floats(-1e4, 1e4, width=32)
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from export.graph import ExportError, to_ops
-from export.parity import parity
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import load_runner
-from export.to_tflite import to_tflite
+from export.run.parity import parity
+from export.run.runners import load_runner
+from export.write.to_tflite import to_tflite
 
 
 def _resnet8(name: str) -> Path:

@@ -15,13 +15,13 @@ import pytest
 from metadata_schema import metadata_of
 
 from export.graph import ExportError, Graph, QParams
-from export.mobile import to_dynamic_range, to_float16
-from export.parity import parity
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import load_runner
-from export.tflite_metadata import to_tflite_with_metadata
-from export.to_tflite import to_tflite
+from export.run.parity import parity
+from export.run.runners import load_runner
+from export.write.mobile import to_dynamic_range, to_float16
+from export.write.tflite_metadata import to_tflite_with_metadata
+from export.write.to_tflite import to_tflite
 
 
 def labelled(path: Path) -> Graph:

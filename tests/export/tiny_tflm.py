@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from export.graph import Graph, Node, Options, QParams, Tensor
-from export.to_tflite import to_tflite
+from export.write.to_tflite import to_tflite
 
 _INTERPRETER = """
 #pragma once

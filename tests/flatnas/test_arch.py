@@ -96,7 +96,7 @@ def test_lowered_macs_and_params_equal_those_that_fvcore_counts() -> None:
     torch = pytest.importorskip("torch")
     from fvcore.nn import FlopCountAnalysis
 
-    from export.fold import fold_batch_norm
+    from export.write.fold import fold_batch_norm
     from flatnas.nets.supernet import Subnet
 
     rng = np.random.default_rng(1)

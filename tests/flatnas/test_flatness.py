@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from export.fold import fold_batch_norm, fold_in_place  # noqa: E402
+from export.write.fold import fold_batch_norm, fold_in_place  # noqa: E402
 from flatnas.data.dataset import Dataset, Images  # noqa: E402
 from flatnas.data.resize import Pixels  # noqa: E402
 from flatnas.errors import DataError  # noqa: E402

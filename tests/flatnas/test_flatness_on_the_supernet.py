@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from export.fold import fold_in_place  # noqa: E402
+from export.write.fold import fold_in_place  # noqa: E402
 from flatnas.data.registry import load_dataset  # noqa: E402
 from flatnas.nets.supernet_file import load_supernet  # noqa: E402
 from flatnas.search.flatness import common_noise, flatness, gaussian_perturbations  # noqa: E402

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from export.calibrate import calibrate
-from export.fold import fold_batch_norm
 from export.graph import to_ops
 from export.quantize import quantize
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.to_onnx import to_onnx
-from export.to_tflite import to_tflite
+from export.write.fold import fold_batch_norm
+from export.write.to_onnx import to_onnx
+from export.write.to_tflite import to_tflite
 from flatnas.space.arch import SearchSpace
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space, mobile_space

@@ -67,11 +67,11 @@ def test_the_arena_is_the_one_that_tflite_micro_records(count: int, capfd: pytes
 
 def exported(arch: Arch) -> bytes:
     from export.calibrate import calibrate
-    from export.fold import fold_batch_norm
     from export.quantize import quantize
     from export.read_onnx import read_onnx
-    from export.to_onnx import to_onnx
-    from export.to_tflite import to_tflite
+    from export.write.fold import fold_batch_norm
+    from export.write.to_onnx import to_onnx
+    from export.write.to_tflite import to_tflite
     from flatnas.nets.supernet import Subnet
 
     shape = (1, 3, arch.resolution, arch.resolution)

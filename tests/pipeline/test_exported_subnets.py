@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from export.graph import to_ops
-from export.interpreter import Interpreter
+from export.ops.interpreter import Interpreter
 from export.read_tflite import read_tflite
-from export.tflite_runtimes import load_tracer, tflm_head_bytes
+from export.run.tflite_runtimes import load_tracer, tflm_head_bytes
 from flatnas.space.arch import Arch, SearchSpace
 from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.memory import plan_memory
@@ -51,11 +51,11 @@ def exported(space: SearchSpace, arch: Arch, rng: np.random.Generator) -> bytes:
     import torch
 
     from export.calibrate import calibrate
-    from export.fold import fold_batch_norm
     from export.quantize import quantize
     from export.read_onnx import read_onnx
-    from export.to_onnx import to_onnx
-    from export.to_tflite import to_tflite
+    from export.write.fold import fold_batch_norm
+    from export.write.to_onnx import to_onnx
+    from export.write.to_tflite import to_tflite
     from flatnas.nets.supernet import Subnet
 
     torch.manual_seed(int(rng.integers(2**31)))
@@ -75,12 +75,12 @@ _EXPORT = """
 import resource, sys
 import numpy as np, torch
 from export.calibrate import calibrate
-from export.fold import fold_batch_norm
+from export.write.fold import fold_batch_norm
 from export.quantize import quantize
 from export.read_onnx import read_onnx
-from export.tflite_runtimes import load_tracer
-from export.to_onnx import to_onnx
-from export.to_tflite import to_tflite
+from export.run.tflite_runtimes import load_tracer
+from export.write.to_onnx import to_onnx
+from export.write.to_tflite import to_tflite
 from flatnas.space.spaces import mcu_space
 from flatnas.nets.supernet import Subnet
 

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from export.graph import Graph, Node, Options, QParams, Tensor
-from export.to_tflite import to_tflite
+from export.write.to_tflite import to_tflite
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
 from pipeline.artifacts import write_bytes, write_json
@@ -102,9 +102,9 @@ def test_the_library_has_the_floating_point_abi_of_the_targets_applications(
 
 
 def test_it_proves_the_model_on_an_emulated_core(model: Path, tmp_path: Path) -> None:
-    from export.firmware.build import find_toolchain
-    from export.firmware.cores import CORES
-    from export.firmware.emulate import find_emulator
+    from export.prove.emulate import find_emulator
+    from export.runtime.build import find_toolchain
+    from export.runtime.cores import CORES
 
     if find_toolchain() is None or find_emulator(CORES["cortex-m4"]) is None:
         pytest.skip("no compiler or no emulator for Cortex-M4")
@@ -230,7 +230,7 @@ def test_a_run_without_a_compiler_writes_sources_and_says_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("export.firmware.build.find_spec", lambda name: None)
+    monkeypatch.setattr("export.runtime.build.find_spec", lambda name: None)
     assert run_stage(tmp_path, "cortex-m7")
     proof = json.loads((tmp_path / "model/firmware/proof.json").read_text())
     assert proof["cores"] == []

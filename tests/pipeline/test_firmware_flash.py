@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from export.calibrate import calibrate
-from export.canonical import canonical
-from export.firmware.build import build_proof, find_toolchain
-from export.firmware.cores import CORES
-from export.fold import fold_batch_norm
+from export.passes.canonical import canonical
 from export.quantize import quantize_graph
 from export.read_onnx import read_onnx
-from export.to_c import to_c
-from export.to_onnx import to_onnx
-from export.to_tflite import to_tflite
+from export.runtime.build import build_proof, find_toolchain
+from export.runtime.cores import CORES
+from export.write.fold import fold_batch_norm
+from export.write.to_c import to_c
+from export.write.to_onnx import to_onnx
+from export.write.to_tflite import to_tflite
 from flatnas.nets.supernet_file import load_supernet
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower

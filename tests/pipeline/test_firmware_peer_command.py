@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from tiny_tflm import copying_model, write_tiny_tflm
 
-from export.firmware.build import find_toolchain
-from export.firmware.peer import cxx_compiler
 from export.graph import ExportError
+from export.prove.peer import cxx_compiler
+from export.runtime.build import find_toolchain
 
 ROOT = Path(__file__).parents[2]
 

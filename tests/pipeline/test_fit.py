@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from export.graph import ExportError
-from export.to_c import to_c
+from export.write.to_c import to_c
 from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.errors import PipelineError

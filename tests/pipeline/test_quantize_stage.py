@@ -30,7 +30,7 @@ def digits(unseen: Any) -> Any:
 
 def _trained_net(data: Any) -> Any:
     """Three strided convolutions and a classifier, batch norms folded."""
-    from export.fold import fold_batch_norm
+    from export.write.fold import fold_batch_norm
     from flatnas.training.train import Recipe, cross_entropy, train
 
     nn = torch.nn
@@ -46,7 +46,7 @@ def _trained_net(data: Any) -> Any:
 @pytest.fixture(scope="module")
 def nets(digits: Any) -> dict[str, bytes]:
     """A trained net, and the same function with channels of very different size, as ONNX."""
-    from export.to_onnx import to_onnx
+    from export.write.to_onnx import to_onnx
 
     net = _trained_net(digits)
     plain = to_onnx(net, (1, 3, 32, 32))
@@ -113,8 +113,8 @@ def test_ptq_never_trains_and_qat_always_does(nets: Any, digits: Any, tmp_path: 
 def test_auto_recovers_hard_swish_and_squeeze_excite_with_channels_of_very_different_size(tmp_path: Path) -> None:
     from small_nets import gated_net, spread_channels
 
-    from export.fold import fold_batch_norm
-    from export.to_onnx import to_onnx
+    from export.write.fold import fold_batch_norm
+    from export.write.to_onnx import to_onnx
     from flatnas.training.train import Recipe, cross_entropy, train
 
     data, size = load_dataset("digits"), 16

@@ -14,7 +14,7 @@ from metadata_schema import metadata_of
 from rich.console import Console
 
 from export.read_onnx import read_onnx
-from export.to_tflite import to_tflite
+from export.write.to_tflite import to_tflite
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
 from pipeline.artifacts import write_json

@@ -40,7 +40,7 @@ def digit_models(tmp_path_factory: pytest.TempPathFactory) -> DigitModels:
     from export.calibrate import calibrate
     from export.quantize import quantize
     from export.read_onnx import read_onnx
-    from export.to_tflite import to_tflite
+    from export.write.to_tflite import to_tflite
     from flatnas.data.digits import load_digits
 
     train = load_digits().train

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.firmware import build
-from export.runners import load_runner
+from export.run.runners import load_runner
+from export.runtime import build
 from pipeline.audit.device import compared, device_kernels
 from pipeline.audit.predictions import Predictions
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.firmware.build import host_compiler
+from export.runtime.build import host_compiler
 from pipeline.audit import Subject, audit
 
 

@@ -100,8 +100,8 @@ def test_thousands_of_mutated_models(digit_models: Any, tmp_path: Path, kind: st
 def test_what_the_command_itself_reads_of_mutated_models_is_read_or_refused(
     digit_models: Any, tmp_path: Path, kind: str
 ) -> None:
-    from export.activations import quantized_tensors
     from export.read_tflite import read_tflite
+    from export.run.activations import quantized_tensors
 
     model: Path = getattr(digit_models, kind)
     reader = read_tflite if model.suffix == ".tflite" else quantized_tensors

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.tflite_runtimes import litert_invoke
+from export.run.tflite_runtimes import litert_invoke
 
 _WARM_UP = 5  # invocations
 _MOST, _SECONDS = 200, 0.4  # invocations that are timed, until this much time has passed

@@ -1,4 +1,4 @@
-"""The program behind export.tensorflow_converter: DIR/model.onnx and DIR/images.npy (NHWC) to DIR/int8.tflite.
+"""The program behind export.run.tensorflow_converter: DIR/model.onnx and DIR/images.npy (NHWC) to DIR/int8.tflite.
 
 It runs in a process of its own and imports nothing of ours.
 """

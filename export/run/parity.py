@@ -28,12 +28,12 @@ import numpy as np
 import numpy.typing as npt
 
 from export.graph import Array, ExportError, Graph, Node
-from export.interpreter import Interpreter
+from export.ops.interpreter import Interpreter
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
-from export.runners import Kind, load_runner
-from export.tflite_runtimes import Runtime, load_tracer, tflm_installed
-from export.to_tflite import to_tflite
+from export.run.runners import Kind, load_runner
+from export.run.tflite_runtimes import Runtime, load_tracer, tflm_installed
+from export.write.to_tflite import to_tflite
 
 BOUNDS_LSB: dict[str, int] = {
     "interpreter": 0,

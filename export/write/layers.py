@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.firmware.kernels import UNARY, Kernel, Layout, Multiplier, kernel_for, multiplier
-from export.fixed_point import exp_of_negative, input_radius, quantize_multiplier, rescale
 from export.graph import ExportError, Graph, Node, Tensor
-from export.interpreter import Interpreter, activation_bounds
+from export.ops.fixed_point import exp_of_negative, input_radius, quantize_multiplier, rescale
+from export.ops.interpreter import Interpreter, activation_bounds
+from export.write.kernels import UNARY, Kernel, Layout, Multiplier, kernel_for, multiplier
 from hardware_profiles.firmware import FirmwarePlan, InstructionSet, Step
 from hardware_profiles.ops import same_padding
 

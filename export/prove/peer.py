@@ -3,7 +3,7 @@
 Nothing of it is part of this project: a tree that the user names is searched by the rules below, and
 runtime/peer/peer.cc calls its public C++ API. It gets the best of it: an interpreter that knows the model's operators
 only, in their int8 variants, without error messages, optimized for size; kernels optimized for speed, CMSIS-NN's where
-the tree has them; libc's memcpy. Constants, code, variables, arena and stack are read off as in export.firmware.proof.
+the tree has them; libc's memcpy. Constants, code, variables, arena and stack are read off as in export.prove.proof.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
-from export.firmware.build import Toolchain, compile_units, link_script, proof_files, run_tool
-from export.firmware.cores import Core
-from export.firmware.emulate import Emulator
-from export.firmware.proof import Flash, Int8s, Ram, run_proof, section_sizes
 from export.graph import ExportError
-from export.to_c import Sources
+from export.prove.emulate import Emulator
+from export.prove.proof import Flash, Int8s, Ram, run_proof, section_sizes
+from export.runtime.build import Toolchain, compile_units, link_script, proof_files, run_tool
+from export.runtime.cores import Core
+from export.write.to_c import Sources
 
 _MICRO = "tensorflow/lite/micro"
 _HEADERS = {  # what must be found somewhere under the checkout, by whose it is

@@ -13,8 +13,8 @@ from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
 
-from export.firmware.cores import Core
 from export.graph import ExportError
+from export.runtime.cores import Core
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 HOW_TO_GET_ONE = "pip install 'flatnas-deploy[firmware]', or install arm-none-eabi-gcc (apt: gcc-arm-none-eabi)"
@@ -58,7 +58,7 @@ def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, di
     """The proof's ELF file: the model, startup code and the harness that runs it on an emulated board.
 
     Args:
-        sources: name to text, as export.to_c makes them.
+        sources: name to text, as export.write.to_c makes them.
         directory: for everything that is made; must exist.
 
     Raises:

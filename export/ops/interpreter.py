@@ -2,8 +2,8 @@
 
 It is the meaning that all runtimes are held to. Each operator is a row of `_KERNELS`: a function of graph and node that
 prepares multipliers once and returns a function from int8 arrays to an int8 array. The arithmetic that rounds is in
-export.fixed_point. Sums of products are taken by a float matrix product where every partial sum is an integer that the
-float type holds exactly.
+export.ops.fixed_point. Sums of products are taken by a float matrix product where every partial sum is an integer that
+the float type holds exactly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.fixed_point import (
+from export.graph import Array, ExportError, Graph, Node, Tensor
+from export.ops.fixed_point import (
     Ints,
     hard_swish_table,
     logistic_table,
@@ -22,7 +23,6 @@ from export.fixed_point import (
     rescale,
     softmax,
 )
-from export.graph import Array, ExportError, Graph, Node, Tensor
 from hardware_profiles.ops import same_padding
 
 Int8s = npt.NDArray[np.int8]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from export.firmware.cores import Core
-from export.to_c import Sources
+from export.runtime.cores import Core
+from export.write.to_c import Sources
 
 
 def package_files(sources: Sources, core: Core, compiler_flags: tuple[str, ...] = ()) -> dict[str, str]:

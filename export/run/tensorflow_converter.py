@@ -1,7 +1,7 @@
 """The other route, as an independent check: float ONNX -> onnx2tf -> TensorFlow's converter -> int8 TFLite.
 
-TensorFlow is imported in a process of its own (export/tensorflow_program.py): nothing else loads it, and what it prints
-stays out of the way. Extra `[tensorflow]`.
+TensorFlow is imported in a process of its own (export/run/tensorflow_program.py): nothing else loads it, and what it
+prints stays out of the way. Extra `[tensorflow]`.
 """
 
 from __future__ import annotations

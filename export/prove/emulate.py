@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from export.firmware.cores import Core
 from export.graph import ExportError
+from export.runtime.cores import Core
 
 _FAULT = 99  # startup.c's exit code of a hardware fault
 _SYSTICK, _SYSTEM_SPACE = 0xE000E010, 0xE0000000

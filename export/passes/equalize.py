@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.calibrate import Observation
-from export.canonical import scale_layer
+from export.observed import Observation
 from export.onnx_graph import OnnxGraph, attributes
+from export.passes.canonical import scale_layer
 
 _Doubles = npt.NDArray[np.float64]
 _PASSING = ("Relu", "GlobalAveragePool", "AveragePool", "MaxPool", "Pad", "Add")

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from export.graph import Array, ExportError, Graph
-from export.to_tflite import to_tflite
+from export.write.to_tflite import to_tflite
 
 ENTRY_NAME, IDENTIFIER, LABELS_NAME = "TFLITE_METADATA", b"M001", "labels.txt"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from export.graph import ExportError
-from export.runners import Array
+from export.run.runners import Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from export.firmware.layers import Layer, lower
-from export.firmware.source import ModelFacts, model_header, model_source
 from export.graph import ExportError, Graph, to_ops
 from export.read_tflite import read_tflite
-from export.runs_on import obstacle
+from export.write.layers import Layer, lower
+from export.write.source import ModelFacts, model_header, model_source
+from export.write.supported import firmware_obstacle
 from hardware_profiles.firmware import FirmwarePlan, InstructionSet, plan_firmware
 
 _HEADERS = ("nn.h", "nn_kernels.h")
@@ -48,7 +48,7 @@ def to_c(tflite: bytes, instruction_set: InstructionSet, *, version: str, labels
         ExportError: an operator, option or type that no kernel does; names the node and lists what is supported.
     """
     graph = read_tflite(tflite)
-    if reason := obstacle(graph, "firmware"):
+    if reason := firmware_obstacle(graph):
         raise ExportError(reason)
     plan = plan_firmware(to_ops(graph), instruction_set)
     layers = lower(graph, plan, instruction_set)

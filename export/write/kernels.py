@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from export.fixed_point import quantize_multiplier
+from export.ops.fixed_point import quantize_multiplier
 from hardware_profiles.firmware import InstructionSet
 
 Array = npt.NDArray[Any]
@@ -27,7 +27,7 @@ class Multiplier(NamedTuple):
 
 
 def multiplier(real: float) -> Multiplier:
-    """The nearest multiplier, as export.fixed_point has it, with the shift to the right."""
+    """The nearest multiplier, as export.ops.fixed_point has it, with the shift to the right."""
     mantissa, left = quantize_multiplier(real)
     return Multiplier(mantissa, -left)
 

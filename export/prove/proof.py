@@ -1,6 +1,6 @@
 """The proof: what the emulated firmware computes, byte by byte, and what it costs.
 
-Every output must equal the integer interpreter's (export.interpreter) and, where its wheel is installed, TFLite
+Every output must equal the integer interpreter's (export.ops.interpreter) and, where its wheel is installed, TFLite
 Micro's. Costs are read from the ELF file (flash, RAM), from paint on the stack, and from the emulator's clock
 (instructions; these are not cycles).
 """
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from export.firmware.build import Toolchain, build_proof
-from export.firmware.cores import Core
-from export.firmware.emulate import Emulator
+from export.prove.emulate import Emulator
 from export.read_tflite import read_tflite
-from export.to_c import Sources
+from export.runtime.build import Toolchain, build_proof
+from export.runtime.cores import Core
+from export.write.to_c import Sources
 
 Int8s = npt.NDArray[np.int8]
 _CALIBRATION = 1_000_000  # instructions, see proof.c
@@ -164,8 +164,8 @@ def prove(
 
 def reference_outputs(tflite: bytes, inputs: Int8s) -> dict[str, Int8s]:
     """The outputs that firmware must give, shape (N, ...), by who computed them."""
-    from export.interpreter import Interpreter
-    from export.tflite_runtimes import load_tracer, tflm_installed
+    from export.ops.interpreter import Interpreter
+    from export.run.tflite_runtimes import load_tracer, tflm_installed
 
     outputs = {"integer interpreter": Interpreter(read_tflite(tflite)).run(inputs)}
     if tflm_installed():
@@ -210,7 +210,7 @@ def _read_answer(content: bytes, sources: Sources, count: int, trace: int) -> An
 
 def _first_mismatch(sources: Sources, x: Int8s, index: int, answer: Answer, expected: list[Int8s]) -> Mismatch:
     """The first layer whose output differs from the interpreter's, else where the output differs from a reference."""
-    from export.interpreter import Interpreter
+    from export.ops.interpreter import Interpreter
 
     wanted = {node.outputs[0]: value.reshape(-1) for node, value in Interpreter(sources.graph).trace(x[None])}
     pairs = [

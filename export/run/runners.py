@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.graph import ExportError
-from export.tflite_runtimes import MissingOperatorError, litert_interpreter, tflite_content, tflm_interpreter
+from export.run.tflite_runtimes import MissingOperatorError, litert_interpreter, tflite_content, tflm_interpreter
 
 Layout = Literal["nhwc", "nchw"]
 Level = float | tuple[float, float, float]  # for all channels, or for red, green and blue
@@ -258,9 +258,9 @@ def _tflm(path: Path, input_range: InputRange | None, layout: Layout | None) -> 
 
 
 def _integers(path: Path, kind: Kind, threads: int, input_range: InputRange | None) -> Runner:
-    from export.firmware.host import load_host_firmware
-    from export.interpreter import Interpreter
+    from export.ops.interpreter import Interpreter
     from export.read_tflite import read_tflite
+    from export.run.host_firmware import load_host_firmware
 
     content = path.read_bytes()
     graph = read_tflite(path)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from export.graph import ExportError, Graph, Node, Tensor
+from export.graph import METADATA_NAME, ExportError, Graph, Node, Tensor
 
 # First version of each operator whose kernels take int8; float files need version 1 of all of them.
 _VERSIONS_INT8 = {
@@ -42,11 +42,8 @@ _FLOAT_ONLY = ("RELU_0_TO_1", "DEQUANTIZE")
 WRITABLE = (*_VERSIONS_INT8, *_FLOAT_ONLY)
 
 
-METADATA_NAME = "flatnas-deploy"
-
-
 def to_tflite(graph: Graph, metadata: Mapping[str, bytes] | None = None) -> bytes:
-    """Serialize a graph whose activations are all int8, or all float32 (export.mobile: with smaller weights).
+    """Serialize a graph whose activations are all int8, or all float32 (export.write.mobile: with smaller weights).
 
     Args:
         metadata: entries of the model's metadata table; a float file adds the graph's own as JSON.

@@ -1,6 +1,6 @@
 """The firmware on this machine, as a function: the same layers and integers as on the device, compiled for the PC.
 
-Its kernels for convolutions are those that PCs run fast (`host` in export.firmware.kernels); all of a thread's state is
+Its kernels for convolutions are those that PCs run fast (`host` in export.write.kernels); all of a thread's state is
 its own arena.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from export.firmware.build import build_library
-from export.to_c import to_c
+from export.runtime.build import build_library
+from export.write.to_c import to_c
 
 Int8s = npt.NDArray[np.int8]
 

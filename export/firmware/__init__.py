@@ -1,1 +1,0 @@
-"""TFLite -> C firmware: lower, pack, write, build, emulate, prove."""

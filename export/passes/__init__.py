@@ -1,0 +1,1 @@
+"""Float ONNX to the same function in other forms."""

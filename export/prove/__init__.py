@@ -1,0 +1,1 @@
+"""The proof on an emulated core: every byte, and what it costs."""

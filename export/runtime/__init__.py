@@ -1,0 +1,1 @@
+"""Hand-written C kernels, and how they are compiled."""

@@ -1,0 +1,1 @@
+"""Graphs and torch modules to files: ONNX, TFLite, C."""
