@@ -4,6 +4,7 @@ supernet.safetensors    the averaged weights, float16
 card.json               recipe, data, cost and validation errors
 curve.jsonl             one line per epoch: seconds so far, errors of the watched subnets
 training.safetensors    the checkpoint, which only the same training goes on from
+training-held.safetensors  the checkpoint from which the rate falls: a longer training goes on from there
 """
 
 from __future__ import annotations
@@ -12,46 +13,63 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import write_bytes, write_json
-from pipeline.training import CHECKPOINT, UNFINISHED, divergence_told, training_directory
+from pipeline.training import CHECKPOINT, HELD, divergence_told, training_directory
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from flatnas.nets.supernet import Supernet
+    from flatnas.training.soft_labels import SoftLabels
     from flatnas.training.train import Recipe
     from pipeline.progress import Reporter
 
 
-_FILES = {"supernet.safetensors", "card.json", "curve.jsonl", CHECKPOINT, UNFINISHED}
+_FILES = {"supernet.safetensors", "card.json", "curve.jsonl", CHECKPOINT, HELD}
 
 
 def train_into(
-    directory: Path, supernet: Supernet, data: Dataset, recipe: Recipe, reporter: Reporter, command: str
+    directory: Path,
+    supernet: Supernet,
+    data: Dataset,
+    labels: SoftLabels | None,
+    recipe: Recipe,
+    reporter: Reporter,
+    command: str,
 ) -> Path:
     """Train `supernet`, on the device it lies on, and write the files above; returns the weights' path.
 
     Args:
+        labels: a teacher's, of the training images.
         command: what trains it again, for the card.
 
     Raises:
         PipelineError: the directory is in use, holds something else, or can't be one.
-        CheckpointError: the directory's checkpoint is of other data, another space or another start.
+        LabelsError: the labels are of other data.
+        CheckpointError: the directory's checkpoint is of other data or labels, another space or another start.
         TrainingDivergedError: the loss is not finite; the last good checkpoint stays in the directory.
     """
     with training_directory(directory, _FILES, "a supernet's"):
-        return _train_into(directory, supernet, data, recipe, reporter, command)
+        return _train_into(directory, supernet, data, labels, recipe, reporter, command)
 
 
 def _train_into(
-    directory: Path, supernet: Supernet, data: Dataset, recipe: Recipe, reporter: Reporter, command: str
+    directory: Path,
+    supernet: Supernet,
+    data: Dataset,
+    labels: SoftLabels | None,
+    recipe: Recipe,
+    reporter: Reporter,
+    command: str,
 ) -> Path:
     from flatnas.nets.supernet_file import serialize_supernet
+    from flatnas.training.soft_labels import taught
     from flatnas.training.supernet_training import train_supernet
 
+    learned = data if labels is None else replace(data, train=taught(data, labels))
     checkpoint = directory / CHECKPOINT
     if not checkpoint.exists():  # started afresh: an earlier training's curve is not this one's
         (directory / "curve.jsonl").unlink(missing_ok=True)
@@ -66,10 +84,10 @@ def _train_into(
 
         train_supernet(
             supernet,
-            data,
+            learned,
             recipe,
             checkpoint=checkpoint,
-            identity=_identity(supernet, data),
+            identity=_identity(supernet, data, labels),
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
             watch=watch,
         )
@@ -83,6 +101,7 @@ def _train_into(
         "recipe": asdict(recipe),
         "command": command,
         "data": {"name": data.name, "sha256": data.content_sha256, "train": len(data.train), "licence": data.licence},
+        "labels_sha256": _sha256(labels),
         "sha256": hashlib.sha256(content).hexdigest(),
         "parameters": sum(p.numel() for p in supernet.parameters()),
         "seconds": curve.rows[-1]["seconds"] if curve.rows else 0,
@@ -92,13 +111,18 @@ def _train_into(
     return path
 
 
-def _identity(supernet: Supernet, data: Dataset) -> dict[str, str]:
+def _sha256(labels: SoftLabels | None) -> str | None:
+    return None if labels is None else hashlib.sha256(labels.probabilities.tobytes()).hexdigest()
+
+
+def _identity(supernet: Supernet, data: Dataset, labels: SoftLabels | None) -> dict[str, str]:
     """What an untrained supernet's training is of, beside the recipe."""
     from flatnas.nets.supernet_file import serialize_supernet
 
     space = supernet.space
     return {
         "data set": data.content_sha256,
+        "teacher": _sha256(labels) or "none",
         "search space": space.name,
         "number of classes": str(space.num_classes),
         "resolution": str(space.resolutions[-1]),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.artifacts import write_bytes, write_json
-from pipeline.training import CHECKPOINT, UNFINISHED, divergence_told, training_directory
+from pipeline.training import CHECKPOINT, divergence_told, training_directory
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.progress import Reporter
 
 LABELS = "labels.safetensors"
-_FILES = {LABELS, "card.json", CHECKPOINT, UNFINISHED}
+_FILES = {LABELS, "card.json", CHECKPOINT}
 
 
 def teach_into(

@@ -9,7 +9,8 @@ from pathlib import Path
 from pipeline.artifacts import exclusive
 from pipeline.errors import PipelineError
 
-CHECKPOINT, UNFINISHED = "training.safetensors", "training.tmp"  # a long training's, in a directory of its own
+# a long training's files, in a directory of its own
+CHECKPOINT, HELD = "training.safetensors", "training-held.safetensors"
 
 
 @contextmanager

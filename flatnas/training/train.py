@@ -290,7 +290,7 @@ class _State:
                 tensors[f"momentum.{name}"] = momentum.contiguous()
         tensors |= {f"average.{name}": t.contiguous() for name, t in zip(names, self.average, strict=False)}
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp")
+        unfinished = path.with_name(f".{path.name}")
         described = {"recipe": json.dumps(asdict(self.recipe)), "identity": json.dumps(self.identity)}
         save_file(tensors, unfinished, metadata={"step": str(step), **described})
         unfinished.replace(path)

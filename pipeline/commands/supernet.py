@@ -13,10 +13,21 @@ from pipeline.commands import options
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from flatnas.nets.supernet import Supernet
+    from flatnas.training.soft_labels import SoftLabels
     from flatnas.training.train import Recipe
 
 _out = click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Directory of the supernet and its checkpoint."
+)
+
+
+_teacher = click.option(
+    "--teacher",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|FILE",
+    help="Soft labels to learn from: shipped ones where there are some of these data, none, or a file that 'pipeline "
+    "teacher' made.",
 )
 
 
@@ -38,6 +49,7 @@ def supernet() -> None:
     show_default=True,
     help="Hard-swish is an operator of its own on a device.",
 )
+@_teacher
 @options.learning_rate
 @options.seed
 @options.device
@@ -48,11 +60,16 @@ def train(
     out: Path,
     epochs: int,
     activation: Literal["relu6", "hard_swish"],
+    teacher: str,
     learning_rate: float | None,
     seed: int,
     device: options.Device,
 ) -> None:
-    """Train a supernet of the MCU space with the sandwich rule, in-place distillation and SAM."""
+    """Train a supernet of the MCU space, from nothing: random subnets, each on a teacher's soft labels.
+
+    The rate is held and falls over the last sixth of the epochs: called again with more epochs and the same --out, a
+    finished training goes on from where its rate began to fall.
+    """
     options.require_training_packages()
     from flatnas.data.registry import load_dataset
     from flatnas.space.spaces import mcu_space
@@ -65,7 +82,11 @@ def train(
         command += f" --resolution {resolution}"
     if activation != "relu6":
         command += f" --activation {activation}"
-    _train(out, new_supernet(space, seed), data, released_recipe(epochs, seed, data), learning_rate, device, command)
+    if teacher != "auto":
+        command += f" --teacher {Path(teacher).name}"
+    labels = _labels(teacher, data)
+    recipe = released_recipe(epochs, seed, data)
+    _train(out, new_supernet(space, seed), data, labels, recipe, learning_rate, device, command)
 
 
 @supernet.command()
@@ -111,7 +132,21 @@ def adapt(
         command += f" --from {start.name}"
     if resolution:
         command += f" --resolution {resolution}"
-    _train(out, adapted, data, adapting_recipe(epochs, seed, data), learning_rate, device, command)
+    _train(out, adapted, data, None, adapting_recipe(epochs, seed, data), learning_rate, device, command)
+
+
+def _labels(teacher: str, data: Dataset) -> SoftLabels | None:
+    """The soft labels that `--teacher` names; None where it names none, or none of these data are shipped."""
+    from flatnas.training.soft_labels import load_labels
+    from pipeline.shipped import shipped_labels
+
+    if teacher == "none":
+        return None
+    if teacher != "auto":
+        return load_labels(Path(teacher))
+    with shipped_labels(robust=False) as path:
+        found = None if path is None else load_labels(path)
+    return found if found is not None and found.data_sha256 == data.content_sha256 else None
 
 
 def _load(path: Path) -> Supernet:
@@ -126,6 +161,7 @@ def _train(
     out: Path,
     supernet: Supernet,
     data: Dataset,
+    labels: SoftLabels | None,
     recipe: Recipe,
     learning_rate: float | None,
     device: options.Device,
@@ -139,5 +175,5 @@ def _train(
         recipe = replace(recipe, learning_rate=learning_rate)
         command += f" --learning-rate {learning_rate:g}"
     reporter = Reporter()
-    path = train_into(out, supernet.to(place), data, recipe, reporter, command)
+    path = train_into(out, supernet.to(place), data, labels, recipe, reporter, command)
     reporter.line(f"supernet in {path}")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,9 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from flatnas.data.dataset import Dataset, Images, content_sha256
+from flatnas.data.registry import load_dataset
+from flatnas.errors import CheckpointError, LabelsError
+from flatnas.training.soft_labels import SoftLabels, serialize_labels
 from pipeline.cli import pipeline
 from pipeline.errors import PipelineError
 
@@ -27,10 +31,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def command(pictures: Path, out: Path, *more: str) -> list[str]:
+    return ["supernet", "train", "--dataset", str(pictures), "--epochs", "2", "--out", str(out), *more]
+
+
 def train(pictures: Path, out: Path, *more: str) -> None:
-    command = ["supernet", "train", "--dataset", str(pictures), "--epochs", "2", "--out", str(out), *more]
-    result = CliRunner().invoke(pipeline, command, standalone_mode=False)
-    assert result.exception is None
+    assert CliRunner().invoke(pipeline, command(pictures, out, *more), standalone_mode=False).exception is None
 
 
 def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path) -> None:
@@ -43,7 +49,7 @@ def test_a_supernet_is_trained_carded_and_adapted(pictures: Path, tmp_path: Path
     curve = [json.loads(line) for line in (out / "curve.jsonl").read_text().splitlines()]
     assert (card["space"], card["resolution"], card["classes"]) == ("mcu2", 16, ["dark", "light"])
     assert read_class_names(out / "supernet.safetensors") == ("dark", "light")
-    assert card["recipe"]["rho"] > 0
+    assert (card["recipe"]["rho"], card["recipe"]["hold_epochs"], card["labels_sha256"]) == (0, 1, None)
     assert [row["epoch"] for row in curve] == [1, 2]
     assert set(curve[-1]["errors"]) == {"smallest", "largest", "random 1", "random 2"}
     train(pictures, out)  # done already: the checkpoint says so, and nothing changes
@@ -58,6 +64,25 @@ def test_a_supernet_is_not_trained_into_something_else(pictures: Path) -> None:
     assert isinstance(result.exception, PipelineError)
     assert "holds other files than a supernet's" in str(result.exception)
     assert sorted(p.name for p in pictures.iterdir()) == ["dark", "light"]
+
+
+def test_a_supernet_learns_from_the_labels_that_are_named(pictures: Path, tmp_path: Path) -> None:
+    data = load_dataset(str(pictures), None, 16)
+    rows = np.tile(np.array([[255, 255]], np.uint8), (len(data.train), 1))  # a teacher that can't tell
+    labels = tmp_path / "labels.safetensors"
+    labels.write_bytes(serialize_labels(SoftLabels(rows, data.class_names, data.content_sha256)))
+    out = tmp_path / "out"
+    train(pictures, out, "--teacher", str(labels))
+    card = json.loads((out / "card.json").read_text())
+    assert card["labels_sha256"] == hashlib.sha256(rows.tobytes()).hexdigest()
+    assert "--teacher labels.safetensors" in card["command"]
+    refused = CliRunner().invoke(pipeline, command(pictures, out), standalone_mode=False).exception
+    assert isinstance(refused, CheckpointError)
+    assert "of a training with another teacher" in str(refused)
+    other = SoftLabels(rows, data.class_names, "0" * 64)
+    labels.write_bytes(serialize_labels(other))
+    of_other = command(pictures, tmp_path / "other", "--teacher", str(labels))
+    assert isinstance(CliRunner().invoke(pipeline, of_other, standalone_mode=False).exception, LabelsError)
 
 
 def test_a_training_started_afresh_counts_its_own_seconds(pictures: Path, tmp_path: Path) -> None:
@@ -91,7 +116,7 @@ def test_a_supernet_of_other_data_or_another_start_does_not_go_on_from_a_checkpo
         names = tuple("abc"[:classes])
         data = Dataset("plain", names, part, part, part, content_sha256(part))
         recipe = Recipe(epochs=1, learning_rate=0.1, seed=0, batch_size=8)
-        return train_into(tmp_path, new_supernet(mcu_space(classes, 16), seed), data, recipe, Reporter(), "")
+        return train_into(tmp_path, new_supernet(mcu_space(classes, 16), seed), data, None, recipe, Reporter(), "")
 
     weights = into().read_bytes()
     for other, named in (
