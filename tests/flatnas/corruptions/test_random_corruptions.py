@@ -102,7 +102,7 @@ def frost(x: Pixels, c: tuple[float, float], rng: Rng) -> npt.NDArray[Any]:
     import cv2
 
     number = rng.integers(5) + 1
-    folder = Path(__file__).parents[2] / "flatnas" / "corruptions" / "frost"
+    folder = Path(__file__).parents[3] / "flatnas" / "corruptions" / "frost"
     picture = cv2.imread(str(folder / f"frost{number}.png"))
     top, left = rng.integers(picture.shape[0] - 32), rng.integers(picture.shape[1] - 32)
     return np.clip(c[0] * x + c[1] * picture[top : top + 32, left : left + 32][..., [2, 1, 0]], 0, 255)
