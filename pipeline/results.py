@@ -196,6 +196,7 @@ class DeviceArithmetic(_Record):
         disagreement: share of images whose predicted class differs.
         mean_error_fast: of XNNPACK's kernels on these images.
         mean_error_device: of the device's.
+        accuracy_fast: of XNNPACK's on the clean images; null where the device's kernels saw a sample only.
     """
 
     runner: str
@@ -203,6 +204,7 @@ class DeviceArithmetic(_Record):
     disagreement: float
     mean_error_fast: float
     mean_error_device: float
+    accuracy_fast: float | None = None
 
 
 class Robustness(_Record):

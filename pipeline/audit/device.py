@@ -47,7 +47,19 @@ def compared(runner: Kind, device: Predictions, fast: Predictions, labels: Ints)
         disagreement=float(np.mean(on_device != on_host)),
         mean_error_fast=float(np.mean(on_host != labels)),
         mean_error_device=float(np.mean(on_device != labels)),
+        accuracy_fast=float(np.mean(fast.classes[0] == labels)),
     )
+
+
+def run_subjects(int8: Path, kind: str) -> tuple[Subject, Subject | None]:
+    """A run's int8 file as it is audited, and what stands beside it.
+
+    Args:
+        kind: of the target. For a microcontroller the firmware computes where it can, and XNNPACK stands beside.
+    """
+    if kind == "mcu" and device_kernels(int8) == "firmware":
+        return Subject(int8, "firmware"), Subject(int8)
+    return Subject(int8), None
 
 
 def device_arithmetic(

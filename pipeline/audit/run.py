@@ -15,10 +15,10 @@ from flatnas.data.registry import load_dataset
 from pipeline.audit.cache import Cache
 from pipeline.audit.chance import chance_warning, near_chance
 from pipeline.audit.classifier import classifier_record
-from pipeline.audit.device import device_arithmetic, device_kernels
-from pipeline.audit.images import AuditImages, Ints, OfficialFiles
+from pipeline.audit.device import compared, device_arithmetic, device_kernels
+from pipeline.audit.images import CLEAN, AuditImages, Ints, OfficialFiles
 from pipeline.audit.inside import Inside
-from pipeline.audit.predictions import PredictionsFile, Progress, predict_all
+from pipeline.audit.predictions import PredictionsFile, Progress, Request, predict, predict_all
 from pipeline.audit.result import AuditResult, ModelRecord
 from pipeline.audit.subject import Subject
 from pipeline.audit.summary import summarise
@@ -49,6 +49,14 @@ class Audit:
     images: AuditImages
     class_names: tuple[str, ...]
 
+    def clean_accuracy(self, subject: Subject) -> float:
+        """Of another model on the clean pictures of this audit."""
+        indices, labels = self.predictions.indices, self.predictions.labels
+        store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES)
+        requests = [Request("other", CLEAN, indices)]
+        (answers,) = predict({"other": subject}, self.images, requests, store, lambda *_: None, lambda *_: None)
+        return float((answers["label"] == labels).mean())
+
     def with_gates(self, gates: Sequence[Gate]) -> Audit:
         """The same with a verdict."""
         return replace(self, result=self.result.model_copy(update={"gates": list(gates)}))
@@ -58,6 +66,7 @@ def audit(
     model: str | Path | Subject,
     baseline: str | Path | Subject | None = None,
     *,
+    beside: Subject | None = None,
     dataset: str | Dataset = "cifar10",
     data_dir: Path | None = None,
     limit: int | None = None,
@@ -74,6 +83,7 @@ def audit(
     """Measure a model (TFLite or ONNX, float or int8), alone or beside a baseline on the same pictures.
 
     Args:
+        beside: the model's file on other kernels, which see the same pictures; how far they are apart is `device`.
         dataset: its name or its folder, whose pictures are taken at their own size; or the data, loaded.
         limit: a stratified random subset of so many test pictures.
         corruptions: names in `flatnas.corruptions.CORRUPTIONS`; all by default.
@@ -108,7 +118,9 @@ def audit(
         _check_classes(role, found.classes, data)
 
     with track("auditing") as progress:
-        predictions = predict_all(subjects, images, indices, names, store, told, progress)
+        others = {} if beside is None else {"beside": beside}
+        every = predict_all(subjects | others, images, indices, names, store, told, progress)
+    predictions = {role: every[role] for role in subjects}
     files = {role: subject.path.name for role, subject in subjects.items()}
     found = PredictionsFile(indices, labels, names, images.digest, data.name, images.source, files, predictions)
     records = {role: ModelRecord(file=s.path.name, sha256=s.sha256(), runner=s.kind) for role, s in subjects.items()}
@@ -120,7 +132,9 @@ def audit(
             told_of = chance_warning(subject, accuracy, classes, images, indices, labels, store)
             warnings.append(f"the {role} {told_of}")
     device = None
-    if device_images and facts["model"].integer and subjects["model"].kind == "litert":
+    if beside is not None:
+        device = compared(subjects["model"].kind, predictions["model"], every["beside"], labels)
+    elif device_images and facts["model"].integer and subjects["model"].kind == "litert":
         on_device = replace(subjects["model"], runner=device_kernels(subjects["model"].path))
         seen = predictions["model"], images, indices, labels, names
         try:

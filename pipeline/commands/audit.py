@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
+from click.core import ParameterSource
 
 from pipeline.commands import options
 from pipeline.errors import PipelineError, nearest
@@ -83,7 +84,7 @@ def _how_to_run(prefix: str, whom: str) -> Callable[[Callable[..., int]], Callab
     metavar="N[,N…]",
     help="Quantize the float model anew from so many calibration images, and show how the error moves.",
 )
-@options.seed
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of subset and pictures; 0, or a run's own.")
 @click.option(
     "--cache-limit", default="4GB", show_default=True, help="Of corrupted images kept on disk; 0B keeps none."
 )
@@ -118,7 +119,7 @@ def audit(
     floor: float,
     layers: bool,
     calibration_sizes: str | None,
-    seed: int,
+    seed: int | None,
     cache_limit: str,
     json_file: Path | None,
     junit_file: Path | None,
@@ -132,17 +133,19 @@ def audit(
 ) -> int:
     """Measure MODEL (TFLite or ONNX, float or int8) on clean and corrupted test images.
 
-    MODEL may be a run directory: its int8 TFLite file is audited beside its float ONNX, on a folder's pictures at the
-    run's resolution.
+    MODEL may be a run directory: its int8 TFLite file is audited beside its float ONNX as the run did it, on the data,
+    images and arithmetic of the run, and gives the run's figures.
     """
     from flatnas.corruptions import CORRUPTIONS, STANDARD_15
     from flatnas.data.registry import load_dataset
+    from hardware_profiles.profile import load_profile
     from hardware_profiles.units import parse_bytes
     from pipeline.audit import audit as run_audit
+    from pipeline.audit.device import run_subjects
     from pipeline.gates import Limits, limit_gates
     from pipeline.models import in_run_directory
     from pipeline.progress import Reporter
-    from pipeline.run_data import load_data_as_run
+    from pipeline.run_data import load_data_as_run, read_config
 
     names = _corruptions(corruptions, list(CORRUPTIONS))
     max_errors = options.shares(max_error, "--max-error", "corruption", names)
@@ -150,9 +153,18 @@ def audit(
         raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
     sizes = _counts(calibration_sizes)
     run = model if model.is_dir() else None
+    beside = None
     if run is not None:
         model, float_onnx = in_run_directory(run)
         baseline = baseline or float_onnx
+        config = read_config(run)
+        limit = config.counts.audit_images if limit is None else limit
+        seed = config.seed if seed is None else seed
+        if click.get_current_context().get_parameter_source("dataset") is ParameterSource.DEFAULT:
+            dataset = config.dataset
+        if (runner, layout, input_range, mean, std) == (None,) * 5:
+            exact, beside = run_subjects(model, load_profile(config.target, config.overrides).kind)
+            runner = exact.runner
     if max_delta is not None and baseline is None:
         raise PipelineError("--max-delta compares with a baseline: name one with --baseline MODEL")
     try:
@@ -170,12 +182,13 @@ def audit(
     found = run_audit(
         subject,
         compared,
+        beside=beside,
         dataset=data,
         data_dir=data_dir,
         limit=limit,
         corruptions=names,
         source=cast("Source", source),
-        seed=seed,
+        seed=seed or 0,
         floor=floor,
         layers=layers,
         calibration_sizes=sizes,
