@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.choices import AugmentName, OptimizerName, PresetName, ProtocolName, QuantizeName, SelectName, TeacherName
+from pipeline.choices import (
+    AugmentName,
+    ObjectiveName,
+    OptimizerName,
+    PresetName,
+    ProtocolName,
+    QuantizeName,
+    SelectName,
+    TeacherName,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +32,7 @@ class Preset:
         error_images: validation images behind a subnet's clean error.
         r_images: validation images behind R.
         r_draws: noise draws behind R (M of the paper).
+        corrupted_images: validation images behind the error under each of 8 corruptions, where the objective has it.
         recalibration_images: training images behind the batch-norm statistics.
         roundings: whether R under int8 and int4 rounding is recorded, too.
         finetune_epochs: epochs of fine-tuning the selected subnet.
@@ -46,6 +56,7 @@ class Preset:
     error_images: int
     r_images: int
     r_draws: int
+    corrupted_images: int
     recalibration_images: int
     roundings: bool
     finetune_epochs: int
@@ -76,6 +87,7 @@ PRESETS: dict[PresetName, Preset] = {
         error_images=1000,
         r_images=250,
         r_draws=5,
+        corrupted_images=50,
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=1,
@@ -98,6 +110,7 @@ PRESETS: dict[PresetName, Preset] = {
         error_images=2000,
         r_images=1000,
         r_draws=5,
+        corrupted_images=150,
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=8,  # as dear as 10 of plain SGD: SAM's last quarter costs twice
@@ -120,6 +133,7 @@ PRESETS: dict[PresetName, Preset] = {
         error_images=2000,
         r_images=1000,
         r_draws=5,
+        corrupted_images=300,
         recalibration_images=1000,
         roundings=True,
         finetune_epochs=20,
@@ -142,6 +156,7 @@ PRESETS: dict[PresetName, Preset] = {
         error_images=2000,
         r_images=1000,
         r_draws=5,
+        corrupted_images=300,
         recalibration_images=1000,
         roundings=False,
         finetune_epochs=40,
@@ -172,6 +187,7 @@ class RunConfig(BaseModel):
         optimizer: of the fine-tuning, in our protocol.
         protocol: our search, or the one that FlatNAS was published with.
         augment: what fine-tuning does to images beyond crops and flips.
+        objective: what stands beside the clean error in F_AR: R, R under rounding, or R and corruption error.
         alpha: weight of the clean error in F_AR; 1 is plain NAS.
         sigmas: relative weight noise of R, one or several.
         min_accuracy: a gate on the clean accuracy, as all of the following.
@@ -198,6 +214,7 @@ class RunConfig(BaseModel):
     teacher: TeacherName = "auto"
     protocol: ProtocolName = "fast"
     augment: AugmentName = "none"
+    objective: ObjectiveName = "flatness"
     alpha: float = Field(default=0.5, gt=0, le=1)
     sigmas: tuple[float, ...] = (0.05,)
     min_accuracy: float | None = Field(default=None, ge=0, le=1)

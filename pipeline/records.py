@@ -31,7 +31,12 @@ def footprint_record(cost: Footprint) -> FootprintRecord:
 def measured_record(measured: Measured) -> MeasuredRecord:
     """What was measured of a subnet, as files hold it."""
     flatness = [FlatnessRecord(perturbation=f.perturbation, r=f.r, ci95=(f.low, f.high)) for f in measured.flatness]
-    return MeasuredRecord(arch=measured.arch.to_json(), clean_error=measured.clean_error, flatness=flatness)
+    return MeasuredRecord(
+        arch=measured.arch.to_json(),
+        clean_error=measured.clean_error,
+        flatness=flatness,
+        corrupted_error=measured.corrupted_error,
+    )
 
 
 def read_measured(line: str) -> Measured:
@@ -64,4 +69,4 @@ def read_evaluation(line: str) -> Evaluation:
 
 def _measured(record: MeasuredRecord) -> Measured:
     flatness = tuple(Flatness(f.perturbation, f.r, *f.ci95) for f in record.flatness)
-    return Measured(Arch.from_json(record.arch), record.clean_error, flatness)
+    return Measured(Arch.from_json(record.arch), record.clean_error, flatness, record.corrupted_error)

@@ -59,11 +59,16 @@ class FlatnessRecord(_Record):
 
 
 class MeasuredRecord(_Record):
-    """What was measured of one subnet, whatever the target."""
+    """What was measured of one subnet, whatever the target.
+
+    Attributes:
+        corrupted_error: under the corruptions that may select; null where the objective has none.
+    """
 
     arch: dict[str, Any]
     clean_error: float
     flatness: list[FlatnessRecord]
+    corrupted_error: float | None = None
 
 
 class EvaluationRecord(MeasuredRecord):
@@ -137,6 +142,7 @@ class SearchRecord(_Record):
     """
 
     evaluations: int
+    objective: Literal["flatness", "rounding", "corruptions"] = "flatness"
     alpha: float
     sigmas: list[float]
     front: list[EvaluationRecord]

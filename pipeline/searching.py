@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flatnas.search import paper
 from flatnas.search.evaluation import Effort, InheritedEvaluator
 from flatnas.search.search import Evaluate, Objective, Plan
-from pipeline.choices import ProtocolName
+from pipeline.choices import ObjectiveName, ProtocolName
 from pipeline.runs.code import code_sha256
 
 if TYPE_CHECKING:
@@ -23,14 +23,17 @@ class Judging:
     """What decides which of the measured subnets is better; see `pipeline.config`."""
 
     protocol: ProtocolName
+    objective: ObjectiveName
     alpha: float
     sigmas: tuple[float, ...]
     error_images: int
 
     @property
-    def objective(self) -> Objective:
+    def merit(self) -> Objective:
         """What the search minimises and the selection weighs."""
-        return paper.objective(self.alpha) if self.protocol == "paper" else Objective(self.alpha, self.sigmas)
+        if self.protocol == "paper":
+            return paper.objective(self.alpha)
+        return Objective(self.alpha, self.sigmas, kind=self.objective)
 
     @property
     def images(self) -> int:
@@ -50,6 +53,7 @@ class Searching:
     most: int
     r_images: int
     r_draws: int
+    corrupted_images: int
     recalibration_images: int
     roundings: bool
     recalibrated: bool
@@ -68,7 +72,7 @@ class Searching:
             return {"code": code_sha256("flatnas.search.paper"), "protocol": "paper", "seed": self.seed}
         return {
             "code": code_sha256("flatnas.search.evaluation"),
-            "effort": [self.judging.error_images, self.r_images, self.r_draws, self.recalibration_images],
+            "effort": asdict(self._effort),
             "sigmas": list(self.judging.sigmas),
             "rounded_bits": list(self._bits),
             "recalibrated": self.recalibrated,
@@ -86,7 +90,7 @@ class Searching:
 
         return partial(
             InheritedEvaluator,
-            effort=Effort(self.judging.error_images, self.r_images, self.r_draws, self.recalibration_images),
+            effort=self._effort,
             sigmas=self.judging.sigmas,
             seed=self.seed,
             fold=fold_in_place,
@@ -96,4 +100,10 @@ class Searching:
 
     @property
     def _bits(self) -> tuple[int, ...]:
-        return (8, 4) if self.roundings else ()
+        return (8, 4) if self.roundings or self.judging.objective == "rounding" else ()
+
+    @property
+    def _effort(self) -> Effort:
+        corrupted = self.corrupted_images if self.judging.objective == "corruptions" else 0
+        counts = self.judging.error_images, self.r_images, self.r_draws, self.recalibration_images
+        return Effort(*counts, corrupted_images=corrupted)

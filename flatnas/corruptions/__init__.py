@@ -18,9 +18,20 @@ import numpy.typing as npt
 from flatnas.corruptions import blur, digital, elastic, noise, spatter, weather
 from flatnas.corruptions.corruption import STANDARD_15, Corruption, Generators, Pixels
 
-__all__ = ["CORRUPTIONS", "SEVERITIES", "STANDARD_15", "Corruption", "corrupt"]
+__all__ = [
+    "CORRUPTIONS",
+    "SELECTING_CORRUPTIONS",
+    "SELECTING_SEVERITIES",
+    "SEVERITIES",
+    "STANDARD_15",
+    "Corruption",
+    "corrupt",
+]
 
 SEVERITIES = (1, 2, 3, 4, 5)
+# the benchmark's own validation corruptions, which mCE leaves out: they may choose a network, and never train one
+SELECTING_CORRUPTIONS = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
+SELECTING_SEVERITIES = (2, 4)
 _MIN_SIDE = 8
 _CHUNK_PIXELS = 2**16  # 64 images of 32 x 32: intermediate float64 images stay at some MB whatever N is
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from flatnas.data.dataset import Images
 from flatnas.errors import DataError
 from flatnas.search.measured import Measured, gaussian_name
 from flatnas.space.arch import Arch
@@ -30,12 +34,15 @@ class Effort:
         r_images: validation images behind R.
         draws: of the weight noise (M of the paper).
         recalibration_images: training images behind the batch-norm statistics.
+        corrupted_images: validation images behind the error under each of the corruptions that may select; 0 measures
+            none.
     """
 
     error_images: int
     r_images: int
     draws: int
     recalibration_images: int
+    corrupted_images: int = 0
 
 
 class InheritedEvaluator:
@@ -73,6 +80,7 @@ class InheritedEvaluator:
         self._recalibrated = recalibrated
         self._noise = common_noise(supernet, effort.draws, seed)
         self._calibration = data.train.subset(effort.recalibration_images)
+        self._corrupted = _corrupted(data.val, effort.corrupted_images, seed)
         self._judged, self._shaken = data.val.subset(effort.error_images), data.val.subset(effort.r_images)
 
     def __call__(self, arch: Arch) -> Measured:
@@ -98,4 +106,19 @@ class InheritedEvaluator:
         perturbations |= {name: [rounding(seen)] for name, rounding in self._roundings.items()}
         logits = predict(self._fold(replica(net)), self._judged.pixels_nhwc, side)
         flat = flatness(net, perturbations, self._shaken, side, optimize=self._fold)
-        return Measured(arch, classification_error(logits, self._judged.labels), flat)
+        corrupted = None
+        if len(self._corrupted):
+            answers = predict(self._fold(replica(net)), self._corrupted.pixels_nhwc, side)
+            corrupted = classification_error(answers, self._corrupted.labels)
+        return Measured(arch, classification_error(logits, self._judged.labels), flat, corrupted)
+
+
+def _corrupted(images: Images, count: int, seed: int) -> Images:
+    """So many of these images under each corruption and severity that may select a network, one after the other."""
+    from flatnas.corruptions import SELECTING_CORRUPTIONS, SELECTING_SEVERITIES, corrupt
+
+    chosen = images.subset(count) if count else images.take(slice(0))
+    indices, variants = np.arange(len(chosen)), list(product(SELECTING_CORRUPTIONS, SELECTING_SEVERITIES))
+    parts = [corrupt(chosen.pixels_nhwc, name, severity, indices, seed) for name, severity in variants if count]
+    pixels = np.concatenate(parts) if parts else chosen.pixels_nhwc
+    return Images(pixels, np.tile(chosen.labels, len(parts) or 1))

@@ -36,8 +36,10 @@ class Measured:
     Attributes:
         clean_error: top-1 error on validation images, in [0, 1].
         flatness: R under each perturbation.
+        corrupted_error: mean error under `SELECTING_CORRUPTIONS`; None where it was not measured.
     """
 
     arch: Arch
     clean_error: float
     flatness: tuple[Flatness, ...]
+    corrupted_error: float | None = None

@@ -28,6 +28,8 @@ from hardware_profiles.footprint import Footprint
 
 Evaluate = Callable[[Arch], Measured]
 
+ObjectiveKind = Literal["flatness", "rounding", "corruptions"]
+ROUNDINGS = ("int8", "int4")  # perturbations of the weights, by name
 _TRUSTED_TAU = 0.3  # below it, surrogates mislead more than they help
 _PATIENCE = 3  # iterations without growth of the hypervolume that end a search
 _GROWTH = 1e-3
@@ -65,11 +67,20 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """What the search minimises beside cost: F_AR over these sigmas; and which cost."""
+    """What the search minimises: F_AR of these terms, and a cost.
+
+    Attributes:
+        alpha: weight of the clean error.
+        sigmas: of the weight noise of R.
+        cost: which cost.
+        kind: what stands beside the clean error: `flatness`, R of each sigma; `rounding`, R under rounding to int8 and
+            int4; `corruptions`, R of each sigma and the error under the corruptions that may select.
+    """
 
     alpha: float
     sigmas: tuple[float, ...]
     cost: Literal["macs", "params"] = "macs"
+    kind: ObjectiveKind = "flatness"
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha <= 1:
@@ -77,9 +88,16 @@ class Objective:
         if not self.sigmas or not all(0 < sigma <= 1 for sigma in self.sigmas):
             raise ValueError(f"every sigma must be in (0, 1], not {self.sigmas}")
 
-    def r(self, evaluations: Sequence[Evaluation]) -> Floats:
-        """R of each evaluation and sigma, shape (n, sigmas)."""
-        return np.array([[e.flatness(gaussian_name(sigma)).r for sigma in self.sigmas] for e in evaluations])
+    def terms(self, evaluations: Sequence[Evaluation]) -> Floats:
+        """What stands beside the clean error of each evaluation, shape (n, terms)."""
+        names = ROUNDINGS if self.kind == "rounding" else tuple(map(gaussian_name, self.sigmas))
+        terms = [[e.flatness(name).r for name in names] for e in evaluations]
+        if self.kind == "corruptions":
+            for row, evaluation in zip(terms, evaluations, strict=True):
+                if evaluation.measured.corrupted_error is None:
+                    raise ValueError(f"the error of {evaluation.arch} under corruptions was not measured")
+                row.append(evaluation.measured.corrupted_error)
+        return np.array(terms)
 
     def costs(self, evaluations: Sequence[Evaluation]) -> Floats:
         """The second objective, shape (n,)."""
@@ -87,7 +105,7 @@ class Objective:
 
     def merits(self, evaluations: Sequence[Evaluation]) -> Floats:
         """F_AR of each evaluation, normalised over all of them, shape (n,)."""
-        return figure_of_merit(clean_errors(evaluations), self.r(evaluations), self.alpha)
+        return figure_of_merit(clean_errors(evaluations), self.terms(evaluations), self.alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +215,12 @@ def select_from(evaluations: Sequence[Evaluation], objective: Objective, how: Se
 
 
 def hypervolume(evaluations: Sequence[Evaluation], objective: Objective, macs_budget: float) -> float:
-    """Hypervolume of (clean error, mean R, MACs / budget) against (1, 1, 1), in [0, 1]; larger is better."""
+    """Hypervolume of (clean error, mean term, MACs / budget) against (1, 1, 1), in [0, 1]; larger is better."""
     from pymoo.indicators.hv import HV
 
     macs = np.array([e.footprint.macs for e in evaluations]) / macs_budget
     return float(
-        HV(ref_point=np.ones(3))(np.stack([clean_errors(evaluations), objective.r(evaluations).mean(1), macs], 1))
+        HV(ref_point=np.ones(3))(np.stack([clean_errors(evaluations), objective.terms(evaluations).mean(1), macs], 1))
     )
 
 
@@ -244,7 +262,7 @@ class _Predictor:
 
     def __init__(self, candidates: Candidates, measured: Sequence[Evaluation], objective: Objective) -> None:
         X = candidates.features([e.arch for e in measured])
-        errors, r = clean_errors(measured), objective.r(measured)
+        errors, r = clean_errors(measured), objective.terms(measured)
         targets = [errors] if objective.alpha == 1 else [errors, *r.T]
         self._surrogates: list[Surrogate] = [fit_surrogate(X, y, candidates.seed) for y in targets]
         self._candidates, self._alpha, self._norm = candidates, objective.alpha, normalisation(errors, r)
@@ -362,7 +380,7 @@ def _offspring(candidates: Candidates, done: dict[Arch, Evaluation], objective: 
 
 def _axes(evaluations: Sequence[Evaluation], objective: Objective) -> Floats:
     """(Clean error, mean R, cost) of each evaluation, shape (n, 3); R is 0 where alpha is 1."""
-    r = objective.r(evaluations).mean(1) * (objective.alpha < 1)
+    r = objective.terms(evaluations).mean(1) * (objective.alpha < 1)
     return np.stack([clean_errors(evaluations), r, objective.costs(evaluations)], 1)
 
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
-from pipeline.choices import AugmentName, OptimizerName, PresetName, ProtocolName, QuantizeName, SelectName, TeacherName
+from pipeline.choices import (
+    AugmentName,
+    ObjectiveName,
+    OptimizerName,
+    PresetName,
+    ProtocolName,
+    QuantizeName,
+    SelectName,
+    TeacherName,
+)
 from pipeline.commands import options
 from pipeline.config import RunConfig
 from pipeline.errors import InfeasibleBudgetError, PipelineError
@@ -86,6 +95,14 @@ if TYPE_CHECKING:
     help="'paper' trains every candidate, as FlatNAS was published: days of work.",
 )
 @click.option(
+    "--objective",
+    type=click.Choice(get_args(ObjectiveName)),
+    default="flatness",
+    show_default=True,
+    help="What the search weighs beside the clean error: R under weight noise (as FlatNAS was published), R under "
+    "rounding to int8 and int4, or R and the error under four corruptions that mCE leaves out.",
+)
+@click.option(
     "--alpha",
     type=options.Finite(0, 1, min_open=True),
     default=0.5,
@@ -131,6 +148,7 @@ def run(
     learning_rate: float | None,
     augment: str,
     protocol: str,
+    objective: str,
     alpha: float,
     sigmas: str,
     quantize: str,
@@ -161,14 +179,19 @@ def run(
     values = options.key_values(overrides, "--set")
     noise = options.sigmas(sigmas)
     profiles = {name: load_profile(name, values) for name in names}
-    trained = (finalist_epochs, finetune_epochs, learning_rate) != (0, None, None)
-    own = noise != (0.05,) or augment != "none" or optimizer != "sam" or teacher not in ("auto", "none") or trained
-    if protocol == "paper" and own:
-        raise PipelineError(
-            "--protocol paper has its own sigma, augmentation, optimizer, epochs and learning rate, and no teacher: "
-            "leave out --sigma, --augment, --optimizer, --teacher, --finalist-epochs, --finetune-epochs and "
-            "--learning-rate"
-        )
+    ours = {
+        "--objective": objective != "flatness",
+        "--sigma": noise != (0.05,),
+        "--augment": augment != "none",
+        "--optimizer": optimizer != "sam",
+        "--teacher": teacher not in ("auto", "none"),
+        "--finalist-epochs": finalist_epochs != 0,
+        "--finetune-epochs": finetune_epochs is not None,
+        "--learning-rate": learning_rate is not None,
+    }
+    if protocol == "paper" and any(ours.values()):
+        named = ", ".join(option for option, changed in ours.items() if changed)
+        raise PipelineError(f"--protocol paper measures and trains as FlatNAS was published: leave out {named}")
     if finalist_epochs and select != "accuracy":
         raise PipelineError(f"--finalist-epochs chooses by accuracy, and --select {select} doesn't: leave one out")
     if finalist_epochs and finetune_epochs == 0:
@@ -198,6 +221,7 @@ def run(
             learning_rate=learning_rate,
             augment=cast(AugmentName, augment),
             protocol=cast(ProtocolName, protocol),
+            objective=cast(ObjectiveName, objective),
             alpha=alpha,
             sigmas=noise,
             quantize=cast(QuantizeName, quantize),

@@ -31,7 +31,7 @@ def _run(context: StageContext[Settings]) -> None:
     from pipeline.evaluations import stored_evaluator, watched
 
     searching, profile = context.settings.searching, context.settings.profile
-    space, objective = read_space(context.path(SUPERNET)), searching.judging.objective
+    space, objective = read_space(context.path(SUPERNET)), searching.judging.merit
     generations: list[Generation] = []
     with context.report.track("searching") as advance:
         evaluate = stored_evaluator(
@@ -69,6 +69,7 @@ def _write(context: StageContext[Settings], generations: list[Generation], objec
     write_json(
         context.path(FRONT),
         {
+            "objective": objective.kind,
             "alpha": objective.alpha,
             "sigmas": list(objective.sigmas),
             "front": [evaluation_record(e).model_dump() for e in last.front],

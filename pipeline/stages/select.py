@@ -34,7 +34,7 @@ def _run(context: StageContext[Selecting]) -> None:
     else:
         judging = context.settings.judging
         images = min(judging.images, len(context.data.val))
-        chosen = select_from(evaluations, judging.objective, context.settings.select, images)
+        chosen = select_from(evaluations, judging.merit, context.settings.select, images)
     write_json(context.path(ARCH), chosen.arch.to_json())
 
 

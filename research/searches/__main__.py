@@ -98,7 +98,7 @@ def searches(
                 space,
                 profile,
                 evaluate,
-                searching.judging.objective,
+                searching.judging.merit,
                 plan=searching.plan,
                 times=times,
                 seed=seed,

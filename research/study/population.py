@@ -109,7 +109,7 @@ def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[
                 lambda cost: tuple(excess(cost, profile.budget).values()),
                 evaluate,
                 plan=Plan(initial=n, batch=1, evaluations=n, most=n),
-                objective=searching.judging.objective,
+                objective=searching.judging.merit,
                 macs_budget=profile.budget.macs,
                 seed=config.seed,
                 mapper=watched(show),

@@ -95,7 +95,7 @@ def test_a_search_for_a_second_target_measures_nothing_that_the_first_one_measur
             lambda cost, profile=profile: tuple(excess(cost, profile.budget).values()),  # type: ignore[misc]
             seen,
             plan=plan,
-            objective=quick.judging.objective,
+            objective=quick.judging.merit,
             macs_budget=profile.budget.macs,
             seed=0,
         ):

@@ -32,7 +32,7 @@ def finetuning(**changes: object) -> Finetuning:
 
 def test_the_published_protocol_has_the_published_numbers() -> None:
     search = searching(protocol="paper", alpha=0.9)
-    objective, recipe = search.judging.objective, finetuning(protocol="paper").recipe(DATA)
+    objective, recipe = search.judging.merit, finetuning(protocol="paper").recipe(DATA)
     assert (search.plan.initial, search.plan.batch, search.plan.most) == (100, 8, 340)
     assert not search.plan.near
     assert (objective.alpha, objective.sigmas, objective.cost) == (0.9, (0.05,), "params")
@@ -49,7 +49,7 @@ def test_the_published_protocol_trains_the_chosen_net_as_its_candidates(preset: 
 
 def test_ours_follows_the_options() -> None:
     search = searching(sigmas=(0.02, 0.1), preset="quick")
-    assert search.judging.objective.sigmas == (0.02, 0.1)
+    assert search.judging.merit.sigmas == (0.02, 0.1)
     assert search.measurement["sigmas"] == [0.02, 0.1]
     assert finetuning(augment="augmix").recipe(DATA).augmix
     assert not finetuning().recipe(DATA).augmix

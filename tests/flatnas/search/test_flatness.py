@@ -149,6 +149,25 @@ def test_r_grows_with_sigma_and_the_clean_error_is_right(supernet: Supernet, dat
     assert large.low < large.r
 
 
+def test_the_error_under_the_corruptions_that_may_select_is_measured_where_asked_for(
+    supernet: Supernet, data: Dataset
+) -> None:
+    from flatnas.corruptions import SELECTING_CORRUPTIONS, STANDARD_15, corrupt
+    from flatnas.training.train import classification_error, predict, recalibrate
+
+    assert not set(SELECTING_CORRUPTIONS) & set(STANDARD_15)
+    effort = Effort(64, 64, 4, 64, corrupted_images=16)
+    measured = InheritedEvaluator(supernet, data, effort, sigmas=(0.5,), seed=7, fold=fold_in_place)(SPACE.smallest)
+    net, chosen, errors = supernet.extract(SPACE.smallest), data.val.subset(16), []
+    recalibrate(net, data.train.subset(64).pixels_nhwc, SPACE.smallest.resolution)
+    for name in ("speckle_noise", "gaussian_blur", "spatter", "saturate"):
+        for severity in (2, 4):
+            pixels = corrupt(chosen.pixels_nhwc, name, severity, range(16), 7)
+            errors.append(classification_error(predict(net, pixels, SPACE.smallest.resolution), chosen.labels))
+    assert measured.corrupted_error == pytest.approx(np.mean(errors))
+    assert evaluate(supernet, data).corrupted_error is None
+
+
 def test_a_rounding_is_calibrated_at_the_subnets_own_resolution(supernet: Supernet, data: Dataset) -> None:
     sides = []
 

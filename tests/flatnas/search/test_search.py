@@ -109,6 +109,23 @@ def test_accuracy_takes_the_flatter_of_subnets_that_the_images_cannot_tell_apart
     assert select(error, macs, merit, "accuracy", images=10_000) == 0
 
 
+def test_the_terms_of_an_objective_follow_its_kind() -> None:
+    flat = tuple(Flatness(name, r, 0, 1) for name, r in (("gaussian-0.05", 0.1), ("int8", 0.02), ("int4", 0.3)))
+    measured = [Measured(SPACE.smallest, 0.2, flat, 0.4), Measured(SPACE.largest, 0.1, flat, 0.2)]
+    cost = footprint(lower(SPACE, SPACE.smallest), load_profile("cortex-m7"))
+    both = [Evaluation(m, cost) for m in measured]
+    assert Objective(0.5, (0.05,)).terms(both).tolist() == [[0.1], [0.1]]
+    assert Objective(0.5, (0.05,), kind="rounding").terms(both).tolist() == [[0.02, 0.3]] * 2
+    corruptions = Objective(0.5, (0.05,), kind="corruptions")
+    assert corruptions.terms(both).tolist() == [[0.1, 0.4], [0.1, 0.2]]
+    # means: error 0.15, R 0.1, corruption error 0.3; so R counts 1.5 times and the other 0.5 times
+    expected = [0.5 * 0.2 + 0.5 * (0.15 + 0.2) / 2, 0.5 * 0.1 + 0.5 * (0.15 + 0.1) / 2]
+    assert corruptions.merits(both) == pytest.approx(expected)
+    unknown = Evaluation(Measured(SPACE.smallest, 0.2, flat), cost)
+    with pytest.raises(ValueError, match="under corruptions was not measured"):
+        corruptions.terms([unknown])
+
+
 @pytest.mark.parametrize(("alpha", "sigmas"), [(0.0, (0.05,)), (1.1, (0.05,)), (0.5, (0.0,)), (0.5, (2.0,)), (0.5, ())])
 def test_an_objective_out_of_range_is_refused(alpha: float, sigmas: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="must be in"):
