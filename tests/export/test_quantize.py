@@ -54,6 +54,23 @@ def test_the_range_of_relu6_is_spread_over_all_256_values() -> None:
     assert zero_point == -128
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "zero_point"),
+    [
+        (-1.0, 2.0, -43),  # -128 + 255 / 3 = -43
+        (-1.0, 1.9, -40),  # -128 + 255 / 2.9 = -40.07
+        (-0.5, 3.0, -92),  # -128 + 127.5 / 3.5 = -91.57
+        (-2.0, 0.0, 127),
+        (-3.0, -1.0, 127),  # a range that leaves out 0 is widened to it
+        (1.0, 4.0, -128),
+    ],
+)
+def test_the_zero_point_is_rounded_to_the_nearest_integer(low: float, high: float, zero_point: int) -> None:
+    scale, found = activation_qparams(Range(low, high))
+    assert found == zero_point
+    assert scale == np.float32((max(high, 0.0) - min(low, 0.0)) / 255)
+
+
 def test_weights_are_symmetric_per_output_channel() -> None:
     weights = np.array([[1.0, -2.0], [0.5, 0.25]], np.float32)
     q, scales = quantize_weights(weights, "w")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import export.run.parity as module
-from export.graph import ExportError, Graph, QParams
+from export.graph import ExportError, Graph, Node, QParams, Tensor
 from export.ops.fixed_point import quantize_multiplier, rescale
 from export.read_tflite import read_tflite
 from export.run.parity import Parity, bound_lsb, parity
@@ -38,6 +38,30 @@ def test_a_scale_that_was_changed_is_found_at_its_operator(exported: Any, tmp_pa
     first = next(tensor for tensor in rows["onnxruntime"].tensors if tensor.max_abs_lsb > 4)
     assert (first.op, first.node) == (node.op, node.name)
     assert rows["tflm"].first_difference is None
+
+
+def test_every_input_is_counted_not_only_those_of_the_first_chunk() -> None:
+    q = QParams(np.array([1.0], np.float32), np.array([0]))
+    tensors = {name: Tensor(name, (1, 4), "int8", q) for name in ("x", "y")}
+    graph = Graph((Node("RELU", "last", ("x",), ("y",)),), tensors, ("x",), ("y",))
+    inputs = np.repeat(np.arange(50, dtype=np.int8)[:, None], 4, 1)  # each is its own number
+
+    def reference(x: Any) -> list[Any]:
+        return [x.copy()]
+
+    def wrong_late(x: Any) -> list[Any]:
+        y = x.copy()
+        y[x[:, 0] == 10, 1] -= 3
+        y[x[:, 0] == 40, 2] -= 9  # in the second chunk
+        return [y]
+
+    assert len(inputs) > module._CHUNK > 10
+    (found,) = module._compare(graph, reference, {"litert": wrong_late}, inputs, lambda *_: None, ["RELU"])
+    assert (found.n, found.mismatches, found.max_abs_lsb) == (50, 2, 9)
+    assert found.beyond == 1 / 200  # of all scores, one is off by more than 8
+    assert not found.holds
+    (last,) = found.tensors
+    assert (last.mismatches, last.max_abs_lsb) == (2, 9)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flatnas.search.candidates import Candidates
 from flatnas.search.measured import Flatness, Measured
 from flatnas.search.nsga2 import nsga2, tell
-from flatnas.search.objective import Selection, figure_of_merit, knee, select
+from flatnas.search.objective import figure_of_merit, knee, select
 from flatnas.search.search import (
     Evaluation,
     Generation,
@@ -139,8 +139,7 @@ def test_only_feasible_subnets_are_evaluated_and_selected(target: str) -> None:
     assert len(last.evaluations) >= 24
     for evaluation in last.evaluations:
         assert max(excess(evaluation.footprint, profile.budget).values()) <= 0
-    for how in ("knee", "accuracy", "robust", "smallest"):
-        assert select_from(last.evaluations, OBJECTIVE, how, images=1000) in last.evaluations
+    check_selection(last.evaluations, images=1000)
 
 
 def test_a_tight_sram_budget_does_not_hide_the_nets_that_use_the_others() -> None:
@@ -153,14 +152,8 @@ def test_a_tight_sram_budget_does_not_hide_the_nets_that_use_the_others() -> Non
 
 
 @settings(max_examples=15, deadline=None)
-@given(
-    seed=st.integers(0, 2**31),
-    share=st.floats(0.0, 1.0),
-    how=st.sampled_from(["knee", "accuracy", "robust", "smallest"]),
-)
-def test_under_any_budget_a_feasible_subnet_is_selected_if_there_is_one(
-    seed: int, share: float, how: Selection
-) -> None:
+@given(seed=st.integers(0, 2**31), share=st.floats(0.0, 1.0))
+def test_under_any_budget_a_feasible_subnet_is_selected_if_there_is_one(seed: int, share: float) -> None:
     rng, profile = np.random.default_rng(seed), load_profile("cortex-m7")
     costs = [footprint(lower(SPACE, SPACE.sample_by_size(rng)), profile) for _ in range(2)]
     tight = {
@@ -176,7 +169,41 @@ def test_under_any_budget_a_feasible_subnet_is_selected_if_there_is_one(
         return
     evaluations = run(profile, 12, seed % 1000)[-1].evaluations
     assert all(max(excess(e.footprint, profile.budget).values()) <= 0 for e in evaluations)
-    assert select_from(evaluations, OBJECTIVE, how, images=1000) in evaluations
+    check_selection(evaluations, images=1000)
+
+
+def check_selection(evaluations: Sequence[Evaluation], images: int) -> None:
+    """Each selection against its definition, by looking at every subnet."""
+    merits = dict(zip((e.arch for e in evaluations), OBJECTIVE.merits(evaluations), strict=True))
+
+    def dominated(a: Evaluation) -> bool:
+        points = [(merits[e.arch], e.footprint.macs) for e in (a, *evaluations)]
+        return any(b[0] <= points[0][0] and b[1] <= points[0][1] and b != points[0] for b in points[1:])
+
+    front = [e for e in evaluations if not dominated(e)]
+    least = min(e.clean_error for e in evaluations)
+    tied = [e for e in evaluations if e.clean_error <= least + (least * (1 - least) / images) ** 0.5]
+    accurate = select_from(evaluations, OBJECTIVE, "accuracy", images)
+    assert merits[accurate.arch] == min(merits[e.arch] for e in tied)
+    robust = select_from(evaluations, OBJECTIVE, "robust", images)
+    assert merits[robust.arch] == min(merits.values())
+    assert select_from(evaluations, OBJECTIVE, "smallest", images).footprint.macs == min(
+        e.footprint.macs for e in front
+    )
+    assert select_from(evaluations, OBJECTIVE, "knee", images) in front
+
+
+def test_the_knee_is_of_the_front_and_not_of_all_points() -> None:
+    rng = np.random.default_rng(0)
+
+    def point(error: float, macs: int) -> Evaluation:
+        cost = replace(footprint(lower(SPACE, SPACE.smallest), load_profile("cortex-m7")), macs=macs)
+        return Evaluation(Measured(SPACE.sample(rng), error, (Flatness("gaussian-0.05", 0.1, 0, 1),)), cost)
+
+    front = [point(0.0, 1000), point(0.4, 500), point(0.9, 0)]  # shares of both spans: 1, 0.44 + 0.5, 1
+    far = point(1.0, 10_000)  # dominated; with it in the spans, the first one would be the knee
+    clean = Objective(1.0, (0.05,))
+    assert select_from([*front, far], clean, "knee", images=1000) == front[1]
 
 
 def test_the_same_seed_searches_the_same_subnets_and_each_once() -> None:
@@ -279,6 +306,30 @@ def test_every_value_of_every_gene_is_reached() -> None:
         tell(algorithm, asked, newer_is_better, candidates, archs)
     for values, choices in zip(np.concatenate(reached).T, SPACE.genes, strict=True):
         assert set(values.tolist()) == set(range(len(choices)))
+
+
+def test_a_feasible_subnet_survives_better_infeasible_ones() -> None:
+    profile, rng = load_profile("cortex-m7"), np.random.default_rng(3)
+    candidates = Candidates(
+        SPACE,
+        lambda arch: footprint(lower(SPACE, arch), profile),
+        lambda cost: tuple(excess(cost, profile.budget).values()),
+        seed=0,
+    )
+    archs = list(dict.fromkeys(SPACE.sample_by_size(rng) for _ in range(60)))
+    within = [arch for arch in archs if fits(arch, profile)][:4]
+    beyond = [arch for arch in archs if not fits(arch, profile)][:4]
+    algorithm, seen = nsga2(candidates, [*within, *beyond]), set[Arch]()
+    for _ in range(2):
+        asked = algorithm.ask()
+        generation = [SPACE.decode(code) for code in asked.get("X")]
+        better_where_infeasible = np.array([[1.0, 1.0] if fits(arch, profile) else [0.1, 0.1] for arch in generation])
+        tell(algorithm, asked, better_where_infeasible, candidates, generation)
+        seen |= set(generation)
+    feasible = {arch for arch in seen if fits(arch, profile)}
+    survivors = {SPACE.decode(code) for code in algorithm.pop.get("X")}
+    assert len(survivors) == 8
+    assert survivors >= feasible if len(feasible) <= 8 else survivors <= feasible
 
 
 def test_budgets_below_the_smallest_subnet_are_refused() -> None:
