@@ -1,7 +1,9 @@
-"""Training a supernet: the sandwich rule with in-place distillation (BigNAS, Yu et al. 2020, arXiv 2003.11142).
+"""Training a supernet: on a teacher's soft labels, or by the sandwich rule, where its largest subnet is the teacher.
 
-Each step draws one of the space's resolutions, trains the largest subnet on the labels, and the smallest and a random
-one on the largest one's soft predictions of the same pixels. The same training adapts a supernet to other classes.
+With soft labels each step trains random subnets on them (`two_subnets_loss`). Without, the sandwich rule with in-place
+distillation (BigNAS, Yu et al. 2020, arXiv 2003.11142): each step draws one of the space's resolutions, trains the
+largest subnet on the labels, and the smallest and a random one on the largest one's soft predictions of the same
+pixels. The same training adapts a supernet to other classes.
 """
 
 from __future__ import annotations
@@ -63,10 +65,10 @@ def sandwich_loss(supernet: Supernet, seed: int) -> Loss:
 
 
 def two_subnets_loss(supernet: Supernet, seed: int) -> Loss:
-    """Two random subnets, one with uniform genes and one by size, each at a resolution of its own (BigNAS).
+    """Two random subnets, one with uniform genes and one by size, each at a resolution of its own.
 
     Every fourth step trains the largest and the smallest one, too: most of the sandwich rule's work goes into the
-    largest, which few targets can deploy. All learn from the targets that the images carry.
+    largest, which few targets can deploy. All learn from a teacher's targets.
     """
     space = supernet.space
 
@@ -104,7 +106,8 @@ def train_supernet(
         if watch:
             watch(epochs, subnet_errors(supernet, watched_subnets(supernet), data))
 
-    loss = sandwich_loss(supernet, recipe.seed)
+    rule = sandwich_loss if data.train.targets is None else two_subnets_loss
+    loss = rule(supernet, recipe.seed)
     train(
         supernet,
         data.train,

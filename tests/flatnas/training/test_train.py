@@ -367,3 +367,35 @@ def test_crops_and_flips_happen_as_far_as_the_recipe_says() -> None:
     moved = augment(pixels, replace(RECIPE, shift=1, mirror=False), np.random.default_rng(0))
     inside = [moved[:, 1:7, 1:7] == pixels[:, 1 + y : 7 + y, 1 + x : 7 + x] for y in (-1, 0, 1) for x in (-1, 0, 1)]
     assert np.stack(inside).all((2, 3, 4)).any(0).all()  # every picture is one of the nine crops
+
+
+def test_a_supernet_step_trains_two_random_subnets_and_every_fourth_the_ends_of_the_space() -> None:
+    from flatnas.space.spaces import mcu_space
+    from flatnas.training.supernet_training import two_subnets_loss
+
+    space = mcu_space(2)
+
+    class Recorder:
+        def __init__(self) -> None:
+            self.space, self.seen = space, []
+
+        def __call__(self, x: torch.Tensor, arch: object) -> torch.Tensor:
+            self.seen.append((arch, x.shape[-1]))
+            return torch.zeros(len(x), 2, requires_grad=True)
+
+    recorder = Recorder()
+    loss = two_subnets_loss(recorder, seed=0)  # type: ignore[arg-type]
+    pixels, targets = np.zeros((4, 32, 32, 3), np.uint8), torch.full((4, 2), 0.5)
+    counts = []
+    for step in range(8):
+        before = len(recorder.seen)
+        value = loss(pixels, targets, step)
+        counts.append(len(recorder.seen) - before)
+        assert value.item() == pytest.approx(counts[-1] * np.log(2), rel=1e-5)
+    assert counts == [4, 2, 2, 2, 4, 2, 2, 2]
+    assert [arch for arch, _ in recorder.seen[2:4]] == [space.largest, space.smallest]
+    assert {side for _, side in recorder.seen} <= set(space.resolutions)
+    assert len({side for _, side in recorder.seen}) > 1
+    again = Recorder()
+    two_subnets_loss(again, seed=0)(pixels, targets, 0)  # type: ignore[arg-type]
+    assert again.seen == recorder.seen[:4]
