@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import tarfile
+import tokenize
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ def check_corrupted(
             if name in expected:
                 _verify(file, size_bytes, expected[name], where, source)
                 file.seek(where.start)
-            _header(file, where, source)
+            _header(file, size_bytes, where, source)
 
 
 def identity(source: Path, dataset: str) -> str:
@@ -129,7 +130,7 @@ def check_labels(source: Path, labels: npt.NDArray[np.int64]) -> None:
     """
     with _opened(source, "labels") as (file, size_bytes, where):
         try:
-            _shape, _order, dtype = _array_header(file)
+            _shape, _order, dtype = _array_header(file, size_bytes)
             found = np.frombuffer(file.read(where.start + size_bytes - file.tell()), dtype)
         except (ValueError, EOFError, OSError) as error:
             raise DataError(f"{where.name} is no .npy file or cut off; {_mend(source)}") from error
@@ -149,7 +150,7 @@ def read_corrupted(
         DataError: the file is missing, cut off, or of another shape.
     """
     with _opened(source, name) as (file, size_bytes, where):
-        shape, data_start = _header(file, where, source)
+        shape, data_start = _header(file, size_bytes, where, source)
         if shape[0] != SEVERITIES * count:
             raise DataError(f"{where.name} holds {shape[0]:,} pictures; {SEVERITIES} x {count:,} were expected")
         if data_start + int(np.prod(shape)) > where.start + size_bytes:
@@ -200,10 +201,10 @@ def _member(archive: Path, name: str) -> tuple[int, int]:
     raise DataError(f"{archive} lacks {name}.npy; {_mend(archive)}")
 
 
-def _header(file: IO[bytes], where: _Place, source: Path) -> tuple[tuple[int, ...], int]:
+def _header(file: IO[bytes], size_bytes: int, where: _Place, source: Path) -> tuple[tuple[int, ...], int]:
     """(shape, offset of the first pixel) of an .npy file of pictures."""
     try:
-        shape, fortran, dtype = _array_header(file)
+        shape, fortran, dtype = _array_header(file, size_bytes)
     except (ValueError, EOFError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{where.name} is no .npy file or cut off ({reason}); {_mend(source)}") from error
@@ -212,10 +213,21 @@ def _header(file: IO[bytes], where: _Place, source: Path) -> tuple[tuple[int, ..
     return shape, file.tell()
 
 
-def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _array_header(file: IO[bytes], size_bytes: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """(shape, Fortran order, type) of an .npy file; `file` stands behind the header then.
+
+    Raises:
+        ValueError: it is no header, or runs past the file's `size_bytes` into whatever follows it in the archive.
+    """
+    end = file.tell() + size_bytes
     version = np.lib.format.read_magic(file)
     read: Any = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    try:
+        shape, fortran, dtype = read(file)
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise ValueError("the header is damaged") from error
+    if file.tell() > end:
+        raise ValueError("the header is not all there")
     return shape, fortran, dtype
 
 

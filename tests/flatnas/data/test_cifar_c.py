@@ -114,6 +114,16 @@ def test_an_archive_that_was_cut_off_is_refused(archive: Path, kept: float) -> N
         read_corrupted(archive, "snow", 5, np.array([COUNT - 1]), COUNT)
 
 
+@pytest.mark.parametrize("kept", [5, 60, 128, 2000])
+def test_a_file_that_was_cut_off_before_it_came_into_the_archive_is_refused(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "CIFAR-10-C.tar"
+    with tarfile.open(path, "w") as tar:
+        add(tar, "CIFAR-10-C/fog.npy", npy(blocks("fog"))[:kept])
+        add(tar, "CIFAR-10-C/snow.npy", npy(blocks("snow")))  # the bytes that would be taken for fog's
+    with pytest.raises(DataError, match=r"fog\.npy .*cut off"):
+        read_corrupted(path, "fog", 5, np.array([COUNT - 1]), COUNT)
+
+
 def test_another_number_or_kind_of_pictures_is_refused(folder: Path) -> None:
     with pytest.raises(DataError, match="holds 100 pictures; 5 x 21 were expected"):
         read_corrupted(folder, "fog", 1, np.array([0]), COUNT + 1)
