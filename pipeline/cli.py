@@ -1,7 +1,8 @@
 """The command line: parse, call, print, exit code.
 
 Exit codes: 0 done and every gate passed; 1 a gate, the budget or a proof failed; 2 wrong use or unusable input, one
-line on stderr; 70 an error that nobody expected, one line that names a file with its traceback; 130 interrupted.
+line on stderr; 70 an error that nobody expected, one line that names a file with its traceback; 130 interrupted;
+143 told to stop (SIGTERM).
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import signal
 import sys
+from types import FrameType
 
 import click
 
@@ -26,8 +29,17 @@ for command in COMMANDS:
     pipeline.add_command(command)
 
 
+class _ToldToStop(BaseException):
+    """SIGTERM, as a job's time limit or `kill` sends it: what is open is closed as for an interrupt."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _ToldToStop
+
+
 def main(command: click.Command = pipeline) -> None:
     """Run a command line and exit."""
+    signal.signal(signal.SIGTERM, _stop)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
     try:
         code = command.main(standalone_mode=False)
@@ -35,6 +47,9 @@ def main(command: click.Command = pipeline) -> None:
     except (click.exceptions.Abort, KeyboardInterrupt):  # Abort is click's form of Ctrl-C
         _say("interrupted; call the same command again to go on")
         os._exit(130)  # CPython remembers an interrupt within exec(), and would end by the signal instead
+    except _ToldToStop:
+        _say("told to stop; call the same command again to go on")
+        os._exit(128 + signal.SIGTERM)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except Exception as error:

@@ -183,7 +183,10 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
     assert "cifar-10-binary.tar.gz" in message
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to stop")]
+)
+def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, number: int, code: int, said: str) -> None:
     pytest.importorskip("torch")
     command = [sys.executable, "-m", "pipeline", "run", "--target", "cortex-m7", "--dataset", "digits", "--out", "out"]
     env = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -198,10 +201,10 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     while not list(tmp_path.glob("out/.work/*")) and process.poll() is None:
         time.sleep(0.05)
     time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    assert stderr.strip().splitlines()[-1] == "error: interrupted; call the same command again to go on"
+    assert process.returncode == code, stderr
+    assert stderr.strip().splitlines()[-1] == f"error: {said}; call the same command again to go on"
 
 
 def test_targets_lists_every_profile_as_json(tmp_path: Path) -> None:
