@@ -113,6 +113,7 @@ def test_no_operator_is_an_error() -> None:
         plan_memory([])
 
 
+@pytest.mark.benchmark
 def test_planning_a_chain_of_40_operators_takes_less_than_half_a_millisecond() -> None:
     names = [f"t{i}" for i in range(41)]
     ops = net(

@@ -37,6 +37,7 @@ def test_macs_equal_fvcores(count: int) -> None:
         assert sum(macs(op) for op in lower(SPACE, arch)) == counted["conv"] + counted["linear"], str(arch)
 
 
+@pytest.mark.benchmark
 def test_the_cost_of_a_subnet_takes_less_than_a_millisecond() -> None:
     archs, profile = subnets(200), load_profile("cortex-m7")
 

@@ -136,20 +136,26 @@ def test_the_firmware_of_each_operator_is_counted_by_its_own_plan(tmp_path: Path
 
 
 @needs_shared
-def test_all_targets_answer_for_a_foreign_model_within_two_seconds(tmp_path: Path) -> None:
-    seconds = []
-    for _ in range(3):  # the best of three: other work on the machine is not the command's
-        start = time.perf_counter()
-        result = run(resnet8(), "--target", "all", "--json", cwd=tmp_path)
-        seconds.append(time.perf_counter() - start)
+def test_all_targets_answer_for_a_foreign_model(tmp_path: Path) -> None:
+    result = run(resnet8(), "--target", "all", "--json", cwd=tmp_path)
     answers = json.loads(result.stdout)
     assert [answer["target"] for answer in answers] == list(profile_names())
     assert result.returncode == 1
-    assert min(seconds) < 2
     for answer in answers:
         assert answer["fits"] == (not answer["violations"])
         assert bool(answer["suggestions"]) == bool(answer["violations"])
         assert answer["footprint"]["macs"] == 12_501_632
+
+
+@pytest.mark.benchmark
+@needs_shared
+def test_all_targets_answer_within_two_seconds(tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(3):  # the best of three: other work on the machine is not the command's
+        start = time.perf_counter()
+        run(resnet8(), "--target", "all", "--json", cwd=tmp_path)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 2
 
 
 @needs_shared

@@ -37,6 +37,18 @@ PUBLISHED_MD5 = {
 }
 """MD5s of the files of Zenodo record 2535967 (CIFAR-10-C)."""
 
+FIRST_100_MD5 = {
+    "pixelate": "e5321d099031c4a93eb15fbb96d7a09b",
+    "contrast": "2984149ab0c5f38f1f16e78ff8291a7b",
+    "gaussian_blur": "6fdde51567fd80ca385590d6965791dd",
+    "defocus_blur": "5dfef42c25fae7ce3a2c4fc647daffe5",
+    "saturate": "305f6f496cecfaa2ac19914652420447",
+    "brightness": "9d1d94772a03ba0d7646dec00a9899c8",
+    "zoom_blur": "26a90e543ef850f9ee9d63c4777e7bb9",
+    "jpeg_compression": "97abd6b8b926a645a2aba97cbf4b018e",
+}
+"""MD5s of the first 100 pictures of each severity, taken from files whose MD5s were the published ones."""
+
 
 # The table
 
@@ -65,6 +77,12 @@ def test_a_row_knows_its_name_and_whether_it_draws_numbers(name: str) -> None:
 
 
 # Bytes
+
+
+@pytest.mark.parametrize("name", PUBLISHED_MD5)
+def test_a_hundred_images_give_the_bytes_of_the_published_file(name: str, cifar10_test_images: Pixels) -> None:
+    blocks = [corrupt(cifar10_test_images[:100], name, severity, range(100)) for severity in SEVERITIES]
+    assert hashlib.md5(np.concatenate(blocks).tobytes()).hexdigest() == FIRST_100_MD5[name]
 
 
 @pytest.mark.slow

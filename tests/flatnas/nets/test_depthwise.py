@@ -96,7 +96,7 @@ def test_other_convolutions_are_left_to_torch() -> None:
             assert "DepthwiseConv2d" not in str(layer(torch.randn(1, 4, 12, 12)).grad_fn)
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_it_trains_faster_than_torch_alone() -> None:
     layer = nn.Conv2d(128, 128, 7, padding=3, groups=128, bias=False)
     x = torch.randn(128, 128, 12, 12).to(memory_format=torch.channels_last)

@@ -76,6 +76,7 @@ def test_every_operation_is_drawn() -> None:
     assert drawn == set(range(9))
 
 
+@pytest.mark.benchmark
 def test_a_batch_costs_little_beside_a_training_step() -> None:
     """A plain step of 128 images takes some 200 ms on two cores for a 7 M MAC net; 1.3 times allows for 60 ms."""
     batch = np.repeat(BATCH, 4, 0)

@@ -27,7 +27,7 @@ def seconds(step: Callable[[], None]) -> float:
     return time.perf_counter() - start
 
 
-@pytest.mark.slow
+@pytest.mark.benchmark
 def test_the_supernet_trains_at_four_fifths_of_the_speed_that_its_macs_predict() -> None:
     keep_freed_memory()
     supernet = new_supernet(SPACE, 0).train()
