@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 from typing import Literal
 
 import pytest
 from reports import HOSTILE, LABELS, Page, hostile_report, report_with_finalists, sample_report
 
+from pipeline.commands.run import read_report
+from pipeline.models import released_models
 from pipeline.report.page import render_page
 from pipeline.report.plots import shades
 
@@ -81,6 +84,23 @@ def test_the_heat_map_shows_float_int8_and_difference_of_each_severity(page: Pag
     # gaussian noise: float 0.25 * (1, 1.55, 2.1, 2.65, 3.2); int8 adds 0.004 * (-1, 1, 3, 0, 2)
     row = "gaussian noise 25.0 38.8 52.5 66.2 80.0 24.6 39.1 53.7 66.2 80.8 −0.4 +0.4 +1.2 0.0 +0.8"
     assert row in page.said()
+
+
+@pytest.mark.parametrize("name", released_models())
+def test_the_page_of_a_produced_report_tells_its_figures(name: str) -> None:
+    directory = released_models()[name]
+    report = json.loads((directory / "report.json").read_text())
+    labels = json.loads((directory / "model" / "model.json").read_text())["labels"]
+    page = Page(render_page(read_report(directory), labels))
+    said = page.said()
+    assert page.open == []
+    assert ("✓ PASS" if report["passed"] else "✗ FAIL") in said
+    assert f"int8 top-1 {100 * report['accuracy']['tflite_int8']:.1f} %" in said
+    for corruption, errors in report["robustness"]["per_corruption"].items():
+        rates = " ".join(f"{100 * error:.1f}" for role in ("float", "int8") for error in errors[role])
+        assert f"{corruption.replace('_', ' ')} {rates}" in said
+    for path, digest in report["artifacts"].items():
+        assert f"{path} {digest}" in said
 
 
 def test_heat_map_colours_keep_their_text_readable_and_put_white_at_no_difference() -> None:
