@@ -21,7 +21,7 @@ from flatnas.data.dataset import Dataset
 from flatnas.search.measured import Measured
 from flatnas.search.search import Evaluate, Map
 from flatnas.space.arch import Arch
-from pipeline.artifacts import sha256_of
+from pipeline.files import sha256_of
 from pipeline.provenance import cpu_name
 from pipeline.records import measured_record, read_measured
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_bytes, write_json, writing_to
 from pipeline.errors import InfeasibleBudgetError, PipelineError
+from pipeline.files import write_bytes, write_json, writing_to
 from pipeline.results import CoreProof, FirmwareRecord, PeerRecord
 
 if TYPE_CHECKING:

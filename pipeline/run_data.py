@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import read_json
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
+from pipeline.files import read_json
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset

@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.files import write_bytes, write_json
 from pipeline.training import CHECKPOINT, HELD, divergence_told, training_directory
 
 if TYPE_CHECKING:

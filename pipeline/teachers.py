@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.files import write_bytes, write_json
 from pipeline.training import CHECKPOINT, divergence_told, training_directory
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.artifacts import exclusive
 from pipeline.errors import PipelineError
+from pipeline.files import exclusive
 
 # a long training's files, in a directory of its own
 CHECKPOINT, HELD = "training.safetensors", "training-held.safetensors"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import write_bytes
+from pipeline.files import write_bytes
 
 log = logging.getLogger(__name__)
 

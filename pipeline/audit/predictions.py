@@ -19,13 +19,13 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.artifacts import write_bytes
 from pipeline.audit.cache import Cache
 from pipeline.audit.images import AuditImages, Ints, Variant, variants
 from pipeline.audit.subject import Subject
 from pipeline.audit.worker import ANSWER
 from pipeline.audit.workers import Facts, Task, run_tasks
 from pipeline.errors import PipelineError
+from pipeline.files import write_bytes
 
 Progress = Callable[[int, int, str], None]
 _DAMAGED = (  # what numpy and zipfile raise on files that are none of ours, or no longer

@@ -284,7 +284,7 @@ def write_json_result(result: AuditResult, file: Path | None) -> None:
     """
     import json
 
-    from pipeline.artifacts import write_json
+    from pipeline.files import write_json
 
     if str(file) == "-":
         click.echo(json.dumps(result.to_json(), indent=1))
@@ -293,7 +293,7 @@ def write_json_result(result: AuditResult, file: Path | None) -> None:
 
 
 def _write_reports(found: Audit, junit: Path | None, html: Path | None, predictions: Path | None) -> None:
-    from pipeline.artifacts import write_bytes
+    from pipeline.files import write_bytes
 
     if junit is not None:
         from pipeline.report.junit import gates_as_junit

@@ -85,7 +85,7 @@ def crosscheck(directory: Path, data_dir: Path | None, images: int, as_json: boo
 
 def _opened(directory: Path, data_dir: Path | None) -> tuple[RunConfig, Dataset]:
     """A run's configuration and the data it saw."""
-    from pipeline.artifacts import read_json
+    from pipeline.files import read_json
     from pipeline.run_data import load_data_as_run, read_config
 
     config = read_config(directory)

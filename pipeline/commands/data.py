@@ -93,7 +93,7 @@ def corrupt(corruption: str, severity: int, out: Path, dataset: str, data_dir: P
     from flatnas.corruptions import CORRUPTIONS
     from flatnas.corruptions import corrupt as corrupted
     from flatnas.data.registry import load_dataset
-    from pipeline.artifacts import write_bytes
+    from pipeline.files import write_bytes
 
     if corruption not in CORRUPTIONS:
         raise PipelineError(f"no corruption '{corruption}'{nearest(corruption, CORRUPTIONS)}")

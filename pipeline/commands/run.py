@@ -258,7 +258,7 @@ def run(
 
 
 def _write_junit(path: Path, directory: Path) -> None:
-    from pipeline.artifacts import write_bytes
+    from pipeline.files import write_bytes
     from pipeline.report.junit import gates_as_junit
 
     report = read_report(directory)

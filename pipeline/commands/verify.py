@@ -13,8 +13,9 @@ from pipeline.commands import options
 @options.run_directory
 def verify(directory: Path) -> int:
     """Compare every file of RUN with its manifest."""
-    from pipeline.artifacts import artifacts_in, read_object
+    from pipeline.files import read_object
     from pipeline.runs.layout import MANIFEST
+    from pipeline.runs.manifest import artifacts_in
 
     options.finished_run(directory)
     expected: dict[str, str] = read_object(directory / MANIFEST)

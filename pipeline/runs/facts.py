@@ -41,14 +41,14 @@ class Origin:
 
 def _supernet_sha256(origin: Origin) -> str | None:
     """Of the supernet that the user named."""
-    from pipeline.artifacts import sha256_of
+    from pipeline.files import sha256_of
 
     return sha256_of(Path(origin.config.supernet)) if origin.config.supernet else None
 
 
 def _shipped_supernet_sha256(origin: Origin) -> str | None:
     """Of the shipped supernet, where the run starts from it."""
-    from pipeline.artifacts import sha256_of
+    from pipeline.files import sha256_of
     from pipeline.shipped import shipped_supernet
 
     if origin.config.supernet:
@@ -59,7 +59,7 @@ def _shipped_supernet_sha256(origin: Origin) -> str | None:
 
 def _shipped_labels_sha256(origin: Origin) -> str | None:
     """Of the shipped soft labels that the run may take."""
-    from pipeline.artifacts import sha256_of
+    from pipeline.files import sha256_of
     from pipeline.shipped import shipped_labels
 
     if origin.config.teaches not in ("auto", "labels"):

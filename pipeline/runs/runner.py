@@ -22,22 +22,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import (
-    Artifact,
-    exclusive,
-    read_object,
-    sha256_of,
-    unfinish,
-    write_json,
-    write_manifest,
-    writing_to,
-)
 from pipeline.errors import PipelineError, nearest
+from pipeline.files import exclusive, read_object, sha256_of, write_json, writing_to
 from pipeline.progress import Reporter
 from pipeline.provenance import versions
 from pipeline.runs.code import code_sha256
 from pipeline.runs.facts import Origin
 from pipeline.runs.layout import MANIFEST, RUN, WORK
+from pipeline.runs.manifest import Artifact, unfinish, write_manifest
 from pipeline.runs.stage import Stage, StageContext, settings_from
 
 

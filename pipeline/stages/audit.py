@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline.artifacts import write_json
 from pipeline.audit import Audit, Subject, audit
 from pipeline.audit.device import run_subjects
+from pipeline.files import write_json
 from pipeline.results import Accuracy, Pair, Robustness, Severities
 from pipeline.runs.layout import AUDIT, FLOAT_ONNX, INT8_ONNX, INT8_TFLITE, PREDICTIONS
 from pipeline.runs.stage import Stage, StageContext

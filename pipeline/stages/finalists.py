@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatnas.search.finalists import finalists
-from pipeline.artifacts import read_json, write_json
 from pipeline.choices import AugmentName, ProtocolName, SelectName
+from pipeline.files import read_json, write_json
 from pipeline.finetuning import Finetuning, finetuned
 from pipeline.records import read_evaluation
 from pipeline.results import FinalistRecord

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flatnas.space.arch import Arch
-from pipeline.artifacts import read_json, write_bytes
+from pipeline.files import read_json, write_bytes
 from pipeline.finetuning import Finetuning, finetuned
 from pipeline.runs.layout import ARCH, LABELS, SUPERNET, WEIGHTS
 from pipeline.runs.stage import Stage, StageContext

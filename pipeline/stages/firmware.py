@@ -9,7 +9,7 @@ import numpy as np
 from export.write.package import possible_files
 from hardware_profiles.firmware import CORES
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import read_json, write_json
+from pipeline.files import read_json, write_json
 from pipeline.firmware import ELF, PROOF, emulate, find_tools, generate, write_package
 from pipeline.results import FirmwareRecord
 from pipeline.runs.layout import FIRMWARE, INT8_TFLITE, MODEL

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.artifacts import read_json, write_json
+from pipeline.files import read_json, write_json
 from pipeline.results import ParityRecord
 from pipeline.runs.layout import ARCH, INT8_ONNX, INT8_TFLITE, PARITY
 from pipeline.runs.stage import Stage, StageContext

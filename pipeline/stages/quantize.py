@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.data.dataset import Images
-from pipeline.artifacts import read_json, write_bytes, write_json
 from pipeline.choices import QuantizeName
+from pipeline.files import read_json, write_bytes, write_json
 from pipeline.finetuning import training_images
 from pipeline.runs.layout import ARCH, FLOAT_ONNX, INT8_ONNX, LABELS, QUANTIZATION
 from pipeline.runs.stage import Stage, StageContext

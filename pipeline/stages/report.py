@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
 from pipeline.audit.classifier import classifier_record
 from pipeline.audit.predictions import PredictionsFile
 from pipeline.config import RunConfig
+from pipeline.files import read_json, write_bytes, write_json
 from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_warnings
 from pipeline.provenance import cpu_name
 from pipeline.records import footprint_record
@@ -51,6 +51,7 @@ from pipeline.runs.layout import (
     REPORT,
     RUN,
 )
+from pipeline.runs.manifest import artifacts_in
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.searching import Judging
 

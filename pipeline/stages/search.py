@@ -11,7 +11,7 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.files import write_bytes, write_json
 from pipeline.records import evaluation_record
 from pipeline.runs.layout import EVALUATIONS, FRONT, SUPERNET
 from pipeline.runs.stage import Stage, StageContext

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.artifacts import write_bytes
 from pipeline.errors import PipelineError
+from pipeline.files import write_bytes
 from pipeline.finetuning import training_images
 from pipeline.runs.layout import LABELS, SUPERNET
 from pipeline.runs.stage import Stage, StageContext

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.artifacts import write_bytes
 from pipeline.choices import AugmentName, TeacherName
 from pipeline.errors import PipelineError
+from pipeline.files import write_bytes
 from pipeline.runs.layout import LABELS
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.shipped import shipped_labels

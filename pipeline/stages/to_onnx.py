@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from flatnas.space.arch import Arch
-from pipeline.artifacts import read_json, write_bytes
+from pipeline.files import read_json, write_bytes
 from pipeline.runs.layout import ARCH, FLOAT_ONNX, SUPERNET, WEIGHTS
 from pipeline.runs.stage import Stage, StageContext
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.artifacts import write_bytes, write_json
+from pipeline.files import write_bytes, write_json
 from pipeline.runs.layout import (
     DYNAMIC_TFLITE,
     FLOAT16_TFLITE,

@@ -57,14 +57,15 @@ def searches(
     from flatnas.nets.supernet_file import read_space
     from flatnas.search.measured import Measured
     from hardware_profiles.profile import load_profile
-    from pipeline.artifacts import sha256_of, unfinish, write_json, write_manifest
     from pipeline.config import RunConfig
     from pipeline.evaluations import stored_evaluator, watched
     from pipeline.feasibility import check_feasible
+    from pipeline.files import sha256_of, write_json
     from pipeline.progress import Reporter
     from pipeline.run_data import load_data
     from pipeline.runs.facts import Origin
     from pipeline.runs.layout import SUPERNET
+    from pipeline.runs.manifest import unfinish, write_manifest
     from pipeline.runs.runner import run_stages
     from pipeline.runs.stage import settings_from
     from pipeline.searching import Searching

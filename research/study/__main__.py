@@ -53,10 +53,11 @@ def study(
     Called again, it goes on where it stopped. Writes study.json, STUDY.md and its plots.
     """
     from hardware_profiles.profile import load_profile
-    from pipeline.artifacts import sha256_of, write_manifest
+    from pipeline.files import sha256_of
     from pipeline.progress import Reporter
     from pipeline.run_data import load_data
     from pipeline.runs.layout import SUPERNET
+    from pipeline.runs.manifest import write_manifest
     from research.study.analysis import conclusions, sam_against_sgd
     from research.study.pages import study_screen, write_study
     from research.study.population import Population, StudyConfig, measure

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.artifacts import write_bytes
+from pipeline.files import write_bytes
 from pipeline.report.plots import figure_of, style
 from pipeline.report.quantities import MINUS, percent, points
 from research.study.records import Correlation, Prediction, Study, Training

@@ -18,14 +18,15 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.artifacts import read_json, unfinish, write_json
 from pipeline.config import Preset, RunConfig
 from pipeline.feasibility import check_feasible
+from pipeline.files import read_json, write_json
 from pipeline.progress import Reporter
 from pipeline.records import evaluation_record
 from pipeline.results import Accuracy, Robustness
 from pipeline.runs.facts import Origin
 from pipeline.runs.layout import ARCH, AUDIT, QUANTIZATION, SUPERNET
+from pipeline.runs.manifest import unfinish
 from pipeline.runs.runner import run_stages
 from pipeline.runs.stage import Stage, StageContext, settings_from
 from pipeline.searching import Searching

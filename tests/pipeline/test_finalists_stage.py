@@ -22,8 +22,8 @@ from flatnas.space.spaces import mcu_space
 from flatnas.training.supernet_training import new_supernet
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
-from pipeline.artifacts import read_json, write_bytes, write_json
 from pipeline.config import RunConfig
+from pipeline.files import read_json, write_bytes, write_json
 from pipeline.progress import Reporter
 from pipeline.records import evaluation_record
 from pipeline.runs.facts import Origin

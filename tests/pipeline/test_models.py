@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from pipeline.artifacts import sha256_of
 from pipeline.cli import pipeline
 from pipeline.errors import PipelineError
+from pipeline.files import sha256_of
 from pipeline.models import find_model, model_file, released_models
 from pipeline.results import RunReport
 

@@ -17,8 +17,8 @@ from export.read_onnx import read_onnx
 from export.write.to_tflite import to_tflite
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.artifacts import write_json
 from pipeline.config import RunConfig
+from pipeline.files import write_json
 from pipeline.models import released_models
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin

@@ -13,11 +13,12 @@ from rich.console import Console
 
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.artifacts import artifacts_in, read_json, write_bytes, write_json
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
+from pipeline.files import read_json, write_bytes, write_json
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin
+from pipeline.runs.manifest import artifacts_in
 from pipeline.runs.runner import adopt, run_stages
 from pipeline.runs.stage import Stage, StageContext
 

@@ -1,4 +1,4 @@
-"""Files of a run directory: written to a temporary name and renamed, and known by their sha256."""
+"""Files: written whole or not at all, known by their sha256, read with an error of one line."""
 
 from __future__ import annotations
 
@@ -8,20 +8,10 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.runs.layout import MANIFEST
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """A file of a run directory: its path there, with forward slashes, and its content's hash."""
-
-    path: str
-    sha256: str
 
 
 def sha256_of(path: Path) -> str:
@@ -118,20 +108,3 @@ def exclusive(directory: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def artifacts_in(directory: Path) -> list[Artifact]:
-    """Every finished file below a directory, sorted by path; hidden (unfinished) ones and the manifest left out."""
-    files = sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
-    kept = [p for p in files if not any(part.startswith(".") for part in p.parts) and p.as_posix() != MANIFEST]
-    return [Artifact(p.as_posix(), sha256_of(directory / p)) for p in kept]
-
-
-def write_manifest(directory: Path) -> None:
-    """Say that a directory is finished, and what its files are."""
-    write_json(directory / MANIFEST, {a.path: a.sha256 for a in artifacts_in(directory)})
-
-
-def unfinish(directory: Path) -> None:
-    """Take a directory's manifest away, before its files change."""
-    (directory / MANIFEST).unlink(missing_ok=True)
