@@ -17,7 +17,7 @@ from export.graph import ExportError
 from export.observed import Observation, Range
 from export.onnx_graph import OnnxGraph
 from export.passes.canonical import canonical
-from export.quantize import Floats, activation_qparams
+from export.quantize import Float32Array, activation_qparams
 
 _SAMPLED = 512  # values of a tensor that are kept of each image
 _BATCH = 16  # images of 32 x 32 whose activations are held at once: 64 of the largest MCU subnet take 0.6 GB more
@@ -59,14 +59,14 @@ def _within(bounds: Range, low: float, high: float) -> Range:
     return Range(max(bounds.low, min(low, 0.0)), min(bounds.high, max(high, 0.0)))
 
 
-def quantization_error(values: Floats, bounds: Range) -> float:
+def quantization_error(values: Float32Array, bounds: Range) -> float:
     """Mean squared difference between values and the nearest int8 values of a range."""
     scale, zero_point = activation_qparams(bounds)
     steps = np.clip(np.rint(values / scale) + zero_point, -128, 127)
     return float(np.mean((scale * (steps - zero_point) - values) ** 2, dtype=np.float64))
 
 
-def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int | None = None) -> dict[str, Range]:
+def calibrate(float_onnx: bytes, images_nchw: Float32Array, batch_size: int | None = None) -> dict[str, Range]:
     """Min/max of every activation tensor.
 
     Args:
@@ -86,7 +86,7 @@ def calibrate(float_onnx: bytes, images_nchw: Floats, batch_size: int | None = N
 
 
 def observe(
-    graph: OnnxGraph, images_nchw: Floats, batch_size: int | None = None, seed: int = 0
+    graph: OnnxGraph, images_nchw: Float32Array, batch_size: int | None = None, seed: int = 0
 ) -> dict[str, Observation]:
     """Run a float graph and look at every activation tensor.
 
@@ -107,7 +107,7 @@ def observe(
     return {name: _merge(of_batches) for name, of_batches in parts.items()}
 
 
-def _activations(graph: OnnxGraph, images: Floats, batch_size: int | None) -> Iterator[dict[str, Floats]]:
+def _activations(graph: OnnxGraph, images: Float32Array, batch_size: int | None) -> Iterator[dict[str, Float32Array]]:
     """Every activation tensor of one batch after the other."""
     from onnx import TensorProto, helper
 
@@ -126,7 +126,7 @@ def _activations(graph: OnnxGraph, images: Floats, batch_size: int | None) -> It
         yield {image: batch, **dict(zip(names, run(names, {image: batch}), strict=True))}
 
 
-def session(content: bytes) -> Callable[[list[str] | None, Mapping[str, Floats]], list[Floats]]:
+def session(content: bytes) -> Callable[[list[str] | None, Mapping[str, Float32Array]], list[Float32Array]]:
     """An onnxruntime session's `run`.
 
     Raises:
@@ -141,14 +141,14 @@ def session(content: bytes) -> Callable[[list[str] | None, Mapping[str, Floats]]
     except Exception as error:  # onnxruntime's exceptions share no public base
         raise ExportError(f"onnxruntime can't load the model: {str(error).splitlines()[0]}") from error
 
-    def run(names: list[str] | None, feeds: Mapping[str, Floats]) -> list[Floats]:
-        result: list[Floats] = loaded.run(names, dict(feeds))
+    def run(names: list[str] | None, feeds: Mapping[str, Float32Array]) -> list[Float32Array]:
+        result: list[Float32Array] = loaded.run(names, dict(feeds))
         return result
 
     return run
 
 
-def _summary(value: Floats, images: int, rng: np.random.Generator) -> Observation:
+def _summary(value: Float32Array, images: int, rng: np.random.Generator) -> Observation:
     """Of one batch; its means are shares of those over all `images`."""
     rows = value.reshape(len(value), -1)
     if rows.shape[1] > _SAMPLED:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,6 @@ class Observation:
     """
 
     bounds: Range
-    values: Floats
-    channel_largest: Floats
+    values: Float32Array
+    channel_largest: Float32Array
     channel_mean: npt.NDArray[np.float64]

@@ -23,7 +23,7 @@ from export.graph import ExportError
 from export.observed import Observation, Range
 from export.onnx_graph import OnnxGraph
 from export.passes.canonical import canonical
-from export.quantize import Floats, Quantization, quantize_graph, quantize_weights, sharing_groups
+from export.quantize import Float32Array, Quantization, quantize_graph, quantize_weights, sharing_groups
 
 Progress = Callable[[int, int, str], None]
 
@@ -61,7 +61,7 @@ class PostTraining:
 
 def post_training(
     float_onnx: bytes,
-    images_nchw: Floats,
+    images_nchw: Float32Array,
     image: Quantization | None = None,
     progress: Progress = lambda done, total, note: None,
 ) -> PostTraining:
@@ -84,7 +84,12 @@ class _Search:
     """The best graph and ranges so far."""
 
     def __init__(
-        self, graph: OnnxGraph, calibration: Floats, held_out: Floats, image: Quantization | None, progress: Progress
+        self,
+        graph: OnnxGraph,
+        calibration: Float32Array,
+        held_out: Float32Array,
+        image: Quantization | None,
+        progress: Progress,
     ) -> None:
         self._calibration, self._held_out = calibration, held_out
         self._image, self._progress = image, progress

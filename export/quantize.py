@@ -24,7 +24,7 @@ from export.onnx_graph import OnnxGraph
 from export.ops.accumulators import check_accumulator
 from export.passes.canonical import canonical
 
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 Quantization = tuple[np.float32, int]  # scale and zero point of an activation tensor
 
 _WEIGHTED = ("Conv", "Gemm")
@@ -52,7 +52,9 @@ def activation_qparams(bounds: Range) -> tuple[np.float32, int]:
     return scale, int(np.clip(round(-128 - low / float(scale)), -128, 127))
 
 
-def quantize_weights(weights: Floats, name: str, floor: Floats | float = 0.0) -> tuple[npt.NDArray[np.int8], Floats]:
+def quantize_weights(
+    weights: Float32Array, name: str, floor: Float32Array | float = 0.0
+) -> tuple[npt.NDArray[np.int8], Float32Array]:
     """(int8 weights, one scale per output channel) of weights whose first axis is the output channel.
 
     Args:

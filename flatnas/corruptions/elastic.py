@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flatnas.corruptions.corruption import Generators, Pixels, Values
 
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 ALPHA_SIGMA_AFFINE = ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))
 
 
@@ -35,7 +35,7 @@ def elastic_transform(images: Pixels, severity: int, generators: Generators) -> 
     return values
 
 
-def _warped(image: Floats, corner_shifts: Floats) -> Floats:
+def _warped(image: Float32Array, corner_shifts: Float32Array) -> Float32Array:
     """The affine map that takes three corners of the middle square to where they are shifted."""
     import cv2
 
@@ -47,7 +47,7 @@ def _warped(image: Floats, corner_shifts: Floats) -> Floats:
     return np.asarray(warped, np.float32)
 
 
-def _bilinear(images: Floats, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Floats:
+def _bilinear(images: Float32Array, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Float32Array:
     """Values between pixels at (rows, columns), each (N, H, W); the picture is mirrored at its edges' outer side."""
     n, height, width, _c = images.shape
     every = np.arange(n)[:, None, None]

@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hsv:
     """Hue, saturation and value, each of the images' shape without the channel axis."""
 
-    hue: Floats
-    saturation: Floats
-    value: Floats
+    hue: Float64Array
+    saturation: Float64Array
+    value: Float64Array
 
 
-def rgb_to_hsv(rgb: Floats) -> Hsv:
+def rgb_to_hsv(rgb: Float64Array) -> Hsv:
     """Convert values in [0, 1], shape (..., 3); greys have hue and saturation 0."""
     red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     value = np.maximum(np.maximum(red, green), blue)
@@ -41,7 +41,7 @@ def rgb_to_hsv(rgb: Floats) -> Hsv:
     return Hsv(np.where(grey, 0.0, hue), saturation, value)
 
 
-def hsv_to_rgb(hsv: Hsv) -> Floats:
+def hsv_to_rgb(hsv: Hsv) -> Float64Array:
     """Convert back to values in [0, 1], shape (..., 3)."""
     scaled = hsv.hue * 6
     floor = np.floor(scaled)

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from flatnas.corruptions.corruption import Pixels
 
-Floats = npt.NDArray[np.float64]  # whole numbers below 2**53 throughout, so that products through BLAS are exact
+Float64Array = npt.NDArray[np.float64]  # whole numbers below 2**53 throughout, so that products through BLAS are exact
 
 _LUMINANCE = np.array(
     [
@@ -53,12 +53,12 @@ def jpeg_round_trip(images: Pixels, quality: int) -> Pixels:
 
 
 def _coded(
-    plane: Floats,
-    table: Floats,
+    plane: Float64Array,
+    table: Float64Array,
     side: int,
     off_forward: Mapping[tuple[int, int], int],
     off_inverse: Mapping[tuple[int, int], int],
-) -> Floats:
+) -> Float64Array:
     """One colour component (N, H, W) after transform, quantization and back; blocks of side x side pixels."""
     n, height, width = plane.shape
     blocks = plane.reshape(n, height // side, side, width // side, side).transpose(0, 1, 3, 2, 4)
@@ -74,24 +74,24 @@ def _coded(
 
 
 @cache
-def _cosines(side: int, off: tuple[tuple[tuple[int, int], int], ...]) -> Floats:
+def _cosines(side: int, off: tuple[tuple[tuple[int, int], int], ...]) -> Float64Array:
     """sqrt(2) * cos((2x + 1) k pi / (2 side)) in 13 bits, shape (8 frequencies, side positions); 1 for k = 0."""
     k, x = np.arange(8)[:, None], np.arange(side)
     cosines = np.sqrt(2) * np.cos((2 * x + 1) * k * np.pi / (2 * side))
     cosines[0] = 1
-    fixed: Floats = np.rint(2**13 * cosines)
+    fixed: Float64Array = np.rint(2**13 * cosines)
     for (frequency, position), by in off:
         fixed[frequency, position] += by
         fixed[frequency, side - 1 - position] += by if frequency % 2 == 0 else -by
     return fixed
 
 
-def _shifted(x: Floats, bits: int) -> Floats:
+def _shifted(x: Float64Array, bits: int) -> Float64Array:
     """Divided by 2**bits, rounded to the nearest, halves up."""
     return np.floor(x * 2.0**-bits + 0.5)
 
 
-def _scaled(table: npt.NDArray[np.int64], quality: int) -> Floats:
+def _scaled(table: npt.NDArray[np.int64], quality: int) -> Float64Array:
     percent = 5000 // quality if quality < 50 else 200 - 2 * quality
     return np.clip((table * percent + 50) // 100, 1, 255).astype(np.float64)
 
@@ -100,7 +100,7 @@ def _fixed(x: float) -> int:
     return int(x * 2**16 + 0.5)
 
 
-def _to_ycc(rgb: Pixels) -> tuple[Floats, Floats, Floats]:
+def _to_ycc(rgb: Pixels) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Luminance and the two colour differences, each (N, H, W), by ITU-R BT.601 in 16-bit fixed point."""
     r, g, b = np.moveaxis(rgb.astype(np.int64), -1, 0)
     half, centre = 2**15, 128 * 2**16 + 2**15 - 1
@@ -110,7 +110,7 @@ def _to_ycc(rgb: Pixels) -> tuple[Floats, Floats, Floats]:
     return y.astype(np.float64), blue.astype(np.float64), red.astype(np.float64)
 
 
-def _to_rgb(luma: Floats, blue: Floats, red: Floats) -> Pixels:
+def _to_rgb(luma: Float64Array, blue: Float64Array, red: Float64Array) -> Pixels:
     y, b, r = (plane.astype(np.int64) for plane in (luma, blue - 128, red - 128))
     half = 2**15
     rgb = (

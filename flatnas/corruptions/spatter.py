@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from flatnas.corruptions.corruption import Generators, Pixels, Values
 
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ def spatter(images: Pixels, severity: int, generators: Generators) -> Values:
     return values
 
 
-def _drops(liquid: Pixels) -> Floats:
+def _drops(liquid: Pixels) -> Float32Array:
     """Shaded drops in [0, 1], shape (H, W), from the thickness of the liquid."""
     import cv2
 
     depth: Any = cv2.distanceTransform(255 - cv2.Canny(liquid, 50, 150), cv2.DIST_L2, 5)
     depth = cv2.blur(np.minimum(depth, np.float32(20)), (3, 3)).astype(np.uint8)
     depth = cv2.filter2D(cv2.equalizeHist(depth), cv2.CV_8U, _LIGHT)
-    shaded: Floats = liquid * cv2.blur(depth, (3, 3)).astype(np.float32)
+    shaded: Float32Array = liquid * cv2.blur(depth, (3, 3)).astype(np.float32)
     shaded /= max(shaded.max(), np.float32(1))  # where nothing is liquid, the greatest is 0
     return shaded
 

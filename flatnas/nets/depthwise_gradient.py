@@ -17,13 +17,15 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 
 _TOGETHER = 4  # images whose products are summed before they are added: so the accumulators are touched more rarely
 _STRETCH = 512  # floats of a row between two taps: few enough that the next tap finds them in the first-level cache
 
 
-def weight_gradient(pixels: Floats, outputs: Floats, kernel: int, stride: int, padding: int, threads: int) -> Floats:
+def weight_gradient(
+    pixels: Float32Array, outputs: Float32Array, kernel: int, stride: int, padding: int, threads: int
+) -> Float32Array:
     """Gradient of the loss by the weights, shape (kernel, kernel, C).
 
     Args:
@@ -35,11 +37,11 @@ def weight_gradient(pixels: Floats, outputs: Floats, kernel: int, stride: int, p
     ends = [len(pixels) * part // threads for part in range(threads + 1)]
     parts = [(pixels[a:b], outputs[a:b]) for a, b in pairwise(ends) if a < b]
 
-    def one(part: tuple[Floats, Floats]) -> Floats:
+    def one(part: tuple[Float32Array, Float32Array]) -> Float32Array:
         return _of_images(*part, kernel, stride, padding)
 
     found = [one(parts[0])] if len(parts) == 1 else list(_pool(threads).map(one, parts))
-    total: Floats = np.sum(found, axis=0)
+    total: Float32Array = np.sum(found, axis=0)
     return total
 
 
@@ -48,19 +50,26 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="depthwise-gradient")
 
 
-def _of_images(pixels: Floats, outputs: Floats, kernel: int, stride: int, padding: int) -> Floats:
+def _of_images(pixels: Float32Array, outputs: Float32Array, kernel: int, stride: int, padding: int) -> Float32Array:
     _, _, columns, channels = outputs.shape
     width = max(columns, -(-(pixels.shape[2] + padding) // stride)) + kernel
     split = np.zeros(_TOGETHER * stride * width * channels, np.float32)
     sums = np.zeros(kernel * kernel * columns * channels, np.float32)
     _accumulate(pixels, outputs.reshape(-1), outputs.shape[1], kernel, stride, padding, split, sums)
-    gradient: Floats = sums.reshape(kernel, kernel, columns, channels).sum(2)
+    gradient: Float32Array = sums.reshape(kernel, kernel, columns, channels).sum(2)
     return gradient
 
 
 @numba.njit(nogil=True, fastmath={"contract", "reassoc"})  # type: ignore[untyped-decorator]
 def _accumulate(
-    pixels: Floats, outputs: Floats, rows: int, kernel: int, stride: int, padding: int, split: Floats, sums: Floats
+    pixels: Float32Array,
+    outputs: Float32Array,
+    rows: int,
+    kernel: int,
+    stride: int,
+    padding: int,
+    split: Float32Array,
+    sums: Float32Array,
 ) -> None:
     """Add the products of all images to `sums`.
 

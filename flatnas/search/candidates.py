@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from flatnas.search.objective import Floats
+from flatnas.search.objective import Float64Array
 from flatnas.space.arch import Arch, SearchSpace
 from hardware_profiles.footprint import Footprint
 
@@ -90,7 +90,7 @@ class Candidates:
                 found[arch] = None
         return list(found)
 
-    def features(self, archs: Sequence[Arch]) -> Floats:
+    def features(self, archs: Sequence[Arch]) -> Float64Array:
         """Genes in [0, 1], logarithms of costs, and the resolution one-hot, shape (n, genes + 3 + resolutions).
 
         The error is no monotone function of the resolution: what counts is also what striding leaves of it.

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.search.candidates import Candidates
-from flatnas.search.objective import Floats
+from flatnas.search.objective import Float64Array
 from flatnas.space.arch import Arch
 
 Codes = npt.NDArray[np.int64]
 
 
-def tell(algorithm: Any, asked: Any, F: Floats, candidates: Candidates, archs: Sequence[Arch]) -> None:
+def tell(algorithm: Any, asked: Any, F: Float64Array, candidates: Candidates, archs: Sequence[Arch]) -> None:
     """Tell the algorithm the objectives F, shape (n, 2), of the subnets it asked for; constraints are the budgets'."""
     asked.set("F", F)
     asked.set("G", np.array([candidates.constraints(arch) for arch in archs]))

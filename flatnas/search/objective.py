@@ -14,18 +14,20 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 Selection = Literal["knee", "accuracy", "robust", "smallest"]
 
 
-def normalisation(clean_error: Floats, r: Floats) -> Floats:
+def normalisation(clean_error: Float64Array, r: Float64Array) -> Float64Array:
     """alpha_norm of each sigma, shape (sigmas,), from errors (n,) and R (n, sigmas); 0 for a sigma without effect."""
     mean_r = r.mean(0)
-    factors: Floats = np.divide(clean_error.mean(), mean_r, out=np.zeros_like(mean_r), where=mean_r > 0)
+    factors: Float64Array = np.divide(clean_error.mean(), mean_r, out=np.zeros_like(mean_r), where=mean_r > 0)
     return factors
 
 
-def figure_of_merit(clean_error: Floats, r: Floats, alpha: float, alpha_norm: Floats | None = None) -> Floats:
+def figure_of_merit(
+    clean_error: Float64Array, r: Float64Array, alpha: float, alpha_norm: Float64Array | None = None
+) -> Float64Array:
     """F_AR of each network, shape (n,).
 
     Args:
@@ -41,11 +43,11 @@ def figure_of_merit(clean_error: Floats, r: Floats, alpha: float, alpha_norm: Fl
         raise ValueError(f"alpha must be in (0, 1], not {alpha}")
     if alpha_norm is None:
         alpha_norm = normalisation(clean_error, r)
-    merit: Floats = alpha * clean_error + (1 - alpha) * (r * alpha_norm).mean(1)
+    merit: Float64Array = alpha * clean_error + (1 - alpha) * (r * alpha_norm).mean(1)
     return merit
 
 
-def knee(F: Floats) -> int:
+def knee(F: Float64Array) -> int:
     """Index of the high-trade-off point: the farthest below the line between the ends of a two-objective front.
 
     Args:
@@ -56,7 +58,7 @@ def knee(F: Floats) -> int:
     return int(scaled.sum(1).argmin())
 
 
-def select(clean_error: Floats, cost: Floats, merit: Floats, how: Selection, images: int) -> int:
+def select(clean_error: Float64Array, cost: Float64Array, merit: Float64Array, how: Selection, images: int) -> int:
     """Index of the network to deploy among feasible ones: those of one front for `knee`, else any.
 
     `robust` takes the lowest F_AR, `smallest` the lowest cost, `knee` the high-trade-off point between F_AR and cost;

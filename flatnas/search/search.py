@@ -21,7 +21,7 @@ import numpy as np
 from flatnas.search.candidates import Candidates, Constraints, Cost
 from flatnas.search.measured import Flatness, Measured, gaussian_name
 from flatnas.search.nsga2 import nsga2, tell
-from flatnas.search.objective import Floats, Selection, figure_of_merit, normalisation, select
+from flatnas.search.objective import Float64Array, Selection, figure_of_merit, normalisation, select
 from flatnas.search.surrogate import FOLDS, Surrogate, fit_surrogate, kendall_tau
 from flatnas.space.arch import Arch, SearchSpace
 from hardware_profiles.footprint import Footprint
@@ -88,7 +88,7 @@ class Objective:
         if not self.sigmas or not all(0 < sigma <= 1 for sigma in self.sigmas):
             raise ValueError(f"every sigma must be in (0, 1], not {self.sigmas}")
 
-    def terms(self, evaluations: Sequence[Evaluation]) -> Floats:
+    def terms(self, evaluations: Sequence[Evaluation]) -> Float64Array:
         """What stands beside the clean error of each evaluation, shape (n, terms)."""
         names = ROUNDINGS if self.kind == "rounding" else tuple(map(gaussian_name, self.sigmas))
         terms = [[e.flatness(name).r for name in names] for e in evaluations]
@@ -99,11 +99,11 @@ class Objective:
                 row.append(evaluation.measured.corrupted_error)
         return np.array(terms)
 
-    def costs(self, evaluations: Sequence[Evaluation]) -> Floats:
+    def costs(self, evaluations: Sequence[Evaluation]) -> Float64Array:
         """The second objective, shape (n,)."""
         return np.array([float(getattr(e.footprint, self.cost)) for e in evaluations])
 
-    def merits(self, evaluations: Sequence[Evaluation]) -> Floats:
+    def merits(self, evaluations: Sequence[Evaluation]) -> Float64Array:
         """F_AR of each evaluation, normalised over all of them, shape (n,)."""
         return figure_of_merit(clean_errors(evaluations), self.terms(evaluations), self.alpha)
 
@@ -224,7 +224,7 @@ def hypervolume(evaluations: Sequence[Evaluation], objective: Objective, macs_bu
     )
 
 
-def clean_errors(evaluations: Sequence[Evaluation]) -> Floats:
+def clean_errors(evaluations: Sequence[Evaluation]) -> Float64Array:
     """Clean error of each evaluation, shape (n,)."""
     return np.array([e.clean_error for e in evaluations])
 
@@ -270,17 +270,17 @@ class _Predictor:
         held_out = self._split([s.held_out for s in self._surrogates])
         self.tau = kendall_tau(figure_of_merit(*held_out, self._alpha, self._norm), objective.merits(measured))
 
-    def predict(self, archs: Sequence[Arch]) -> tuple[Floats, Floats]:
+    def predict(self, archs: Sequence[Arch]) -> tuple[Float64Array, Float64Array]:
         """Predicted clean errors, shape (n,), and R, shape (n, sigmas); R is 0 where alpha is 1."""
         X = self._candidates.features(archs)
         return self._split([s.predict(X) for s in self._surrogates])
 
-    def merits(self, archs: Sequence[Arch]) -> Floats:
+    def merits(self, archs: Sequence[Arch]) -> Float64Array:
         """Predicted F_AR, shape (n,)."""
         return figure_of_merit(*self.predict(archs), self._alpha, self._norm)
 
     @staticmethod
-    def _split(predictions: list[Floats]) -> tuple[Floats, Floats]:
+    def _split(predictions: list[Float64Array]) -> tuple[Float64Array, Float64Array]:
         return predictions[0], np.stack(predictions[1:] or [np.zeros_like(predictions[0])], 1)
 
 
@@ -378,7 +378,7 @@ def _offspring(candidates: Candidates, done: dict[Arch, Evaluation], objective: 
     return list(found)[:n]
 
 
-def _axes(evaluations: Sequence[Evaluation], objective: Objective) -> Floats:
+def _axes(evaluations: Sequence[Evaluation], objective: Objective) -> Float64Array:
     """(Clean error, mean R, cost) of each evaluation, shape (n, 3); R is 0 where alpha is 1."""
     r = objective.terms(evaluations).mean(1) * (objective.alpha < 1)
     return np.stack([clean_errors(evaluations), r, objective.costs(evaluations)], 1)
@@ -393,7 +393,7 @@ def _by_rank(done: dict[Arch, Evaluation], objective: Objective) -> list[Arch]:
     return [everything[int(i)].arch for front in NonDominatedSorting().do(F) for i in front]
 
 
-def _non_dominated(F: Floats) -> list[int]:
+def _non_dominated(F: Float64Array) -> list[int]:
     from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
     return [int(i) for i in NonDominatedSorting().do(F, only_non_dominated_front=True)]

@@ -13,17 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 FOLDS = 5  # of the cross-validation
 
 
 class Regressor(Protocol):
     """The two methods of a scikit-learn regressor that are used here."""
 
-    def fit(self, X: Floats, y: Floats) -> Any:
+    def fit(self, X: Float64Array, y: Float64Array) -> Any:
         """Learn from features (n, d) and targets (n,)."""
 
-    def predict(self, X: Floats) -> Floats:
+    def predict(self, X: Float64Array) -> Float64Array:
         """Predictions (n,) for features (n, d)."""
 
 
@@ -40,11 +40,11 @@ class Surrogate:
 
     name: str
     tau: float
-    held_out: Floats
-    predict: Callable[[Floats], Floats]
+    held_out: Float64Array
+    predict: Callable[[Float64Array], Float64Array]
 
 
-def fit_surrogate(X: Floats, y: Floats, seed: int) -> Surrogate:
+def fit_surrogate(X: Float64Array, y: Float64Array, seed: int) -> Surrogate:
     """The regressor with the best cross-validated Kendall tau, fitted to everything.
 
     Args:
@@ -57,9 +57,9 @@ def fit_surrogate(X: Floats, y: Floats, seed: int) -> Surrogate:
         return _best(X, y, seed)
 
 
-def _best(X: Floats, y: Floats, seed: int) -> Surrogate:
+def _best(X: Float64Array, y: Float64Array, seed: int) -> Surrogate:
     parts = np.random.default_rng([seed, 6]).permutation(len(y)) % FOLDS
-    best: tuple[float, str, Floats] | None = None
+    best: tuple[float, str, Float64Array] | None = None
     for name, make in _REGRESSORS.items():
         held_out = np.empty(len(y))
         for part in range(FOLDS):
@@ -73,7 +73,7 @@ def _best(X: Floats, y: Floats, seed: int) -> Surrogate:
     return Surrogate(name, tau, held_out, _fitted(_REGRESSORS[name](seed), X, y).predict)
 
 
-def kendall_tau(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> float:
+def kendall_tau(a: Sequence[float] | Float64Array, b: Sequence[float] | Float64Array) -> float:
     """Kendall's tau-b, 0 where one side is constant."""
     from scipy.stats import kendalltau
 
@@ -81,7 +81,7 @@ def kendall_tau(a: Sequence[float] | Floats, b: Sequence[float] | Floats) -> flo
     return tau if np.isfinite(tau) else 0.0
 
 
-def _fitted(regressor: Regressor, X: Floats, y: Floats) -> Regressor:
+def _fitted(regressor: Regressor, X: Float64Array, y: Float64Array) -> Regressor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # bounds of kernel parameters and iteration limits; tau judges the result
         regressor.fit(X, y)

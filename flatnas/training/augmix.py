@@ -14,7 +14,7 @@ import numpy.typing as npt
 from flatnas.data.resize import Pixels
 
 _WIDTH, _DEPTH, _SEVERITY, _LEVELS = 3, 3, 3.0, 10.0
-Floats = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 
 
 def augmix(pixels_nhwc: Pixels, rng: np.random.Generator) -> Pixels:
@@ -43,14 +43,14 @@ def _chain(pixels_nhwc: Pixels, rng: np.random.Generator) -> Pixels:
     return chained
 
 
-def _autocontrast(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _autocontrast(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     """Each channel stretched to 0..255."""
     low, high = x.min((1, 2), keepdims=True).astype(np.float32), x.max((1, 2), keepdims=True).astype(np.float32)
     span = np.where(high > low, high - low, 1)
     return np.where(high > low, (x - low) * (255 / span), x).astype(np.uint8)
 
 
-def _equalize(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _equalize(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     """Each channel's histogram flattened, by the rule of Pillow's `ImageOps.equalize`."""
     n, h, w, c = x.shape
     planes = x.transpose(0, 3, 1, 2).reshape(n * c, h * w)
@@ -64,20 +64,20 @@ def _equalize(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
     return table[rows, planes].astype(np.uint8).reshape(n, c, h, w).transpose(0, 2, 3, 1)
 
 
-def _posterize(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _posterize(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     """Only the leading 4 bits or fewer."""
     dropped = 4 + (level * 4).astype(np.uint8)[:, None, None, None]
     kept: Pixels = (x >> dropped) << dropped
     return kept
 
 
-def _solarize(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _solarize(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     """Values from a threshold upwards inverted."""
     threshold = 256 - (level * 256).astype(np.int64)[:, None, None, None]
     return np.where(x >= threshold, 255 - x, x)
 
 
-def _rotate(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _rotate(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     """By up to 9 degrees about the centre."""
     angle = np.deg2rad(_signed((level * 30).astype(np.int64), rng))
     cos, sin = np.cos(angle), np.sin(angle)
@@ -86,35 +86,35 @@ def _rotate(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
     return _warp(x, matrix.reshape(-1, 2, 3))
 
 
-def _shear_x(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _shear_x(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     return _warp(x, _affine(len(x), 0, 1, _signed(level * 0.3, rng)))
 
 
-def _shear_y(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _shear_y(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     return _warp(x, _affine(len(x), 1, 0, _signed(level * 0.3, rng)))
 
 
-def _translate_x(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _translate_x(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     return _warp(x, _affine(len(x), 0, 2, _signed((level * x.shape[2] / 3).astype(np.int64), rng)))
 
 
-def _translate_y(x: Pixels, level: Floats, rng: np.random.Generator) -> Pixels:
+def _translate_y(x: Pixels, level: Float64Array, rng: np.random.Generator) -> Pixels:
     return _warp(x, _affine(len(x), 1, 2, _signed((level * x.shape[1] / 3).astype(np.int64), rng)))
 
 
-def _affine(n: int, row: int, column: int, values: Floats) -> Floats:
+def _affine(n: int, row: int, column: int, values: Float64Array) -> Float64Array:
     """Identity maps from output to input pixels (n, 2, 3) with one entry replaced."""
     matrices = np.repeat(np.eye(2, 3)[None], n, 0)
     matrices[:, row, column] = values
     return matrices
 
 
-def _signed(values: Floats | npt.NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    signed: Floats = np.where(rng.random(len(values)) < 0.5, -values, values).astype(np.float64)
+def _signed(values: Float64Array | npt.NDArray[np.int64], rng: np.random.Generator) -> Float64Array:
+    signed: Float64Array = np.where(rng.random(len(values)) < 0.5, -values, values).astype(np.float64)
     return signed
 
 
-def _warp(x: Pixels, output_to_input: Floats) -> Pixels:
+def _warp(x: Pixels, output_to_input: Float64Array) -> Pixels:
     """Bilinear, black where the input ends."""
     import cv2
 
@@ -123,7 +123,7 @@ def _warp(x: Pixels, output_to_input: Floats) -> Pixels:
     return np.stack([cv2.warpAffine(image, m, size, flags=flags) for image, m in zip(x, output_to_input, strict=True)])
 
 
-_OPERATIONS: tuple[Callable[[Pixels, Floats, np.random.Generator], Pixels], ...] = (
+_OPERATIONS: tuple[Callable[[Pixels, Float64Array, np.random.Generator], Pixels], ...] = (
     _autocontrast,
     _equalize,
     _posterize,

@@ -19,7 +19,7 @@ from flatnas.errors import LabelsError
 
 TEACHER_SHARE = 0.9  # weight of the soft label; the true label has the rest
 _KEY, _TENSOR = "labels", "probabilities"
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class SoftLabels:
             raise ValueError("a row of soft labels is all zero")
 
 
-def quantize_probabilities(weights: Floats) -> npt.NDArray[np.uint8]:
+def quantize_probabilities(weights: Float32Array) -> npt.NDArray[np.uint8]:
     """Rows of probabilities (n, num_classes), of any sum, as bytes: 255 is the row's largest."""
     scaled = weights / weights.max(1, keepdims=True)
     quantized: npt.NDArray[np.uint8] = np.rint(255 * scaled).astype(np.uint8)

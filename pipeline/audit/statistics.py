@@ -18,29 +18,29 @@ from pipeline.audit.images import Ints
 from pipeline.audit.predictions import Predictions
 from pipeline.results import Delta
 
-Floats = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 _RESAMPLES = 2000
 _BINS = 15
 
 
-def error_rates(predictions: Predictions, labels: Ints) -> Floats:
+def error_rates(predictions: Predictions, labels: Ints) -> Float64Array:
     """Error of each row of `predictions`, shape (1 + 5 * corruptions,)."""
-    rates: Floats = (predictions.classes != labels).mean(1)
+    rates: Float64Array = (predictions.classes != labels).mean(1)
     return rates
 
 
-def by_corruption(rates: Floats, corruptions: Sequence[str]) -> dict[str, list[float]]:
+def by_corruption(rates: Float64Array, corruptions: Sequence[str]) -> dict[str, list[float]]:
     """The five error rates of each corruption, from `error_rates`."""
     table = rates[1:].reshape(len(corruptions), len(SEVERITIES))
     return {name: [float(rate) for rate in row] for name, row in zip(corruptions, table, strict=True)}
 
 
-def mean_error(rates: Floats) -> float:
+def mean_error(rates: Float64Array) -> float:
     """Mean error over every corruption and severity that ran."""
     return float(rates[1:].mean())
 
 
-def mce(rates: Floats, corruptions: Sequence[str]) -> float | None:
+def mce(rates: Float64Array, corruptions: Sequence[str]) -> float | None:
     """Mean error over the 15 standard corruptions, or None where one of them did not run."""
     if not set(STANDARD_15) <= set(corruptions):
         return None
@@ -54,7 +54,7 @@ def counted_rows(corruptions: Sequence[str]) -> Ints:
     return (first[:, None] + np.arange(len(SEVERITIES))).ravel()
 
 
-def normalised_mce(rates: Floats, baseline: Floats, corruptions: Sequence[str]) -> float | None:
+def normalised_mce(rates: Float64Array, baseline: Float64Array, corruptions: Sequence[str]) -> float | None:
     """mCE as the paper defines it (equation 1): each corruption's error as a multiple of the baseline's, then the mean.
 
     None where not all 15 ran, or the baseline makes no error under one of them.
@@ -62,7 +62,7 @@ def normalised_mce(rates: Floats, baseline: Floats, corruptions: Sequence[str]) 
     return _mean_ratio(rates, baseline, corruptions)
 
 
-def relative_mce(rates: Floats, baseline: Floats, corruptions: Sequence[str]) -> float | None:
+def relative_mce(rates: Float64Array, baseline: Float64Array, corruptions: Sequence[str]) -> float | None:
     """Relative mCE (equation 2): as `normalised_mce`, of what each corruption adds to the clean error.
 
     None where not all 15 ran, or a corruption adds nothing to the baseline's error.
@@ -70,7 +70,7 @@ def relative_mce(rates: Floats, baseline: Floats, corruptions: Sequence[str]) ->
     return _mean_ratio(rates - rates[0], baseline - baseline[0], corruptions)
 
 
-def _mean_ratio(ours: Floats, theirs: Floats, corruptions: Sequence[str]) -> float | None:
+def _mean_ratio(ours: Float64Array, theirs: Float64Array, corruptions: Sequence[str]) -> float | None:
     if not set(STANDARD_15) <= set(corruptions):
         return None
     numerators, denominators = (by_corruption(rates, corruptions) for rates in (ours, theirs))
@@ -89,7 +89,7 @@ def mean_error_interval(predictions: Predictions, labels: Ints, corruptions: Seq
 Interval = tuple[float, float]
 
 
-def _bootstrap(per_image: Floats, seed: int) -> Interval:
+def _bootstrap(per_image: Float64Array, seed: int) -> Interval:
     rng = np.random.default_rng([seed, 5])
     n = len(per_image)
     means = [per_image[rng.integers(0, n, n)].mean() for _ in range(_RESAMPLES)]
@@ -107,7 +107,7 @@ def paired_delta(
     return Delta(mean=float(per_image.mean()), ci95=_bootstrap(per_image, seed))
 
 
-def falls_below(rates: Floats, corruptions: Sequence[str], accuracy: float) -> dict[str, int | None]:
+def falls_below(rates: Float64Array, corruptions: Sequence[str], accuracy: float) -> dict[str, int | None]:
     """The least severity of each corruption at which accuracy is under a threshold; None where it never is."""
     table = by_corruption(rates, corruptions)
     return {
@@ -128,7 +128,7 @@ def expected_calibration_error(correct: npt.NDArray[np.bool_], confidence: npt.N
     return float(np.abs(gaps).sum() / len(correct))
 
 
-def calibration(predictions: Predictions, labels: Ints) -> Floats:
+def calibration(predictions: Predictions, labels: Ints) -> Float64Array:
     """ECE of each row of `predictions`."""
     correct = predictions.classes == labels
     rows = zip(correct, predictions.confidence, strict=True)
@@ -164,7 +164,7 @@ def mcnemar(model: Predictions, baseline: Predictions, labels: Ints) -> list[McN
     return [McNemar(int(a), int(b), float(p_value), float(q)) for a, b, p_value, q in rows]
 
 
-def holm(p: Floats) -> Floats:
+def holm(p: Float64Array) -> Float64Array:
     """Holm's step-down correction: the k-th smallest of m values times (m - k), never less than a smaller one's."""
     order = np.argsort(p, kind="stable")
     steps = np.minimum(np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p)))), 1.0)

@@ -20,7 +20,7 @@ from pipeline.audit.result import (
     ModelRecord,
 )
 from pipeline.audit.statistics import (
-    Floats,
+    Float64Array,
     by_corruption,
     calibration,
     counted_rows,
@@ -91,7 +91,7 @@ def _by_role(tables: Mapping[str, Mapping[str, T]], corruptions: Sequence[str]) 
     return {name: {role: table[name] for role, table in tables.items()} for name in corruptions}
 
 
-def _comparison(found: PredictionsFile, rates: Mapping[str, Floats]) -> Comparison:
+def _comparison(found: PredictionsFile, rates: Mapping[str, Float64Array]) -> Comparison:
     model, baseline = found.predictions["model"], found.predictions["baseline"]
     tests = [
         McNemarRecord(lost=t.lost, gained=t.gained, p=t.p, p_holm=t.p_holm)

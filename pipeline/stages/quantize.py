@@ -29,7 +29,7 @@ _LEARNING_RATE = 0.0005  # small: without batch norms a step moves the function 
 _LABEL_SMOOTHING = 0.05
 _INPUT = (np.float32(1 / 128), 0)  # int8 input = pixel - 128
 
-Floats = npt.NDArray[np.float32]
+Float32Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,14 @@ def _train(context: StageContext[Quantizing], start: PostTraining, resolution: i
     return quantize_graph(module.trained_graph(), start.ranges, _INPUT)
 
 
-def _to_input(images: Images, resolution: int) -> Floats:
+def _to_input(images: Images, resolution: int) -> Float32Array:
     from flatnas.data.resize import resize
 
     pixels = resize(images.pixels_nhwc, resolution).transpose(0, 3, 1, 2)
     return ((pixels.astype(np.float32) - 128) / 128).astype(np.float32)
 
 
-def _accuracy(onnx: bytes, x: Floats, labels: npt.NDArray[np.int64]) -> float:
+def _accuracy(onnx: bytes, x: Float32Array, labels: npt.NDArray[np.int64]) -> float:
     from export.calibrate import session
 
     run = session(onnx)

@@ -11,7 +11,7 @@ from flatnas.search.objective import figure_of_merit
 from flatnas.space.arch import Arch
 from research.study.records import Correlation, Difference, Member, Outcome, Prediction, Training, TrainingConclusions
 
-Floats = npt.NDArray[np.float64]
+Float64Array = npt.NDArray[np.float64]
 
 _TRIVIAL = ("clean error", "MACs")  # what any search knows
 _ALPHAS = (0.1, 0.5, 0.9)  # of F_AR; 1 is the clean error alone
@@ -26,7 +26,7 @@ def conclusions(members: Sequence[Member], training: Training, seed: int = 0) ->
     mce = _column(after, lambda o: o.mce["int8"])
     added = mce - _column(after, lambda o: o.mce["float"])
 
-    def predictions(outcome: Floats) -> list[Prediction]:
+    def predictions(outcome: Float64Array) -> list[Prediction]:
         found = []
         for name, values in known.items():
             alone = correlation(spearman, [values, outcome], seed)
@@ -47,7 +47,7 @@ def conclusions(members: Sequence[Member], training: Training, seed: int = 0) ->
     )
 
 
-def predictors(members: Sequence[Member]) -> dict[str, Floats]:
+def predictors(members: Sequence[Member]) -> dict[str, Float64Array]:
     """What is known of each subnet before it is trained and quantized, by name, each of shape (subnets,)."""
     before = [m.before for m in members]
     known = {
@@ -90,7 +90,7 @@ def sam_against_sgd(members: Sequence[Member], seed: int = 0) -> list[Difference
     return found
 
 
-def correlation(statistic: Callable[..., Floats], columns: Sequence[Floats], seed: int) -> Correlation:
+def correlation(statistic: Callable[..., Float64Array], columns: Sequence[Float64Array], seed: int) -> Correlation:
     """A statistic of columns of the same subnets, and its percentile interval over resampled subnets.
 
     Args:
@@ -101,44 +101,44 @@ def correlation(statistic: Callable[..., Floats], columns: Sequence[Floats], see
     return Correlation(rho=float(statistic(*columns)), ci95=(float(low), float(high)))
 
 
-def spearman(x: Floats, y: Floats) -> Floats:
+def spearman(x: Float64Array, y: Float64Array) -> Float64Array:
     """Spearman's rank correlation along the last axis, 0 where one side is constant."""
     return _cosine(_centred_ranks(x), _centred_ranks(y))
 
 
-def partial(x: Floats, y: Floats, *given: Floats) -> Floats:
+def partial(x: Float64Array, y: Float64Array, *given: Float64Array) -> Float64Array:
     """Spearman's partial correlation along the last axis: of the ranks, less their projection on the given ones'."""
     columns = np.stack([_centred_ranks(column) for column in given], -1)
     inverse = np.linalg.pinv(columns, rcond=1e-9)  # given columns may rank alike: those of a resample of few subnets do
 
-    def rest(ranks: Floats) -> Floats:
-        explained: Floats = (columns @ (inverse @ ranks[..., None]))[..., 0]
+    def rest(ranks: Float64Array) -> Float64Array:
+        explained: Float64Array = (columns @ (inverse @ ranks[..., None]))[..., 0]
         return ranks - explained
 
     return _cosine(rest(_centred_ranks(x)), rest(_centred_ranks(y)))
 
 
-def kendall(x: Floats, y: Floats) -> Floats:
+def kendall(x: Float64Array, y: Float64Array) -> Float64Array:
     """Kendall's tau-b along the last axis, 0 where one side is constant."""
 
-    def signs(values: Floats) -> Floats:
-        pairs: Floats = np.sign(values[..., :, None] - values[..., None, :])
+    def signs(values: Float64Array) -> Float64Array:
+        pairs: Float64Array = np.sign(values[..., :, None] - values[..., None, :])
         return pairs.reshape(*values.shape[:-1], -1)
 
     return _cosine(signs(x), signs(y))
 
 
-def _cosine(a: Floats, b: Floats) -> Floats:
+def _cosine(a: Float64Array, b: Float64Array) -> Float64Array:
     scale = np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
-    cosine: Floats = np.divide((a * b).sum(-1), scale, out=np.zeros(scale.shape), where=scale > 1e-9)
+    cosine: Float64Array = np.divide((a * b).sum(-1), scale, out=np.zeros(scale.shape), where=scale > 1e-9)
     return cosine
 
 
-def _centred_ranks(values: Floats) -> Floats:
+def _centred_ranks(values: Float64Array) -> Float64Array:
     from scipy.stats import rankdata
 
     ranks = rankdata(values, axis=-1)
-    centred: Floats = ranks - ranks.mean(-1, keepdims=True)
+    centred: Float64Array = ranks - ranks.mean(-1, keepdims=True)
     return centred
 
 
@@ -147,5 +147,5 @@ def _resamples(n: int, seed: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, 7]).integers(0, n, (_DRAWS, n))
 
 
-def _column(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> Floats:
+def _column(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> Float64Array:
     return np.array([of(outcome) for outcome in outcomes])
