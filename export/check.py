@@ -16,8 +16,15 @@ from export.graph import KINDS, ExportError, Graph, Node, Tensor
 
 _MOST_ELEMENTS = 2**31 - 1  # of a tensor; TFLite counts in int32
 _MOST_AXES = 8
-_QUANTIZED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}  # ranges of the zero points
-_BIAS = {"int8": ("int32",), "uint8": ("int32",), "int16": ("int32", "int64"), "float32": ("float32",)}
+_QUANTIZED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (0, 0)}  # ranges of the zero points
+_FLOATS = {"QUANTIZE": ("float32",), "DEQUANTIZE": ("float16",)}  # what each reads, beside the quantized types
+_BIAS = {
+    "int8": ("int32",),
+    "uint8": ("int32",),
+    "int16": ("int32", "int64"),
+    "float16": ("float16",),
+    "float32": ("float32",),
+}
 Shape = tuple[int, ...]
 
 
@@ -85,12 +92,17 @@ def _check_types(node: Node, inputs: Sequence[Tensor], y: Tensor) -> None:
         for tensor in activations:
             if tensor.dtype != inputs[0].dtype:
                 _refuse(node, f"'{inputs[0].name}' is {inputs[0].dtype} and '{tensor.name}' is {tensor.dtype}")
-    elif "float32" not in (inputs[0].dtype, y.dtype) and node.op == "DEQUANTIZE":
-        _refuse(node, f"its output is {y.dtype}, not float32")
+    elif y.dtype not in (_QUANTIZED if node.op == "QUANTIZE" else ("float32",)):
+        _refuse(node, f"its output is {y.dtype}")
+    elif inputs[0].dtype not in (*_QUANTIZED, *_FLOATS[node.op]):
+        _refuse(node, f"its input is {inputs[0].dtype}")
     computes = node.op not in ("RESHAPE", "PAD", "CONCATENATION")
     for tensor in (inputs[0], *activations):
         if tensor.dtype in _QUANTIZED and (tensor.qparams is not None or computes):
-            _check_activation(node, tensor)
+            if node.op == "DEQUANTIZE" and tensor.data is not None:
+                _check_weight_scales(node, tensor)
+            else:
+                _check_activation(node, tensor)
 
 
 def _check_activation(node: Node, tensor: Tensor) -> None:
@@ -113,8 +125,7 @@ def _check_weights(node: Node, inputs: Sequence[Tensor], channels: int, axis: in
             _refuse(node, f"its weights need one scale, or one for each of {channels} output channels")
         if len(q.scale) > 1 and q.axis != axis:
             _refuse(node, f"its weights have a scale for each index of axis {q.axis}, not of their output channels")
-        if not (np.isfinite(q.scale) & (q.scale > 0)).all():
-            _refuse(node, f"a scale of its weights is {q.scale.min()}; each must be positive")
+        _check_weight_scales(node, w)
         if w.dtype == "int8" and q.zero_point.any():
             _refuse(node, "its int8 weights have a zero point other than 0")
     if len(inputs) > 2:
@@ -123,6 +134,18 @@ def _check_weights(node: Node, inputs: Sequence[Tensor], channels: int, axis: in
             _refuse(node, f"its bias has the shape {bias.shape}, and it has {channels} output channels")
         if bias.dtype not in _BIAS.get(x.dtype, ()):
             _refuse(node, f"its input is {x.dtype} and its bias is {bias.dtype}")
+
+
+def _check_weight_scales(node: Node, w: Tensor) -> None:
+    """Each scale of constant weights is positive, or 0 where a converter met a channel of zeros."""
+    q = w.qparams
+    if q is None or w.data is None or not np.isfinite(q.scale).all() or q.scale.min(initial=0) < 0:
+        _refuse(node, "its quantized weights need constant values and scales that are not negative")
+    if len(q.scale) not in (1, w.shape[q.axis] if q.axis < len(w.shape) else 1):
+        _refuse(node, f"its weights of the shape {w.shape} have {len(q.scale)} scales along axis {q.axis}")
+    values = np.moveaxis(w.data, q.axis, 0) if len(q.scale) > 1 else w.data[None]
+    if (zero := q.scale == 0).any() and values[zero].any():
+        _refuse(node, "a scale of its weights is 0, and their channel holds other values than 0")
 
 
 def _window(node: Node, shape: Shape, kernel: tuple[int, int], channels: int) -> list[Shape]:
@@ -166,12 +189,8 @@ def _conv(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
 def _depthwise(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
     shape, w = _map(node, inputs[0]), inputs[1]
     kernel, channels = _kernel(node, w), w.shape[3]
-    if w.shape[0] != 1 or channels != shape[3] * node.options.depth_multiplier:
-        _refuse(
-            node,
-            f"its weights have the shape {w.shape}, its input {shape[3]} channels and its depth multiplier is "
-            f"{node.options.depth_multiplier}",
-        )
+    if w.shape[0] != 1 or channels % shape[3]:  # the multiplier in the options is not read by any runtime
+        _refuse(node, f"its weights have the shape {w.shape} and its input {shape[3]} channels")
     _check_weights(node, inputs, channels, axis=3)
     return _window(node, shape, kernel, channels)
 
@@ -181,8 +200,8 @@ def _fully_connected(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
     if len(w.shape) != 2 or prod(x.shape) % w.shape[1]:
         _refuse(node, f"its weights have the shape {w.shape}, and its input {x.shape}")
     _check_weights(node, inputs, w.shape[0], axis=0)
-    rows = prod(x.shape) // w.shape[1]
-    return [(rows, w.shape[0]), (*x.shape[:-1], w.shape[0])]
+    flat: Shape = (prod(x.shape) // w.shape[1], w.shape[0])
+    return [flat, (*x.shape[:-1], w.shape[0])] if x.shape[-1] == w.shape[1] else [flat]
 
 
 def _broadcast(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
@@ -224,7 +243,7 @@ def _reshape(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
     size = prod(inputs[0].shape)
     if len(inputs) < 2 or inputs[1].data is None:
         return []
-    wanted = [int(side) for side in np.ravel(inputs[1].data)]
+    wanted = [int(side) for side in np.ravel(_constant(node, inputs[1]))]
     free = wanted.count(-1)
     known = prod(side for side in wanted if side != -1)
     if free > 1 or known < 1 or size % known:

@@ -36,11 +36,11 @@ def read_onnx(source: Path | bytes) -> Graph:
     name = source.name if isinstance(source, Path) else "model"
     try:
         found = _read(onnx_content(source) if isinstance(source, Path) else source, name)
+        check_graph(found)
     except (ExportError, OSError):
         raise
     except Exception as error:  # attributes of another type, names that are no text: anything may be in a damaged file
         raise ExportError(f"{name} is damaged, or of a form unknown here: {type(error).__name__}: {error}") from error
-    check_graph(found)
     return found
 
 
@@ -65,18 +65,18 @@ def _read(content: bytes, name: str) -> Graph:
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # onnx raises many kinds
         raise ExportError(f"{name}: shapes can't be inferred: {str(error).splitlines()[0]}") from error
-    shapes = {
-        v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim)
-        for v in (*model.graph.input, *model.graph.value_info, *model.graph.output)
-    }
-    return _OnnxReader(graph, shapes).read()
+    values = (*model.graph.input, *model.graph.value_info, *model.graph.output)
+    shapes = {v.name: tuple(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values}
+    kinds = {v.name: v.type.tensor_type.elem_type or onnx.TensorProto.FLOAT for v in values}
+    types = {name: onnx.helper.tensor_dtype_to_np_dtype(kind).name for name, kind in kinds.items()}
+    return _OnnxReader(graph, shapes, types).read()
 
 
 class _OnnxReader:
-    def __init__(self, graph: OnnxGraph, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, graph: OnnxGraph, shapes: Mapping[str, tuple[int, ...]], types: Mapping[str, str]) -> None:
         self._graph = graph
         self._constants = graph.constants
-        self._shapes = shapes
+        self._shapes, self._types = shapes, types
         self._alias: dict[str, str] = {}  # any name of a value -> the name its tensor goes by
         self._qparams: dict[str, QParams] = {}
         self._weight_qparams: dict[str, QParams] = {}
@@ -174,14 +174,27 @@ class _OnnxReader:
         root = self._root(name)
         if root not in self._tensors:
             qparams = self._qparams.get(root)
-            dtype = "float32" if qparams is None else "int8"
+            dtype = self._types.get(root, "float32") if qparams is None else "int8"
             self._tensors[root] = Tensor(root, self._shape(root, node), dtype, qparams)
         return root
+
+    def _row(self, name: str, node: Any) -> str:
+        """A value in its own shape, where it is a flattened 1x1 map that goes by the name of its map."""
+        x, shape = self._activation(name, node), self._shape(name, node)
+        tensor = self._tensors[x]
+        if tensor.shape == shape:
+            return x
+        row = f"{x}.row"
+        if row not in self._tensors:
+            self._tensors[row] = Tensor(row, shape, tensor.dtype, tensor.qparams)
+            wanted = self._constant(f"{row}.shape", np.array(shape, np.int32))
+            self._nodes.append(Node("RESHAPE", row, (x, wanted), (row,)))
+        return row
 
     def _operand(self, name: str, rank: int, node: Any) -> str:
         """An input of ADD, MUL or CONCATENATION: an activation, or a constant in its layout."""
         if name not in self._constants:
-            return self._activation(name, node)
+            return self._row(name, node)
         value = self._constants[name]
         value = value.reshape((1,) * (rank - value.ndim) + value.shape)
         return self._quantized_constant(name, value.transpose(0, 2, 3, 1) if rank == 4 else value, 0)
@@ -368,7 +381,7 @@ class _OnnxReader:
         self._append(op, node, [x], Options(kernel, stride, padding=padding))
 
     def _softmax(self, node: Any) -> None:
-        x = self._activation(node.input[0], node)
+        x = self._row(node.input[0], node)
         rank = len(self._tensors[x].shape)
         if rank != 2 or int(attributes(node).get("axis", -1)) not in (-1, 1):
             raise ExportError(f"node '{node.name}' (Softmax): only the softmax of a row of scores is supported")
@@ -416,10 +429,11 @@ class _OnnxReader:
         writers = [i for i, n in enumerate(self._nodes) if n.outputs[0] == x]
         before = self._nodes[writers[0]] if writers else None
         fusable = before is not None and before.op in _FUSABLE and before.options.activation == "NONE"
+        fusable = fusable and self._tensors[x].shape == self._shape(node.output[0], node)
         if before is None or not fusable or activation is None or self._reads[x] > 1 or x in self._qparams:
             if activation == "NONE":
                 raise ExportError(f"node '{node.name}' (Clip): its bounds {low} and {high} can't be exported here")
-            self._append(activation or "RELU_0_TO_1", node, [self._activation(x, node)])
+            self._append(activation or "RELU_0_TO_1", node, [self._row(node.input[0], node)])
             return
         del self._tensors[x]
         self._nodes[writers[0]] = replace(

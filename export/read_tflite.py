@@ -26,11 +26,11 @@ def read_tflite(source: Path | bytes) -> Graph:
         raise ExportError(f"{name} is not a TFLite model: its identifier is {content[4:8]!r}, not b'TFL3'")
     try:
         graph = _read(schema, schema.Model.GetRootAs(content, 0), len(content))
+        check_graph(graph)
     except ExportError as error:
         raise ExportError(f"{name}: {error}") from error
     except Exception as error:  # a damaged flatbuffer makes the generated code raise almost anything
         raise ExportError(f"{name} is damaged: {type(error).__name__}: {error}") from error
-    check_graph(graph)
     return graph
 
 

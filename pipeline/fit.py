@@ -121,8 +121,10 @@ def fit_target(
         per_operator: list each operator's share, too.
 
     Raises:
-        PipelineError: the runtime is not one of the target's.
+        PipelineError: the runtime is not one of the target's, or nothing is computed.
     """
+    if not ops:
+        raise PipelineError("the model has no operator that computes: there is nothing to fit")
     runtime = runtime or default_runtime(profile, obstacles)
     if runtime not in profile.runtimes:
         has = ", ".join(profile.runtimes)

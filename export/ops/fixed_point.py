@@ -17,14 +17,22 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+from export.graph import ExportError
+
 Ints = npt.NDArray[np.int64]
 _MAX, _MIN = 2**31 - 1, -(2**31)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """(m, shift) of a positive real factor; (0, 0) where it is too small to matter."""
+    """(m, shift) of a factor that is not negative; (0, 0) where it is too small to matter.
+
+    Raises:
+        ExportError: it is too large for 32 bits.
+    """
     if real == 0:
         return 0, 0
+    if not real < 2**30:
+        raise ExportError(f"its scales make a factor of {real:g}, and int8 arithmetic has none above 2^30")
     fraction, shift = math.frexp(real)
     m = math.floor(fraction * 2**31 + 0.5)
     if m == 2**31:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 from single_ops import SINGLE_OPS
 
 from export.check import check_graph
@@ -59,10 +61,22 @@ def conv(
     return graph("CONV_2D", *tensors, **{"kernel_hw": (3, 3)} | options)
 
 
-def depthwise(channels: int, multiplier: int) -> Graph:
+def depthwise(channels: int) -> Graph:
     w = constant("w", np.ones((1, 3, 3, channels), np.int8), quantized(channels=channels, axis=3))
     y = tensor("y", 1, 4, 3, channels)
-    return graph("DEPTHWISE_CONV_2D", tensor("x", 1, 6, 5, 4), w, y, kernel_hw=(3, 3), depth_multiplier=multiplier)
+    return graph("DEPTHWISE_CONV_2D", tensor("x", 1, 6, 5, 4), w, y, kernel_hw=(3, 3))
+
+
+def weight_only() -> Graph:
+    """Int8 weights with a scale for each channel, made float32 before a float convolution."""
+    w = constant("w", np.ones((8, 3, 3, 4), np.int8), quantized(channels=8))
+    made = tensor("made", 8, 3, 3, 4, dtype="float32")
+    x, y = tensor("x", 1, 6, 5, 4, dtype="float32"), tensor("y", 1, 4, 3, 8, dtype="float32")
+    nodes = (
+        Node("DEQUANTIZE", "weights", ("w",), ("made",)),
+        Node("CONV_2D", "first", ("x", "made"), ("y",), Options(kernel_hw=(3, 3))),
+    )
+    return Graph(nodes, {t.name: t for t in (w, made, x, y)}, ("x",), ("y",))
 
 
 def axes(*values: int) -> Tensor:
@@ -75,7 +89,11 @@ SOUND: dict[str, Graph] = {
     "a convolution": conv(),
     "one of stride 2, SAME": conv(y=tensor("y", 1, 3, 3, 8), stride_hw=(2, 2), padding="SAME"),
     "a dilated one": conv(y=tensor("y", 1, 2, 1, 8), dilation_hw=(2, 2)),
-    "a depthwise one": depthwise(8, 2),
+    "a depthwise one": depthwise(8),
+    "a channel of zeros whose scale is 0": conv(
+        w=constant("w", np.zeros((8, 3, 3, 4), np.int8), quantized(0.0, channels=8))
+    ),
+    "weights that are dequantized channel by channel": weight_only(),
     "a mean": graph("MEAN", X, axes(1, -2), tensor("y", 1, 1, 1, 4), keep_dims=True),
     "a mean whose axes go": graph("MEAN", X, axes(1, 2), tensor("y", 1, 4)),
     "a broadcast": graph("MUL", X, tensor("gate", 1, 1, 1, 4, data=np.ones((1, 1, 1, 4), np.int8)), Y),
@@ -128,7 +146,7 @@ LIES: dict[str, tuple[Callable[[], Graph], str]] = {
     ),
     "a scale of 0": (
         lambda: conv(w=constant("w", np.ones((8, 3, 3, 4), np.int8), quantized(0.0, channels=8))),
-        "each must be positive",
+        "a scale of its weights is 0, and their channel holds other values",
     ),
     "weights with a zero point": (
         lambda: conv(w=constant("w", np.ones((8, 3, 3, 4), np.int8), quantized(zero_point=1, channels=8))),
@@ -150,7 +168,28 @@ LIES: dict[str, tuple[Callable[[], Graph], str]] = {
         lambda: conv(y=tensor("y", 1, 4, 3, 8, dtype="float32")),
         "'x' is int8 and 'y' is float32",
     ),
-    "a depth multiplier": (lambda: depthwise(8, 3), "its depth multiplier is 3"),
+    "depthwise weights of other channels": (lambda: depthwise(9), "its input 4 channels"),
+    "a linear layer that flattens, and says that it doesn't": (
+        lambda: graph("FULLY_CONNECTED", X, constant("w", np.ones((2, 120), np.int8)), tensor("y", 1, 6, 5, 2)),
+        r"follows \(1, 2\)",
+    ),
+    "QUANTIZE to float": (
+        lambda: graph("QUANTIZE", X, tensor("y", 1, 6, 5, 4, dtype="float32")),
+        "its output is float32",
+    ),
+    "DEQUANTIZE of float": (
+        lambda: graph("DEQUANTIZE", tensor("x", 2, dtype="float32"), tensor("y", 2, dtype="float32")),
+        "its input is float32",
+    ),
+    "DEQUANTIZE to int8": (lambda: graph("DEQUANTIZE", X, Y), "its output is int8"),
+    "a shape that is no number": (
+        lambda: graph("RESHAPE", X, constant("s", np.array([np.nan], np.float32)), tensor("y", 1, 120)),
+        "'s' is float32",
+    ),
+    "an int16 zero point": (
+        lambda: graph("RELU", *(tensor(n, 2, dtype="int16", q=quantized(zero_point=3)) for n in "xy")),
+        "the zero point 3",
+    ),
     "a side of 0": (lambda: conv(x=tensor("x", 1, 0, 5, 4)), "a side must be a positive number"),
     "a negative side": (lambda: conv(x=tensor("x", 1, -6, 5, 4)), r"can't have the shape \(1, -6, 5, 4\)"),
     "more values than TFLite counts": (
@@ -237,6 +276,58 @@ def test_names_out_of_a_file_are_text_that_nothing_obeys() -> None:
     assert shown("stem/Größe") == "stem/Größe"
 
 
+def scaled(*scales: float) -> Graph:
+    """A convolution whose input, weights and output have these scales."""
+    x, w, y = (quantized(scale, channels=8 if i == 1 else 1) for i, scale in enumerate(scales))
+    weights = constant("w", np.ones((8, 3, 3, 4), np.int8), w)
+    return conv(tensor("x", 1, 6, 5, 4, q=x), weights, y=tensor("y", 1, 4, 3, 8, q=y))
+
+
+def test_scales_beyond_the_integer_arithmetic_are_an_obstacle() -> None:
+    for runtime in ("firmware", "interpreter"):
+        assert obstacle(scaled(0.5, 0.5, 0.5), runtime) is None
+        assert "none above 2^30" in (obstacle(scaled(1e20, 1e10, 1e-10), runtime) or "")
+
+
+@pytest.mark.parametrize("row", ["Relu", "Sigmoid", "HardSwish", "Mul", "Concat", "Softmax"])
+def test_an_operator_on_a_flattened_map_of_one_pixel_is_read(row: str) -> None:
+    """Average, flatten, then anything but a linear layer: it has rows of 4 values, not maps."""
+    from onnx import TensorProto, checker, helper, numpy_helper
+
+    wide = 8 if row == "Concat" else 4
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"], name="mean"),
+        helper.make_node("Flatten", ["mean"], ["flat"], name="flatten"),
+        helper.make_node(row, {"Mul": ["flat", "k"], "Concat": ["flat", "flat"]}.get(row, ["flat"]), ["z"], name=row),
+        helper.make_node("Gemm", ["z", "w"], ["y"], name="head", transB=1),
+    ]
+    if row == "Concat":
+        nodes[2].attribute.append(helper.make_attribute("axis", 1))
+    rng = np.random.default_rng(0)
+    constants = {"k": np.full((1, 4), 0.5, np.float32), "w": rng.normal(size=(3, wide)).astype(np.float32)}
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "row",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 6, 5])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3])],
+            [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        ),
+        opset_imports=[helper.make_opsetid("", 14)],
+        ir_version=8,
+    )
+    checker.check_model(model)
+    content = to_tflite(read_onnx(model.SerializeToString()))
+    x = rng.normal(size=(1, 4, 6, 5)).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (expected,) = session.run(None, {"x": x})
+    found = Interpreter(model_content=content)
+    found.allocate_tensors()
+    found.set_tensor(found.get_input_details()[0]["index"], x.transpose(0, 2, 3, 1))
+    found.invoke()
+    np.testing.assert_allclose(found.get_tensor(found.get_output_details()[0]["index"]), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_indices_beyond_the_file_are_refused() -> None:
     content = bytearray(to_tflite(conv()))
     operator_inputs = struct.pack("<4i", 3, 0, 1, 2)  # the length, then the tensors it reads
@@ -300,6 +391,8 @@ def test_a_mutated_file_is_read_or_refused(seed: int) -> None:
         for place in rng.integers(0, len(content), rng.integers(1, 6)):
             content[place] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)])
         try:
-            (read_onnx if file.suffix == ".onnx" else read_tflite)(bytes(content))
+            found = (read_onnx if file.suffix == ".onnx" else read_tflite)(bytes(content))
         except ExportError:
             continue
+        for runtime in ("firmware", "tflm", "litert", "interpreter"):
+            obstacle(found, runtime)
