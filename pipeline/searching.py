@@ -13,6 +13,9 @@ from flatnas.search.search import Evaluate, Objective, Plan
 from pipeline.choices import ObjectiveName, ProtocolName
 from pipeline.runs.code import code_sha256
 
+# what a measurement is computed by: the last two are handed to the first, which doesn't import them
+MEASURES = ("flatnas.search.evaluation", "export.write.fold", "pipeline.rounding")
+
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from flatnas.nets.supernet import Supernet
@@ -69,9 +72,10 @@ class Searching:
     def measurement(self) -> Mapping[str, Any]:
         """JSON values of all that a measurement depends on, beside the supernet and the data."""
         if self.judging.protocol == "paper":
-            return {"code": code_sha256("flatnas.search.paper"), "protocol": "paper", "seed": self.seed}
+            code = [code_sha256(name) for name in ("flatnas.search.paper", "export.write.fold")]
+            return {"code": code, "protocol": "paper", "seed": self.seed}
         return {
-            "code": code_sha256("flatnas.search.evaluation"),
+            "code": [code_sha256(name) for name in MEASURES],
             "effort": asdict(self._effort),
             "sigmas": list(self.judging.sigmas),
             "rounded_bits": list(self._bits),

@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from flatnas.corruptions import SEVERITIES, corrupt
 from pipeline.audit.cache import Cache
+from pipeline.runs.code import code_sha256
 
 Pixels = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Variant = tuple[str, int]
 """A corruption's name and its severity."""
 CLEAN: Variant = ("clean", 0)
-_GENERATOR = 1  # raised when a corruption's bytes change, so that older entries of the cache are not used
 _BLOCK_PIXELS = 2**20  # corrupted between two signs of life: 1,024 pictures of 32 x 32
 _LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "pillow")  # whose arithmetic decides the last bit
 
@@ -74,7 +74,9 @@ class AuditImages:
         found = hashlib.sha256(repr((self.clean.shape, self.source)).encode())
         found.update(np.ascontiguousarray(self.clean).data)
         if self.official is None:
-            found.update(repr((_GENERATOR, self.seed, [version(name) for name in _LIBRARIES])).encode())
+            found.update(
+                repr((code_sha256("flatnas.corruptions"), self.seed, [version(name) for name in _LIBRARIES])).encode()
+            )
         else:
             found.update(self.official.identity.encode())
         return found.hexdigest()

@@ -115,7 +115,8 @@ def audit(
 
     def told(role: str, found: Facts) -> None:
         facts[role] = found
-        _check_classes(role, found.classes, data)
+        if role in subjects:  # the other is the model's own file
+            _check_classes(role, found.classes, data)
 
     with track("auditing") as progress:
         others = {} if beside is None else {"beside": beside}
@@ -125,7 +126,7 @@ def audit(
     found = PredictionsFile(indices, labels, names, images.digest, data.name, images.source, files, predictions)
     records = {role: ModelRecord(file=s.path.name, sha256=s.sha256(), runner=s.kind) for role, s in subjects.items()}
     result = summarise(found, seed=seed, models=records, floor=floor)
-    warnings = _resized(facts, data.test.pixels_nhwc.shape[1:3])
+    warnings = _resized({role: facts[role] for role in subjects}, data.test.pixels_nhwc.shape[1:3])
     for role, subject in subjects.items():
         accuracy, classes = result.accuracy[role], facts[role].classes
         if near_chance(accuracy, classes):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
+from pipeline.runs.code import code_sha256
 
 if TYPE_CHECKING:
     from export.run.runners import InputRange, Kind, Layout, Runner
@@ -22,6 +23,7 @@ _DISTRIBUTIONS: dict[str, str] = {  # whose version decides an answer
     "interpreter": "flatnas-deploy",
     "firmware": "flatnas-deploy",
 }
+WORKER = "pipeline.audit.worker"  # reaches the runners and what prepares their pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,9 @@ class Subject:
         return hashlib.sha256(self.content()).hexdigest()
 
     def key(self) -> str:
-        """A hash of everything that its answers depend on."""
-        parts = [self.sha256(), self.kind, version(_DISTRIBUTIONS[self.kind]), self.input_range, self.layout]
+        """A hash of everything that its answers depend on, our code among it."""
+        library = version(_DISTRIBUTIONS[self.kind])
+        parts = [self.sha256(), self.kind, library, code_sha256(WORKER), self.input_range, self.layout]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def to_json(self) -> dict[str, Any]:

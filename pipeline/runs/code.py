@@ -15,13 +15,13 @@ from pathlib import Path
 PACKAGES = ("pipeline", "flatnas", "export", "hardware_profiles")
 ROOT = Path(__file__).parents[2]
 # files that modules read beside code: what they hold is part of what the module does
-DATA: Mapping[str, str] = {
-    "export.write.to_c": "export/runtime/*.[chS]",
-    "export.write.package": "export/runtime/package/*",
-    "export.runtime.build": "export/runtime/proof/*",
-    "pipeline.report.page": "pipeline/report/page.html.jinja",
-    "pipeline.report.card": "pipeline/report/model_card.md.jinja",
-    "flatnas.corruptions.frost_pictures": "flatnas/corruptions/frost/*.png",
+DATA: Mapping[str, tuple[str, ...]] = {
+    "export.write.to_c": ("export/runtime/*.[chS]",),
+    "export.write.package": ("export/runtime/package/*",),
+    "export.runtime.build": ("export/runtime/host/*", "export/runtime/proof/*"),
+    "pipeline.report.page": ("pipeline/report/page.html.jinja",),
+    "pipeline.report.card": ("pipeline/report/model_card.md.jinja",),
+    "flatnas.corruptions.frost_pictures": ("flatnas/corruptions/frost/*.png",),
 }
 
 
@@ -37,7 +37,7 @@ def code_sha256(module: str, root: Path = ROOT) -> str:
         path = _path(name, root)
         assert path is not None
         digest.update(f"{name} {_facts(path, path.stat().st_mtime_ns).tree} ".encode())
-        for file in sorted(root.glob(DATA[name])) if name in DATA else ():
+        for file in sorted(file for pattern in DATA.get(name, ()) for file in root.glob(pattern)):
             if file.is_file():
                 digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

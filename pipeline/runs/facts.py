@@ -95,6 +95,13 @@ def _host_compiler(origin: Origin) -> bool:
     return host_compiler() is not None
 
 
+def _device_runtimes(_origin: Origin) -> tuple[str, ...]:
+    """Runtimes with a device's kernels that are installed here: what lacked one is compared once it is there."""
+    from export.run.tflite_runtimes import tflm_installed
+
+    return ("tflm",) if tflm_installed() else ()
+
+
 FACTS: Mapping[str, Callable[[Origin], Any]] = {
     "config": lambda origin: origin.config,
     "profile": lambda origin: origin.profile,
@@ -105,4 +112,5 @@ FACTS: Mapping[str, Callable[[Origin], Any]] = {
     "corrupted_files": _corrupted_files,
     "firmware_tools": _firmware_tools,
     "host_compiler": _host_compiler,
+    "device_runtimes": _device_runtimes,
 }

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from flatnas.data.dataset import Images
 from hardware_profiles.profile import HardwareProfile
 from pipeline.errors import PipelineError, nearest
 from pipeline.files import exclusive, read_object, sha256_of, write_json, writing_to
@@ -35,12 +36,18 @@ from pipeline.runs.stage import Stage, StageContext, settings_from
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """A finished stage in `run.json`: its key, its outputs, and the seconds it took."""
+    """A finished stage in `run.json`: its key, its outputs, and what it took.
+
+    Attributes:
+        seconds: that it took.
+        versions: of Python and the libraries that ran it.
+    """
 
     name: str
     key: str
     seconds: float
     outputs: tuple[Artifact, ...]
+    versions: Mapping[str, str]
 
     def holds(self, key: str, directory: Path) -> bool:
         """Whether the outputs on disk are those this record is about."""
@@ -74,16 +81,17 @@ def run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, re
 
 def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, report: Reporter) -> bool:
     saved = _Saved.read(directory)
-    changed, made_by = False, saved.versions
+    changed = False
+    noticed: set[str] = set()
     for stage in stages:
         settings = settings_from(stage.settings, origin.value_of)
         key = stage_key(stage, settings, origin, directory)
         record = saved.stages.get(stage.name)
         if record and record.holds(key, directory):
             report.kept(stage.name)
-            if made_by and (told := _other_versions(made_by)):
+            if (told := _other_versions(record.versions)) and told not in noticed:
                 report.line(f"    [yellow]by another version: {told}[/]")
-                made_by = {}  # once
+                noticed.add(told)
             continue
         changed = True
         unfinish(directory)
@@ -101,7 +109,7 @@ def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, r
         seconds = time.monotonic() - started
         written = [name for name in stage.writes if (directory / name).exists()]
         outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in written)
-        saved.stages[stage.name] = StageRecord(stage.name, key, round(seconds, 1), outputs)
+        saved.stages[stage.name] = StageRecord(stage.name, key, round(seconds, 1), outputs, versions())
         saved.write(directory, origin)
         shutil.rmtree(work, ignore_errors=True)
         report.done(stage.name, seconds)
@@ -168,9 +176,16 @@ def open_run(directory: Path, origin: Origin) -> None:
 
 def stage_key(stage: Stage[Any], settings: object, origin: Origin, directory: Path) -> str:
     """The hash of what a stage's outcome depends on."""
+    data = origin.data
+    facts = [data.mirrors, data.shift, *(_labels_sha256(part) for part in (data.train, data.val))]
     read = {name: sha256_of(directory / name) if (directory / name).is_file() else None for name in stage.reads}
-    value = [stage.name, plain(settings), origin.data.content_sha256, read, code_sha256(stage.run.__module__)]
+    value = [stage.name, plain(settings), data.content_sha256, facts, read, code_sha256(stage.run.__module__)]
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _labels_sha256(images: Images) -> str:
+    """Of a part's labels: with the data's hash it names the split."""
+    return hashlib.sha256(images.labels.astype("<i8").tobytes()).hexdigest()
 
 
 def plain(value: Any) -> Any:
@@ -203,7 +218,6 @@ class _Saved:
 
     stages: dict[str, StageRecord]
     adoptions: list[Adoption]
-    versions: Mapping[str, str]
 
     @staticmethod
     def read(directory: Path) -> _Saved:
@@ -212,9 +226,10 @@ class _Saved:
         stages = {}
         for entry in content["stages"]:
             outputs = tuple(Artifact(**a) for a in entry["outputs"])
-            stages[entry["name"]] = StageRecord(entry["name"], entry["key"], entry["seconds"], outputs)
+            made_by = entry.get("versions", content.get("versions", {}))  # version 0.1 had one for all
+            stages[entry["name"]] = StageRecord(entry["name"], entry["key"], entry["seconds"], outputs, made_by)
         adoptions = [Adoption(**entry) for entry in content.get("adopted", ())]
-        return _Saved(stages, adoptions, content.get("versions", {}))
+        return _Saved(stages, adoptions)
 
     def write(self, directory: Path, origin: Origin) -> None:
         """Into a run directory."""
@@ -225,7 +240,6 @@ class _Saved:
             "identity": _identity(origin),
             "config": origin.config.model_dump(),
             "seed": origin.config.seed,
-            "versions": versions(),
             "stages": stages,
         }
         if self.adoptions:

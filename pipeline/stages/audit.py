@@ -26,6 +26,7 @@ class Auditing:
     kind: Literal["mcu", "mobile"]
     corrupted_files: str | None
     host_compiler: bool
+    device_runtimes: tuple[str, ...]
 
 
 def _run(context: StageContext[Auditing]) -> None:

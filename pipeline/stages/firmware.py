@@ -23,6 +23,7 @@ class Building:
     profile: HardwareProfile
     firmware_images: int
     firmware_tools: str | None
+    device_runtimes: tuple[str, ...]
 
 
 def _run(context: StageContext[Building]) -> None:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """How many validation images every runtime sees."""
+    """How many validation images every runtime sees, and which beside those that are always there."""
 
     parity_images: int
+    device_runtimes: tuple[str, ...]
 
 
 def _run(context: StageContext[Comparing]) -> None:

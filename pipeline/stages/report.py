@@ -6,11 +6,13 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from export.write.package import possible_files
 from hardware_profiles.profile import HardwareProfile
 from pipeline.audit.classifier import classifier_record
 from pipeline.audit.predictions import PredictionsFile
 from pipeline.config import RunConfig
 from pipeline.files import read_json, write_bytes, write_json
+from pipeline.firmware import ELF
 from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_warnings
 from pipeline.provenance import cpu_name
 from pipeline.records import footprint_record
@@ -37,9 +39,12 @@ from pipeline.runs.layout import (
     DYNAMIC_TFLITE,
     EVALUATIONS,
     FINALISTS,
+    FIRMWARE,
     FLOAT16_TFLITE,
+    FLOAT_ONNX,
     FLOAT_TFLITE,
     FRONT,
+    INT8_ONNX,
     INT8_TFLITE,
     LABELS,
     MODEL,
@@ -50,6 +55,7 @@ from pipeline.runs.layout import (
     QUANTIZATION,
     REPORT,
     RUN,
+    WEIGHTS,
 )
 from pipeline.runs.manifest import artifacts_in
 from pipeline.runs.stage import Stage, StageContext
@@ -173,13 +179,17 @@ def _host_latency(context: StageContext[Reporting]) -> HostLatencyRecord:
 STAGE = Stage(
     "report",
     reads=(
+        *(f"{FIRMWARE}/{name}" for name in (*possible_files(), ELF)),
         LABELS,
         EVALUATIONS,
         FRONT,
         FINALISTS,
         ARCH,
+        WEIGHTS,
         MODEL,
         QUANTIZATION,
+        FLOAT_ONNX,
+        INT8_ONNX,
         INT8_TFLITE,
         FLOAT_TFLITE,
         FLOAT16_TFLITE,

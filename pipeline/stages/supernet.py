@@ -23,6 +23,7 @@ class Starting:
     """Which supernet, and how it is adapted; see `pipeline.config`."""
 
     dataset: str
+    class_names: tuple[str, ...]
     resolution: int | None
     supernet: str | None
     supernet_sha256: str | None

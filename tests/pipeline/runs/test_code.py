@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.audit.subject import WORKER
 from pipeline.flow import STAGES
 from pipeline.runs.code import DATA, PACKAGES, ROOT, code_sha256, reached
+from pipeline.searching import MEASURES
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,26 @@ def test_a_kernel_in_c_redoes_the_firmware_and_what_runs_it(copy: Path) -> None:
     assert not changed & {"teacher", "supernet", "search", "finetune", "to_onnx", "quantize", "to_tflite"}
 
 
+def test_c_that_only_this_computer_runs_redoes_the_audit(copy: Path) -> None:
+    file = "export/runtime/host/batch.c"
+    line = next(line for line in (copy / file).read_text().splitlines() if line.startswith("void "))
+    assert "audit" in changed_stages(copy, file, line, f"{line} ")
+
+
+def test_what_was_measured_or_answered_is_known_by_the_code_behind_it(copy: Path) -> None:
+    """The stores of measurements, predictions and pictures outlive a run: their keys hash what computes them."""
+    rounding, fold = "pipeline.rounding", "export.write.fold"
+    assert {rounding, fold} <= set(MEASURES)
+    assert {rounding, fold}.isdisjoint(reached(MEASURES[0]))
+    assert {"export.run.host_firmware", "export.ops.interpreter", "flatnas.data.resize"} <= reached(WORKER)
+    before = code_sha256("flatnas.corruptions", copy)
+    path = copy / "flatnas/corruptions/weather.py"
+    content = path.read_text()
+    path.write_text(content.replace("BRIGHTNESS_ADDED = (0.05", "BRIGHTNESS_ADDED = (0.06"))
+    assert code_sha256("flatnas.corruptions", copy) != before
+    path.write_text(content)
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -80,8 +102,7 @@ def test_comments_docstrings_and_layout_redo_nothing(copy: Path, before: str, af
 def test_a_stage_does_not_reach_other_stages_or_what_reads_data_sets() -> None:
     for stage in STAGES:
         modules = reached(stage.run.__module__)
-        assert not [m for m in modules if m.startswith("pipeline.stages.")] or modules & {stage.run.__module__}
-        assert sum(m.startswith("pipeline.stages.") for m in modules) == 1, stage.name
+        assert {m for m in modules if m.startswith("pipeline.stages.")} == {stage.run.__module__}
         assert "pipeline.flow" not in modules
     assert "flatnas.data.image_folder" not in reached("pipeline.stages.finetune")
     assert "hardware_profiles.footprint" not in reached("pipeline.stages.finetune")
@@ -95,7 +116,6 @@ def test_every_file_that_code_reads_is_hashed_with_it_or_its_content_is_a_settin
         "hardware_profiles.profile_file",  # profiles: by their values
         "export.prove.peer",  # no stage
         "pipeline.report.audit_page",
-        "pipeline.report.study",
     }
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
@@ -103,5 +123,9 @@ def test_every_file_that_code_reads_is_hashed_with_it_or_its_content_is_a_settin
             calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
             reads = any(isinstance(call.func, ast.Name) and call.func.id == "files" for call in calls)
             assert not reads or name in DATA or name in elsewhere, f"{name} reads files that no key sees"
-    for pattern in DATA.values():
+    hashed = {file for patterns in DATA.values() for pattern in patterns for file in ROOT.glob(pattern)}
+    for pattern in (pattern for patterns in DATA.values() for pattern in patterns):
         assert list(ROOT.glob(pattern)), pattern
+    runtime = {file for file in (ROOT / "export" / "runtime").rglob("*") if file.is_file() and file.suffix != ".py"}
+    peers = {file for file in runtime if file.is_relative_to(ROOT / "export" / "runtime" / "peer")}  # no stage
+    assert {file for file in runtime - peers - hashed if "__pycache__" not in file.parts} == set()

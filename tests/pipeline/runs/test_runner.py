@@ -272,11 +272,34 @@ def test_what_cannot_be_adopted_says_why(flow: Flow, tmp_path: Path, name: str, 
 def test_a_kept_stage_of_another_version_says_so(flow: Flow, tmp_path: Path) -> None:
     flow(tmp_path)
     saved = read_json(tmp_path / "run.json")
-    saved["versions"]["numpy"] = "1.26.0"
+    for stage in saved["stages"]:
+        stage["versions"]["numpy"] = "1.26.0"
     write_json(tmp_path / "run.json", saved)
-    out = StringIO()
-    run_stages(flow.stages, tmp_path, Origin(CONFIG, M7, DATA), Reporter(Console(file=out, width=200)))
-    assert out.getvalue().count(f"by another version: numpy 1.26.0, here {np.__version__}") == 1
+    told = f"by another version: numpy 1.26.0, here {np.__version__}"
+    for config, redone in ((CONFIG, []), (CONFIG.model_copy(update={"select": "knee"}), ["two", "three"])):
+        out = StringIO()
+        flow.ran.clear()
+        run_stages(flow.stages, tmp_path, Origin(config, M7, DATA), Reporter(Console(file=out, width=200)))
+        assert flow.ran == redone
+        assert out.getvalue().count(told) == 1
+    numpy = {stage["name"]: stage["versions"]["numpy"] for stage in read_json(tmp_path / "run.json")["stages"]}
+    assert numpy == {"one": "1.26.0", "two": np.__version__, "three": np.__version__}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shift": 3},
+        {"mirrors": False},
+        {"train": Images(IMAGES.pixels_nhwc[:1], IMAGES.labels[:1])},
+        {"val": Images(IMAGES.pixels_nhwc[:1], IMAGES.labels[:1])},
+    ],
+)
+def test_what_a_training_may_do_to_images_and_how_they_are_split_is_in_the_key(
+    flow: Flow, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    flow(tmp_path)
+    assert flow(tmp_path, data=replace(DATA, **change)) == ["one", "two", "three"]
 
 
 def test_a_file_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> None:
