@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
-from pipeline.files import read_json
+from pipeline.files import read_json, read_object
+from pipeline.runs.layout import AUDIT
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
@@ -39,6 +40,17 @@ def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Da
     supernet = directory / "search" / "supernet.safetensors"  # released models come without it
     resolution = read_config(directory).resolution
     return load_data(dataset, data_dir, resolution, supernet if supernet.is_file() else None)
+
+
+def audited_on_device(directory: Path) -> bool:
+    """Whether a run's own audit computed as the device does; those of version 0.1 did not. One without an audit should.
+
+    Raises:
+        PipelineError: its audit is damaged.
+    """
+    if not (directory / AUDIT).is_file():
+        return True
+    return bool(read_object(directory / AUDIT, "robustness")["robustness"].get("arithmetic") == "firmware")
 
 
 def read_config(directory: Path) -> RunConfig:

@@ -6,9 +6,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +21,7 @@ from export.runtime.cores import Core
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 HOW_TO_GET_ONE = "pip install 'flatnas-deploy[firmware]', or install arm-none-eabi-gcc (apt: gcc-arm-none-eabi)"
 _SECONDS = 120  # of one compiler call
+_PROBE_SECONDS = 30  # of a trivial one
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,25 @@ def compile_units(objects: Mapping[str, Sequence[str]], directory: Path) -> None
 
 
 def host_compiler() -> tuple[str, ...] | None:
-    """How to call a C compiler for this machine: cc, gcc or clang, else the clang of the wheel `ziglang`."""
-    for name in ("cc", "gcc", "clang"):
-        if path := shutil.which(name):
-            return (path,)
-    return (sys.executable, "-m", "ziglang", "cc") if find_spec("ziglang") else None
+    """How to call a C compiler for this machine that works: cc, gcc or clang, else the clang of the wheel `ziglang`.
+
+    One without headers or linker is none.
+    """
+    commands = [(path,) for name in ("cc", "gcc", "clang") if (path := shutil.which(name))]
+    zig = [(sys.executable, "-m", "ziglang", "cc")] if find_spec("ziglang") else []
+    return next((command for command in (*commands, *zig) if _compiles(command)), None)
+
+
+@lru_cache
+def _compiles(command: tuple[str, ...]) -> bool:
+    with tempfile.TemporaryDirectory(prefix="pipeline-cc-") as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("#include <stdint.h>\n#include <string.h>\nint32_t probe(void) { return 0; }\n")
+        call = [*command, "-shared", "-fPIC", "-o", str(Path(folder, "probe.so")), str(source)]
+        try:
+            return subprocess.run(call, capture_output=True, timeout=_PROBE_SECONDS).returncode == 0
+        except (OSError, subprocess.TimeoutExpired):
+            return False
 
 
 def build_library(

@@ -145,8 +145,11 @@ def _shifted(images: Images, shift: tuple[int, int], *, mirrored: bool) -> list[
 
 def _whitening(x: Tensor) -> Tensor:
     """Filters (3 * 4, 3, 2, 2) that decorrelate the patches of x (B, 3, R, R): eigenvectors over sqrt(eigenvalue)."""
-    patches = nn.functional.unfold(x, _PATCH).transpose(1, 2).reshape(-1, 3 * _PATCH**2).double()
-    covariance = (patches - patches.mean(0)).T @ (patches - patches.mean(0)) / len(patches)
+    total, products, count = torch.zeros(3 * _PATCH**2).double(), torch.zeros(2 * [3 * _PATCH**2]).double(), 0
+    for part in torch.split(x, 100):  # all patches at once would take gigabytes
+        patches = nn.functional.unfold(part, _PATCH).transpose(1, 2).reshape(-1, 3 * _PATCH**2).double()
+        total, products, count = total + patches.sum(0), products + patches.T @ patches, count + len(patches)
+    covariance = products / count - torch.outer(total, total) / count**2
     values, vectors = torch.linalg.eigh(covariance)
     filters: Tensor = vectors.T / torch.sqrt(values + 1e-2 * values[-1] / len(values)).unsqueeze(1)
     return filters.reshape(-1, 3, _PATCH, _PATCH).float()

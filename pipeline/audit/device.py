@@ -51,13 +51,13 @@ def compared(runner: Kind, device: Predictions, fast: Predictions, labels: Ints)
     )
 
 
-def run_subjects(int8: Path, kind: str) -> tuple[Subject, Subject | None]:
+def run_subjects(int8: Path, *, on_device: bool) -> tuple[Subject, Subject | None]:
     """A run's int8 file as it is audited, and what stands beside it.
 
     Args:
-        kind: of the target. For a microcontroller the firmware computes where it can, and XNNPACK stands beside.
+        on_device: whether the firmware computes where it can, and XNNPACK stands beside.
     """
-    if kind == "mcu" and device_kernels(int8) == "firmware":
+    if on_device and device_kernels(int8) == "firmware":
         return Subject(int8, "firmware"), Subject(int8)
     return Subject(int8), None
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _SHARE = options.Finite(0, 1)
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_DEVICE_IMAGES = 1000  # corrupted pictures that the device's kernels see, too
 _RUNNERS = ("onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware")
 
 
@@ -138,14 +139,13 @@ def audit(
     """
     from flatnas.corruptions import CORRUPTIONS, STANDARD_15
     from flatnas.data.registry import load_dataset
-    from hardware_profiles.profile import load_profile
     from hardware_profiles.units import parse_bytes
     from pipeline.audit import audit as run_audit
     from pipeline.audit.device import run_subjects
     from pipeline.gates import Limits, limit_gates
     from pipeline.models import in_run_directory
     from pipeline.progress import Reporter
-    from pipeline.run_data import load_data_as_run, read_config
+    from pipeline.run_data import audited_on_device, load_data_as_run, read_config
 
     names = _corruptions(corruptions, list(CORRUPTIONS))
     max_errors = options.shares(max_error, "--max-error", "corruption", names)
@@ -153,7 +153,7 @@ def audit(
         raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
     sizes = _counts(calibration_sizes)
     run = model if model.is_dir() else None
-    beside = None
+    beside, device_images = None, _DEVICE_IMAGES
     if run is not None:
         model, float_onnx = in_run_directory(run)
         baseline = baseline or float_onnx
@@ -163,8 +163,8 @@ def audit(
         if click.get_current_context().get_parameter_source("dataset") is ParameterSource.DEFAULT:
             dataset = config.dataset
         if (runner, layout, input_range, mean, std) == (None,) * 5:
-            exact, beside = run_subjects(model, load_profile(config.target, config.overrides).kind)
-            runner = exact.runner
+            exact, beside = run_subjects(model, on_device=audited_on_device(run))
+            runner, device_images = exact.runner, config.counts.device_images
     if max_delta is not None and baseline is None:
         raise PipelineError("--max-delta compares with a baseline: name one with --baseline MODEL")
     try:
@@ -183,6 +183,7 @@ def audit(
         subject,
         compared,
         beside=beside,
+        device_images=device_images,
         dataset=data,
         data_dir=data_dir,
         limit=limit,

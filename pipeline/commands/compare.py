@@ -17,7 +17,7 @@ _AUDIT = click.Path(path_type=Path)
 @click.argument("baseline", type=_AUDIT)
 @options.seed
 @click.option("--json", "json_file", type=_AUDIT, help="Write the numbers to a file; - for stdout.")
-@click.option("--max-delta", type=float, help="Gate: fail where the interval of the delta ends above this.")
+@click.option("--max-delta", type=options.Finite(), help="Gate: fail where the interval of the delta ends above this.")
 def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_delta: float | None) -> int:
     """Compare AUDIT with BASELINE on the pictures that both saw.
 

@@ -31,7 +31,7 @@ class Auditing:
 
 def _run(context: StageContext[Auditing]) -> None:
     settings = context.settings
-    model, beside = run_subjects(context.path(INT8_TFLITE), settings.kind)
+    model, beside = run_subjects(context.path(INT8_TFLITE), on_device=settings.kind == "mcu")
     found = audit(
         model,
         Subject(context.path(FLOAT_ONNX)),

@@ -38,13 +38,18 @@ def refused(result: subprocess.CompletedProcess[str]) -> str:
 
 def test_every_output_is_written_and_gates_decide_the_exit_code(digit_models: Any, tmp_path: Path) -> None:
     files = ("--json", "a.json", "--junit", "a.xml", "--html", "a.html", "--predictions", "a.npz")
-    gates = ("--max-error", "fog=0.9", "--min-accuracy", "0.5", "--max-delta", "0.5")
+    gates = ("--max-error", "fog=0.9", "--min-accuracy", "0.5", "--max-delta", "0.5", "--min-recall", "3=0.1")
     models = (digit_models.int8_tflite, "--baseline", digit_models.float_onnx)
     passed = run("audit", *models, *FEW, *files, *gates, cwd=tmp_path)
     assert passed.returncode == 0, passed.stderr
     result = json.loads((tmp_path / "a.json").read_text())
-    assert [gate["name"] for gate in result["gates"]] == ["accuracy", "delta (upper end)", "error under fog"]
-    assert (tmp_path / "a.xml").read_text().count("<testcase") == 3
+    assert [gate["name"] for gate in result["gates"]] == [
+        "accuracy",
+        "recall of 3",
+        "delta (upper end)",
+        "error under fog",
+    ]
+    assert (tmp_path / "a.xml").read_text().count("<testcase") == 4
     assert "<!doctype html>" in (tmp_path / "a.html").read_text()
     failed = run("audit", *models, *FEW, "--max-error", "fog=0", "--json", "-", cwd=tmp_path)
     assert failed.returncode == 1
@@ -58,6 +63,7 @@ def test_every_output_is_written_and_gates_decide_the_exit_code(digit_models: An
     ("arguments", "message"),
     [
         (["--max-error", "fogg=0.3"], "--max-error: no corruption 'fogg'; did you mean 'fog'?"),
+        (["--min-recall", "33=0.3", *FEW], "--min-recall: no class '33'"),
         (["--max-error", "fog=2"], "the limit must be a number between 0 and 1"),
         (["--corruptions", "fog,mist"], "--corruptions: no corruption 'mist'"),
         (["--corruptions", "fog", "--max-mce", "0.3"], "--max-mce needs all 15"),
@@ -108,7 +114,9 @@ def test_a_run_is_audited_on_pictures_of_its_own_resolution(digit_models: Any, t
     for audited, size in (("run", "24x24"), (digit_models.int8_tflite, "40x40")):
         result = run("audit", audited, *few, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-        assert f"these of {size} are corrupted at their own size" in json.loads(result.stdout)["warnings"][0]
+        warnings = json.loads(result.stdout)["warnings"]
+        assert f"these of {size} are corrupted at their own size" in warnings[0]
+        assert "beside" not in " ".join(warnings)  # the model's own file on other kernels is no model of the user's
 
 
 def test_files_that_are_no_usable_models_are_refused_in_one_line(digit_models: Any, tmp_path: Path) -> None:

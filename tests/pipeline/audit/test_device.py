@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,14 @@ def test_the_firmware_computes_where_there_is_a_compiler_and_tflite_micro_elsewh
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(build, "find_spec", lambda name: None)
     assert device_kernels(digit_models.int8_tflite) in ("tflm", "litert-reference")
+
+
+def test_a_compiler_that_compiles_nothing_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cc").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "cc").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(build, "find_spec", lambda name: None)
+    assert build.host_compiler() is None
 
 
 def test_the_firmware_and_tflite_micro_say_the_same_to_the_last_bit(digit_models: Any) -> None:
