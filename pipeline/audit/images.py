@@ -26,6 +26,7 @@ Ints = npt.NDArray[np.int64]
 Variant = tuple[str, int]
 """A corruption's name and its severity."""
 CLEAN: Variant = ("clean", 0)
+_GENERATOR = 1  # raised when a corruption's bytes change: audits before and after can't be compared
 _BLOCK_PIXELS = 2**20  # corrupted between two signs of life: 1,024 pictures of 32 x 32
 _LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "pillow")  # whose arithmetic decides the last bit
 
@@ -70,22 +71,25 @@ class AuditImages:
 
     @cached_property
     def digest(self) -> str:
-        """A hash of the clean pictures and of what else decides the corrupted ones' bytes."""
+        """A hash that names the pictures: audits of the same ones can be compared, whichever version made them."""
         found = hashlib.sha256(repr((self.clean.shape, self.source)).encode())
         found.update(np.ascontiguousarray(self.clean).data)
         if self.official is None:
-            found.update(
-                repr((code_sha256("flatnas.corruptions"), self.seed, [version(name) for name in _LIBRARIES])).encode()
-            )
+            found.update(repr((_GENERATOR, self.seed, [version(name) for name in _LIBRARIES])).encode())
         else:
             found.update(self.official.identity.encode())
         return found.hexdigest()
 
+    @cached_property
+    def _made_by(self) -> str:
+        """A hash of what names the pictures, and of the code that makes them."""
+        return hashlib.sha256(f"{self.digest} {code_sha256('flatnas.corruptions')}".encode()).hexdigest()[:32]
+
     def key(self, variant: Variant, indices: Ints) -> str:
-        """A name for these pictures."""
+        """A name for these pictures in a cache."""
         whole = len(indices) == len(self.clean)
         which = "all" if whole else hashlib.sha256(indices.astype("<i8").tobytes()).hexdigest()[:16]
-        return f"{variant[0]}-{variant[1]}-{self.digest[:32]}-{which}"
+        return f"{variant[0]}-{variant[1]}-{self._made_by}-{which}"
 
     def pictures(self, variant: Variant, indices: Ints, alive: Callable[[], None] = lambda: None) -> Pixels:
         """The pictures at `indices` (ascending) under a corruption, shape (n, H, W, 3).
