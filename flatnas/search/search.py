@@ -379,7 +379,7 @@ def _offspring(candidates: Candidates, done: dict[Arch, Evaluation], objective: 
 
 
 def _axes(evaluations: Sequence[Evaluation], objective: Objective) -> Float64Array:
-    """(Clean error, mean R, cost) of each evaluation, shape (n, 3); R is 0 where alpha is 1."""
+    """(Clean error, mean of the other terms, cost) of each evaluation, shape (n, 3); the mean is 0 where alpha is 1."""
     r = objective.terms(evaluations).mean(1) * (objective.alpha < 1)
     return np.stack([clean_errors(evaluations), r, objective.costs(evaluations)], 1)
 
