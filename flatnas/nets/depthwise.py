@@ -38,20 +38,32 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, stride: int, padding: int) -> Te
 
 @contextmanager
 def quick_depthwise(module: nn.Module) -> Iterator[None]:
-    """Let the depthwise layers of a network compute by `depthwise_conv2d`; on leaving, they are plain layers again."""
-    layers = [m for m in module.modules() if type(m) is nn.Conv2d and _is_depthwise(m)]
-    for layer in layers:
-        layer.__class__ = _QuickConv2d  # copies made meanwhile are quick, too, with weights of their own
+    """Let layers that compute by `depthwise_conv2d` stand for a network's depthwise ones, until it is left.
+
+    They share the weights; copies of the network made meanwhile are quick, too, with weights of their own.
+    """
+    plain = [
+        (parent, name, layer)
+        for parent in module.modules()
+        for name, layer in parent.named_children()
+        if type(layer) is nn.Conv2d and _is_depthwise(layer)
+    ]
+    for parent, name, layer in plain:
+        parent.add_module(name, _QuickConv2d(layer))
     try:
         yield
     finally:
-        for layer in layers:
-            layer.__class__ = nn.Conv2d
+        for parent, name, layer in plain:
+            parent.add_module(name, layer)
 
 
-class _QuickConv2d(nn.Conv2d):
+class _QuickConv2d(nn.Module):
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.stride, self.padding = layer.weight, layer.stride[0], int(layer.padding[0])
+
     def forward(self, x: Tensor) -> Tensor:
-        return depthwise_conv2d(x, self.weight, self.stride[0], int(self.padding[0]))
+        return depthwise_conv2d(x, self.weight, self.stride, self.padding)
 
 
 def _is_depthwise(layer: nn.Conv2d) -> bool:

@@ -67,9 +67,12 @@ def test_a_network_trains_by_it_and_is_plain_again_afterwards() -> None:
     net = nn.Sequential(nn.Conv2d(8, 8, 7, 2, 3, groups=8, bias=False), nn.Conv2d(8, 4, 1))
     x = torch.randn(2, 8, 12, 12)
     expected = torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
+    names, layer = list(net.state_dict()), net[0]
     with quick_depthwise(net):
+        assert list(net.state_dict()) == names
         assert "DepthwiseConv2d" in str(net[0](x).grad_fn)
         found = torch.autograd.grad(net(x).square().sum(), list(net.parameters()))
+    assert net[0] is layer
     assert "DepthwiseConv2d" not in str(net[0](x).grad_fn)
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
@@ -91,14 +94,15 @@ def test_other_convolutions_are_left_to_torch() -> None:
     dense, biased = nn.Conv2d(4, 4, 5, padding=2), nn.Conv2d(4, 4, 5, padding=2, groups=4)
     dilated = nn.Conv2d(4, 4, 5, padding=2, groups=4, bias=False, dilation=2)
     oblong = nn.Conv2d(4, 4, (5, 3), groups=4, bias=False)
-    with quick_depthwise(nn.ModuleList([dense, biased, dilated, oblong])):
-        for layer in (dense, biased, dilated, oblong):
+    net = nn.ModuleList([dense, biased, dilated, oblong])
+    with quick_depthwise(net):
+        for layer in net:
             assert "DepthwiseConv2d" not in str(layer(torch.randn(1, 4, 12, 12)).grad_fn)
 
 
 @pytest.mark.benchmark
 def test_it_trains_faster_than_torch_alone() -> None:
-    layer = nn.Conv2d(128, 128, 7, padding=3, groups=128, bias=False)
+    layer = nn.Sequential(nn.Conv2d(128, 128, 7, padding=3, groups=128, bias=False))
     x = torch.randn(128, 128, 12, 12).to(memory_format=torch.channels_last)
 
     def seconds() -> float:
