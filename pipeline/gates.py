@@ -110,15 +110,17 @@ def limit_gates(
     per_corruption: Mapping[str, Sequence[float]],
     delta: Delta | None,
 ) -> list[Gate]:
-    """A gate for each limit that was given; what is limited must be known."""
+    """A gate for each limit that was given; what is limited must be known, or a gate would be missing."""
     gates = []
     if limits.min_accuracy is not None:
         gates.append(_at_least("accuracy", accuracy, limits.min_accuracy))
     recalls = {row.name: row.recall or 0.0 for row in classifier.classes} if classifier else {}
     gates += [_at_least(f"recall of {name}", recalls[name], limit) for name, limit in limits.min_recall.items()]
-    if limits.max_mce is not None and mce is not None:
+    if limits.max_mce is not None:
+        assert mce is not None, "the mCE needs all 15 corruptions"
         gates.append(_at_most("mCE", mce, limits.max_mce, "share"))
-    if limits.max_delta is not None and delta is not None:
+    if limits.max_delta is not None:
+        assert delta is not None, "a delta needs a baseline"
         gates.append(_at_most("delta (upper end)", delta.ci95[1], limits.max_delta, "points"))
     for name, limit in limits.max_error.items():
         gates.append(_at_most(f"error under {name}", fmean(per_corruption[name]), limit, "share"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from export.graph import ExportError
+from export.graph import ExportError, shown
 from export.run.tflite_runtimes import MissingOperatorError, litert_interpreter, tflite_content, tflm_interpreter
 
 Layout = Literal["nhwc", "nchw"]
@@ -146,6 +146,7 @@ def _onnxruntime(path: Path, threads: int, input_range: InputRange | None, layou
         if lacking := re.search(r"([\w.:]+)\(-?\d+\) is not a registered function/op", told):
             raise MissingOperatorError(f"onnxruntime lacks the operator {lacking[1]} of {path.name}") from error
         raise ExportError(f"onnxruntime can't load {path.name}: {told}") from error
+    _one_input(path, [i.name for i in session.get_inputs()])
     spec, output = session.get_inputs()[0], session.get_outputs()[0]
     if len(spec.shape) == 4 and not all(isinstance(side, int) for side in spec.shape[1:]):
         raise ExportError(
@@ -228,6 +229,7 @@ def _range_from(metadata: dict[str, str]) -> InputRange | None:
 def _litert(path: Path, kind: Kind, threads: int, input_range: InputRange | None, layout: Layout | None) -> Runner:
     content, metadata = tflite_content(path)
     interpreter = litert_interpreter(content, kind, threads, path.name)
+    _one_input(path, [i["name"] for i in interpreter.get_input_details()])
     spec, output = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def run(x: Array) -> Array:
@@ -286,6 +288,8 @@ def _tflite_runner(
     run: Callable[[Array], Array],
 ) -> Runner:
     shape = tuple(int(side) for side in spec["shape"])
+    if len(shape) == 4 and shape[0] != 1:
+        raise ExportError(f"{path.name} takes {shape[0]} pictures at a time: convert it with batch size 1")
     channels_first = layout == "nchw" if layout else len(shape) == 4 and shape[1] == 3 != shape[3]
     resolution = _resolution(path, shape, channels_first, output_rank=len(output["shape"]))
     dtype = _known(path, np.dtype(spec["dtype"]).name)
@@ -299,6 +303,13 @@ def _tflite_runner(
 def _qparams(tensor: Any) -> tuple[float, int]:
     q = tensor["quantization_parameters"]
     return float(q["scales"][0]), int(q["zero_points"][0])
+
+
+def _one_input(path: Path, names: Sequence[str]) -> None:
+    if len(names) != 1:
+        raise ExportError(
+            f"{path.name} has the inputs {', '.join(map(shown, names))}; a classifier takes pictures alone"
+        )
 
 
 def _resolution(path: Path, shape: tuple[int, ...], channels_first: bool, output_rank: int) -> int:

@@ -275,6 +275,21 @@ def test_audit_of_resnet8_gives_the_contracts_json_and_gates_decide_the_exit_cod
 
 
 @needs_shared
+def test_a_model_that_wants_more_than_pictures_is_refused_with_its_inputs(tmp_path: Path) -> None:
+    model = Path(SHARED or "") / "cases" / "models" / "two_inputs.onnx"
+    message = refused(run("audit", model, "--dataset", "digits", "--limit", "20", cwd=tmp_path))
+    assert "two_inputs.onnx has the inputs x, meta; a classifier takes pictures alone" in message
+
+
+@needs_shared
+@pytest.mark.parametrize("arguments", [["parity"], ["audit", "--dataset", "digits", "--limit", "20"]])
+def test_a_file_for_several_pictures_at_a_time_says_how_to_convert_it(tmp_path: Path, arguments: list[str]) -> None:
+    model = Path(SHARED or "") / "cases" / "models" / "batch4.tflite"
+    message = refused(run(*arguments, model, cwd=tmp_path))
+    assert "batch4.tflite takes 4 pictures at a time: convert it with batch size 1" in message
+
+
+@needs_shared
 def test_parity_of_resnet8_holds_and_a_float_model_is_refused(tmp_path: Path) -> None:
     assert SHARED is not None
     models = Path(SHARED) / "data" / "mlperf-tiny-resnet8"
