@@ -1,74 +1,176 @@
-"""What a run is asked to do: the run's configuration and the presets, which are counts and never wall-clock."""
+"""What a run is asked to do: every setting once, with its help, its choices and its limits.
+
+A configuration is nested by the rooms of the flow. The presets (`pipeline/presets/*.toml`) are counts and never
+wall-clock; a user's file, another run and the command line lay their own values over one. A setting's name is its own
+in the whole configuration, so that a stage can ask for it by that name alone (`pipeline.runs.stage`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field
+from annotated_types import Ge, Gt, Interval, Le
 
-from pipeline.choices import (
-    AugmentName,
-    ObjectiveName,
-    OptimizerName,
-    PresetName,
-    ProtocolName,
-    QuantizeName,
-    SelectName,
-    TeacherName,
-)
+PresetName = Literal["quick", "standard", "full", "release"]
+SelectName = Literal["knee", "accuracy", "robust", "smallest"]
+ProtocolName = Literal["fast", "paper"]
+AugmentName = Literal["none", "augmix"]
+QuantizeName = Literal["auto", "ptq", "qat"]
+OptimizerName = Literal["sam", "asam", "sgd"]
+ObjectiveName = Literal["flatness", "rounding", "corruptions"]
+TeacherName = Literal["auto", "labels", "train", "none"]
+
+Count = Annotated[int, Ge(1)]
+Epochs = Annotated[int, Ge(0)]
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
-    """How much work a run does.
+class Option:
+    """A setting with a flag of its own on the command line; any other is reached by `--set ROOM.NAME=VALUE`.
 
     Attributes:
-        teacher_epochs: epochs of a teacher, where one is trained.
+        flag: where it is not the setting's name.
+    """
+
+    help: str
+    flag: str = ""
+    metavar: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """Which pictures, and at which size."""
+
+    dataset: Annotated[
+        str,
+        Option("Data set, or a folder with one folder of images per class.", metavar="cifar10|cifar100|digits|PATH"),
+    ] = "cifar10"
+    resolution: Annotated[
+        Annotated[int, Ge(1)] | None,
+        Option(
+            "Side that a folder's images are resized to; their own by default, up to what the search space takes.",
+            metavar="PIXELS",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupernetSettings:
+    """Whose weights the search starts from, and whose soft labels every training follows.
+
+    Attributes:
         adapt_epochs: epochs that adapt the shipped supernet to other classes.
+        teacher_epochs: epochs of a teacher, where one is trained.
+    """
+
+    supernet: Annotated[
+        str | None,
+        Option("Search this supernet ('pipeline supernet' makes them) instead of the shipped one.", metavar="FILE"),
+    ] = None
+    adapt_epochs: Epochs
+    teacher: Annotated[
+        TeacherName,
+        Option(
+            "Whose soft labels trainings follow: shipped ones where there are some (auto), those alone (labels), of a "
+            "teacher that is trained first (train), or none."
+        ),
+    ] = "auto"
+    teacher_epochs: Count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """How subnets are measured and which one is chosen.
+
+    Attributes:
         initial: random subnets that the search measures first.
         batch: subnets it measures per iteration.
         evaluations: subnets measured in all, at least.
         most: subnets measured at most, where the front still grows.
+        population: of NSGA-II.
+        generations: of NSGA-II, per iteration.
+        near: whether subnets a few genes from the measured front are proposed, too.
+        candidate_epochs: epochs that each subnet is trained before it is measured, in the published protocol.
         error_images: validation images behind a subnet's clean error.
         r_images: validation images behind R.
         r_draws: noise draws behind R (M of the paper).
         corrupted_images: validation images behind the error under each of 8 corruptions, where the objective has it.
         recalibration_images: training images behind the batch-norm statistics.
         roundings: whether R under int8 and int4 rounding is recorded, too.
-        finetune_epochs: epochs of fine-tuning the selected subnet.
-        finetune_rate: learning rate at the top of their schedule.
-        plain_share: share of the fine-tuning, from its start, that is plain SGD; the rest is SAM, at twice the cost.
-        finetune_images: training images of such an epoch, at most.
-        calibration_images: training images behind the activation ranges.
-        parity_images: validation images run through every runtime.
-        firmware_images: validation images run on the emulated core.
-        audit_images: test images audited, clean and corrupted.
-        device_images: corrupted images, in all, that the device's own arithmetic runs, too.
         recalibrated: whether R with batch norms recalibrated after the noise is recorded, too, at twice R's cost.
     """
 
-    teacher_epochs: int
-    adapt_epochs: int
-    initial: int
-    batch: int
-    evaluations: int
-    most: int
-    error_images: int
-    r_images: int
-    r_draws: int
-    corrupted_images: int
-    recalibration_images: int
-    roundings: bool
-    finetune_epochs: int
-    finetune_rate: float
-    plain_share: float
-    finetune_images: int
-    calibration_images: int
-    parity_images: int
-    firmware_images: int
-    audit_images: int
-    device_images: int
+    objective: Annotated[
+        ObjectiveName,
+        Option(
+            "What the search weighs beside the clean error: R under weight noise (as FlatNAS was published), R under "
+            "rounding to int8 and int4, or R and the error under four corruptions that mCE leaves out."
+        ),
+    ] = "flatness"
+    alpha: Annotated[
+        float,
+        Gt(0),
+        Le(1),
+        Option("Weight of the clean error in the figure of merit; 1 ignores flatness."),
+    ] = 0.5
+    sigmas: Annotated[
+        tuple[Annotated[float, Gt(0), Le(1)], ...],
+        Option("Weight noise of R.", flag="--sigma", metavar="S[,S…]"),
+    ] = (0.05,)
+    select: Annotated[SelectName, Option("Which of the subnets that fit to deploy.")] = "accuracy"
+    initial: Count
+    batch: Count
+    evaluations: Count
+    most: Count
+    population: Count = 60
+    generations: Count = 30
+    near: bool = True
+    candidate_epochs: Count = 6
+    error_images: Count
+    r_images: Count
+    r_draws: Count
+    corrupted_images: Count
+    recalibration_images: Count
+    roundings: bool = False
     recalibrated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """How the chosen subnet is trained from the weights that it inherits.
+
+    Attributes:
+        plain_share: share of the fine-tuning, from its start, that is plain SGD; the rest is SAM, at twice the cost.
+        finetune_images: training images of an epoch, at most.
+    """
+
+    finalist_epochs: Annotated[
+        Epochs,
+        Option(
+            "Train the most accurate subnet of each resolution for so many epochs, and go on with the best one.",
+            metavar="N",
+        ),
+    ] = 0
+    finetune_epochs: Annotated[
+        Epochs, Option("Fine-tune for so many epochs; 0 keeps the supernet's weights.", metavar="N")
+    ]
+    optimizer: Annotated[
+        OptimizerName,
+        Option(
+            "Of the fine-tuning: (adaptive) sharpness-aware minimization, or plain SGD, whose steps cost half as much."
+        ),
+    ] = "sam"
+    learning_rate: Annotated[
+        float,
+        Gt(0),
+        Option("At the top of the training's schedule; where a loss diverges, try a tenth.", metavar="RATE"),
+    ]
+    augment: Annotated[AugmentName, Option("What fine-tuning does to images beyond crops and flips.")] = "none"
+    plain_share: Share
+    finetune_images: Count
 
     @property
     def qat_epochs(self) -> int:
@@ -76,161 +178,138 @@ class Preset:
         return max(self.finetune_epochs // 3, 1)
 
 
-PRESETS: dict[PresetName, Preset] = {
-    "quick": Preset(
-        teacher_epochs=6,
-        adapt_epochs=6,
-        initial=12,
-        batch=4,
-        evaluations=20,
-        most=20,
-        error_images=1000,
-        r_images=250,
-        r_draws=5,
-        corrupted_images=50,
-        recalibration_images=1000,
-        roundings=False,
-        finetune_epochs=1,
-        finetune_rate=0.05,
-        plain_share=0.0,
-        finetune_images=20_000,
-        calibration_images=256,
-        parity_images=200,
-        firmware_images=20,
-        audit_images=500,
-        device_images=1000,
-    ),
-    "standard": Preset(
-        teacher_epochs=12,
-        adapt_epochs=10,
-        initial=24,
-        batch=8,
-        evaluations=48,
-        most=56,
-        error_images=2000,
-        r_images=1000,
-        r_draws=5,
-        corrupted_images=150,
-        recalibration_images=1000,
-        roundings=False,
-        finetune_epochs=8,  # as dear as 10 of plain SGD: SAM's last quarter costs twice
-        finetune_rate=0.1,
-        plain_share=0.75,
-        finetune_images=50_000,
-        calibration_images=512,
-        parity_images=1000,
-        firmware_images=100,
-        audit_images=2000,
-        device_images=1000,
-    ),
-    "full": Preset(
-        teacher_epochs=36,
-        adapt_epochs=20,
-        initial=40,
-        batch=8,
-        evaluations=160,
-        most=168,
-        error_images=2000,
-        r_images=1000,
-        r_draws=5,
-        corrupted_images=300,
-        recalibration_images=1000,
-        roundings=True,
-        finetune_epochs=20,
-        finetune_rate=0.1,
-        plain_share=0.75,
-        finetune_images=50_000,
-        calibration_images=1024,
-        parity_images=1000,
-        firmware_images=200,
-        audit_images=10_000,
-        device_images=2000,
-    ),
-    "release": Preset(
-        teacher_epochs=36,
-        adapt_epochs=20,
-        initial=40,
-        batch=8,
-        evaluations=160,
-        most=168,
-        error_images=2000,
-        r_images=1000,
-        r_draws=5,
-        corrupted_images=300,
-        recalibration_images=1000,
-        roundings=False,
-        finetune_epochs=40,
-        finetune_rate=0.1,
-        plain_share=2 / 3,
-        finetune_images=50_000,
-        calibration_images=1024,
-        parity_images=1000,
-        firmware_images=200,
-        audit_images=10_000,
-        device_images=2000,
-    ),
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportSettings:
+    """How the net becomes int8, and how many inputs prove its files.
+
+    Attributes:
+        calibration_images: training images behind the activation ranges.
+        parity_images: validation images run through every runtime.
+        firmware_images: validation images run on the emulated core.
+    """
+
+    quantize: Annotated[
+        QuantizeName,
+        Option("auto: the cheapest method that keeps the accuracy; ptq never trains, qat always does."),
+    ] = "auto"
+    calibration_images: Count
+    parity_images: Count
+    firmware_images: Count
 
 
-class RunConfig(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCounts:
+    """How many pictures the audit takes.
+
+    Attributes:
+        audit_images: test images audited, clean and corrupted.
+        device_images: corrupted images, in all, that the device's own arithmetic runs, too.
+    """
+
+    audit_images: Count
+    device_images: Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """Conditions of the verdict beyond those that every run has."""
+
+    min_accuracy: Annotated[Share | None, Option("Gate: fail below this clean accuracy.")] = None
+    min_recall: Annotated[
+        Mapping[str, Share], Option("Gate: fail below this recall of a class.", metavar="CLASS=X")
+    ] = field(default_factory=dict)
+    max_mce: Annotated[Share | None, Option("Gate: fail above this mCE.")] = None
+    max_error: Annotated[
+        Mapping[str, Share], Option("Gate: of the mean error under a corruption.", metavar="NAME=X")
+    ] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
     """One target's run, as `run.json` keeps it.
 
     Attributes:
-        resolution: side in pixels that a folder's images are resized to, where it was asked for.
-        supernet: path of the supernet to search, instead of the shipped one.
-        overrides: `--set` values by key, as written.
-        finalist_epochs: epochs of plain SGD that the best subnet of each resolution gets before one is selected; 0
-            selects by the supernet's weights.
-        finetune_epochs: instead of the preset's; 0 keeps the inherited weights.
-        teacher: whose soft labels the trainings follow; auto takes shipped ones where there are some of these data.
-        learning_rate: of finalists and fine-tuning, instead of the preset's.
-        optimizer: of the fine-tuning, in our protocol.
-        protocol: our search, or the one that FlatNAS was published with.
-        augment: what fine-tuning does to images beyond crops and flips.
-        objective: what stands beside the clean error in F_AR: R, R under rounding, or R and corruption error.
-        alpha: weight of the clean error in F_AR; 1 is plain NAS.
-        sigmas: relative weight noise of R, one or several.
-        min_accuracy: a gate on the clean accuracy, as all of the following.
-        min_recall: on classes' recalls, by name.
-        max_mce: on the mCE.
-        max_error: on corruptions' mean errors, by name.
+        target: a hardware profile.
+        overrides: of the profile's numbers, by key, as written.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     target: str
-    dataset: str
-    preset: PresetName = "standard"
-    resolution: int | None = None
-    seed: int = Field(default=0, ge=0)
-    select: SelectName = "accuracy"
-    quantize: QuantizeName = "auto"
-    supernet: str | None = None
-    overrides: dict[str, str] = {}
-    finalist_epochs: int = Field(default=0, ge=0)
-    finetune_epochs: int | None = Field(default=None, ge=0)
-    learning_rate: float | None = Field(default=None, gt=0)
-    optimizer: OptimizerName = "sam"
-    teacher: TeacherName = "auto"
-    protocol: ProtocolName = "fast"
-    augment: AugmentName = "none"
-    objective: ObjectiveName = "flatness"
-    alpha: float = Field(default=0.5, gt=0, le=1)
-    sigmas: tuple[float, ...] = (0.05,)
-    min_accuracy: float | None = Field(default=None, ge=0, le=1)
-    min_recall: dict[str, float] = {}
-    max_mce: float | None = Field(default=None, ge=0, le=1)
-    max_error: dict[str, float] = {}
+    preset: Annotated[PresetName, Option("How much work; see docs/runs.md.")] = "standard"
+    protocol: Annotated[
+        ProtocolName, Option("'paper' trains every candidate, as FlatNAS was published: days of work.")
+    ] = "fast"
+    seed: Annotated[int, Interval(ge=0, le=2**32 - 1), Option("Seeds every random draw of the run.")] = 0
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    data: DataSettings = DataSettings()
+    supernet: SupernetSettings
+    search: SearchSettings
+    training: TrainingSettings
+    export: ExportSettings
+    audit: AuditCounts
+    gates: GateSettings = GateSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a configuration: where it stands, and what its annotation says.
+
+    Attributes:
+        path: names of the room, if any, and the setting.
+        kind: its type without metadata.
+        metadata: limits and the option.
+        required: without a default: presets give it.
+    """
+
+    path: tuple[str, ...]
+    kind: Any
+    metadata: tuple[object, ...]
+    default: object
+    required: bool
 
     @property
-    def teaches(self) -> TeacherName:
-        """The teacher that the run has; the published protocol has none."""
-        return "none" if self.protocol == "paper" else self.teacher
+    def name(self) -> str:
+        """Its name, unique in the configuration."""
+        return self.path[-1]
 
     @property
-    def counts(self) -> Preset:
-        """The preset's counts, with what was asked for instead."""
-        preset = PRESETS[self.preset]
-        finetune = preset.finetune_epochs if self.finetune_epochs is None else self.finetune_epochs
-        rate = self.learning_rate or preset.finetune_rate
-        return replace(preset, finetune_epochs=finetune, finetune_rate=rate)
+    def option(self) -> Option | None:
+        """Its flag; None where it has none."""
+        return next((m for m in self.metadata if isinstance(m, Option)), None)
+
+    @property
+    def flag(self) -> str:
+        """As the command line has it: a flag of its own, or a key of `--set`."""
+        if self.option is None:
+            return f"--set {'.'.join(self.path)}"
+        return self.option.flag or f"--{self.name.replace('_', '-')}"
+
+    def prefixed(self, prefix: str) -> Setting:
+        """The same setting of something else: its flag and name begin with the prefix, its help speaks of that."""
+        assert self.option is not None
+        words = self.option.help.replace("the model", f"the {prefix}").replace("With --", f"With --{prefix}-")
+        option = Option(words, f"--{prefix}-{self.flag.removeprefix('--')}", self.option.metavar)
+        metadata = (*(m for m in self.metadata if not isinstance(m, Option)), option)
+        return replace(self, path=(*self.path[:-1], f"{prefix}_{self.name}"), metadata=metadata)
+
+    def of(self, config: object) -> Any:
+        """Its value in a configuration."""
+        for part in self.path:
+            config = getattr(config, part)
+        return config
+
+
+def settings_of(kind: type[Any], room: tuple[str, ...] = ()) -> Iterator[Setting]:
+    """Every setting of a configuration's class, in order."""
+    hints = get_type_hints(kind, include_extras=True)
+    for f in fields(kind):
+        hint = hints[f.name]
+        if isinstance(hint, type) and is_dataclass(hint):
+            yield from settings_of(hint, (*room, f.name))
+        else:
+            annotated = hasattr(hint, "__metadata__")
+            inner, metadata = (hint.__origin__, hint.__metadata__) if annotated else (hint, ())
+            required = f.default is MISSING and f.default_factory is MISSING
+            yield Setting((*room, f.name), inner, metadata, f.default, required)
+
+
+SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in settings_of(RunConfig)}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from flatnas.space.arch import Arch
 from flatnas.training import published
-from pipeline.choices import AugmentName, OptimizerName, ProtocolName
+from pipeline.config import AugmentName, OptimizerName, ProtocolName
 from pipeline.runs.layout import LABELS
 from pipeline.runs.stage import StageContext
 from pipeline.training import divergence_told
@@ -32,7 +32,7 @@ class Finetuning:
     augment: AugmentName
     optimizer: OptimizerName
     finetune_epochs: int
-    finetune_rate: float
+    learning_rate: float
     plain_share: float
     finetune_images: int
     recalibration_images: int
@@ -42,10 +42,10 @@ class Finetuning:
         from flatnas.training.train import Recipe
 
         if self.protocol == "paper":
-            return published.published_recipe(data, self.seed)
+            return published.published_recipe(data, self.seed, self.finetune_epochs, self.learning_rate)
         return Recipe(
             epochs=self.finetune_epochs,
-            learning_rate=self.finetune_rate,
+            learning_rate=self.learning_rate,
             seed=self.seed,
             rho=_RHO[self.optimizer],
             sam_after=self.plain_share,
@@ -59,11 +59,6 @@ class Finetuning:
     def label_smoothing(self) -> float:
         """Of true labels; a teacher's are soft as they are."""
         return published.LABEL_SMOOTHING if self.protocol == "paper" else _LABEL_SMOOTHING
-
-    @property
-    def images(self) -> int | None:
-        """Training images of an epoch, at most; None for all."""
-        return None if self.protocol == "paper" else self.finetune_images
 
 
 def training_images(context: StageContext[object]) -> Images:
@@ -85,9 +80,7 @@ def finetuned(
     """
     from flatnas.training.train import cross_entropy, recalibrate, train
 
-    net, images = supernet.extract(arch), training_images(context)
-    if by.images is not None:
-        images = images.subset(by.images)
+    net, images = supernet.extract(arch), training_images(context).subset(by.finetune_images)
     remedy = "lower the learning rate (--learning-rate)"
     if by.protocol == "paper":
         remedy = "the published learning rate is too high for these data: leave out --protocol paper"

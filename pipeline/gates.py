@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import sqrt
 from statistics import fmean
 from typing import Literal
 
 from hardware_profiles.footprint import Violation
+from pipeline.config import GateSettings
 from pipeline.results import Accuracy, ClassifierRecord, Delta, FirmwareRecord, Gate, ParityRecord, Robustness
 
 MAX_ACCURACY_LOSS = 0.01  # of int8 against float
 MAX_DELTA = 0.02  # upper end of the interval of int8's corruption error minus float's
 _ROUNDING = 1e-9  # 0.90 - 0.89 is one point, whatever floats make of it
 ENOUGH_IMAGES = 20  # of a class, for a recall of 0 to be more than bad luck
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What was asked for on the command line; None and empty ask for nothing.
-
-    Attributes:
-        min_accuracy: of the clean images.
-        min_recall: of the clean images, by class.
-        max_mce: mean error over the 15 standard corruptions.
-        max_error: mean error over the severities, by corruption.
-        max_delta: upper end of the interval of the mCE minus the baseline's.
-    """
-
-    min_accuracy: float | None = None
-    min_recall: Mapping[str, float] = field(default_factory=dict)
-    max_mce: float | None = None
-    max_error: Mapping[str, float] = field(default_factory=dict)
-    max_delta: float | None = None
 
 
 def run_gates(
@@ -102,13 +83,12 @@ def search_warnings(errors: Sequence[float], images: int) -> list[str]:
 
 
 def limit_gates(
-    limits: Limits,
+    limits: GateSettings,
     *,
     accuracy: float,
     classifier: ClassifierRecord | None,
     mce: float | None,
     per_corruption: Mapping[str, Sequence[float]],
-    delta: Delta | None,
 ) -> list[Gate]:
     """A gate for each limit that was given; what is limited must be known, or a gate would be missing."""
     gates = []
@@ -119,12 +99,17 @@ def limit_gates(
     if limits.max_mce is not None:
         assert mce is not None, "the mCE needs all 15 corruptions"
         gates.append(_at_most("mCE", mce, limits.max_mce, "share"))
-    if limits.max_delta is not None:
-        assert delta is not None, "a delta needs a baseline"
-        gates.append(_at_most("delta (upper end)", delta.ci95[1], limits.max_delta, "points"))
     for name, limit in limits.max_error.items():
         gates.append(_at_most(f"error under {name}", fmean(per_corruption[name]), limit, "share"))
     return gates
+
+
+def delta_gates(delta: Delta | None, max_delta: float | None) -> list[Gate]:
+    """The gate on the upper end of the delta's interval, where one was asked for."""
+    if max_delta is None:
+        return []
+    assert delta is not None, "a delta needs a baseline"
+    return [_at_most("delta (upper end)", delta.ci95[1], max_delta, "points")]
 
 
 def _at_most(

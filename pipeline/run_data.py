@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
-from pipeline.files import read_json, read_object
-from pipeline.runs.layout import AUDIT
+from pipeline.files import read_object
+from pipeline.runs.layout import AUDIT, RUN
+from pipeline.values import from_plain
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
 
 
-def load_data(dataset: str, data_dir: Path | None, resolution: int | None, supernet: Path | None) -> Dataset:
-    """The data set; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
+def load_data(config: RunConfig, data_dir: Path | None) -> Dataset:
+    """A run's data; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
+    supernet = config.supernet.supernet
+    return _load(config.data.dataset, data_dir, config.data.resolution, Path(supernet) if supernet else None)
+
+
+def _load(dataset: str, data_dir: Path | None, resolution: int | None, supernet: Path | None) -> Dataset:
     from flatnas.data.registry import NAMES, load_dataset
 
     if supernet is None or dataset in NAMES:
@@ -36,10 +42,10 @@ def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Da
     from flatnas.data.registry import NAMES
 
     if dataset in NAMES:
-        return load_data(dataset, data_dir, None, None)
+        return _load(dataset, data_dir, None, None)
     supernet = directory / "search" / "supernet.safetensors"  # released models come without it
-    resolution = read_config(directory).resolution
-    return load_data(dataset, data_dir, resolution, supernet if supernet.is_file() else None)
+    resolution = read_config(directory).data.resolution
+    return _load(dataset, data_dir, resolution, supernet if supernet.is_file() else None)
 
 
 def audited_on_device(directory: Path) -> bool:
@@ -60,6 +66,6 @@ def read_config(directory: Path) -> RunConfig:
         PipelineError: there is none, or it is of another version.
     """
     try:
-        return RunConfig.model_validate(read_json(directory / "run.json")["config"])
-    except (OSError, KeyError, ValueError) as error:
+        return from_plain(RunConfig, read_object(directory / RUN, "config")["config"], RUN)
+    except (OSError, PipelineError) as error:
         raise PipelineError(f"{directory}/run.json is of another version; call 'pipeline run' again") from error

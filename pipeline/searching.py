@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from flatnas.search import paper
 from flatnas.search.evaluation import Effort, InheritedEvaluator
 from flatnas.search.search import Evaluate, Objective, Plan
-from pipeline.choices import ObjectiveName, ProtocolName
+from pipeline.config import ObjectiveName, ProtocolName
 from pipeline.runs.code import code_sha256
 
 # what a measurement is computed by: the last two are handed to the first, which doesn't import them
@@ -41,7 +41,7 @@ class Judging:
     @property
     def images(self) -> int:
         """Validation images behind a subnet's clean error, as far as there are as many."""
-        return paper.ERROR_IMAGES if self.protocol == "paper" else self.error_images
+        return self.error_images
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,10 @@ class Searching:
     batch: int
     evaluations: int
     most: int
+    population: int
+    generations: int
+    near: bool
+    candidate_epochs: int
     r_images: int
     r_draws: int
     corrupted_images: int
@@ -64,16 +68,15 @@ class Searching:
     @property
     def plan(self) -> Plan:
         """How many subnets are measured, and when."""
-        if self.judging.protocol == "paper":
-            return paper.PLAN
-        return Plan(self.initial, self.batch, self.evaluations, self.most)
+        return Plan(self.initial, self.batch, self.evaluations, self.most, self.population, self.generations, self.near)
 
     @property
     def measurement(self) -> Mapping[str, Any]:
         """JSON values of all that a measurement depends on, beside the supernet and the data."""
         if self.judging.protocol == "paper":
             code = [code_sha256(name) for name in ("flatnas.search.paper", "export.write.fold")]
-            return {"code": code, "protocol": "paper", "seed": self.seed}
+            effort = [self.candidate_epochs, self.r_images, self.r_draws]
+            return {"code": code, "protocol": "paper", "effort": effort, "seed": self.seed}
         return {
             "code": [code_sha256(name) for name in MEASURES],
             "effort": asdict(self._effort),
@@ -89,7 +92,8 @@ class Searching:
         from export.write.fold import fold_in_place
 
         if self.judging.protocol == "paper":
-            return partial(paper.TrainedEvaluator, seed=self.seed, fold=fold_in_place)
+            effort = paper.Effort(self.candidate_epochs, self.r_images, self.r_draws)
+            return partial(paper.TrainedEvaluator, effort=effort, seed=self.seed, fold=fold_in_place)
         from pipeline.rounding import rounding
 
         return partial(

@@ -133,7 +133,7 @@ def test_a_library_is_imported_only_where_it_lives(library: str, home: str) -> N
         "export.run.runners",
         "export.read_onnx",
         "export.run.parity",
-        "pipeline.audit",
+        "pipeline.audits",
     ],
 )
 def test_these_modules_do_not_import_torch(module: str) -> None:

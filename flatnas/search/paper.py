@@ -10,10 +10,11 @@ each iteration, and the choice of the others by hypervolume instead of gaps alon
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatnas.search.measured import Measured, gaussian_name
-from flatnas.search.search import Objective, Plan
+from flatnas.search.search import Objective
 from flatnas.space.arch import Arch
 from flatnas.training.published import LABEL_SMOOTHING, published_recipe
 
@@ -23,9 +24,22 @@ if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from flatnas.nets.supernet import Supernet
 
-PLAN = Plan(initial=100, batch=8, evaluations=340, most=340, population=40, generations=20, near=False)
-ERROR_IMAGES = 5000  # the whole validation split
-_SIGMA, _DRAWS = 0.05, 20
+_SIGMA = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What is spent on a subnet.
+
+    Attributes:
+        epochs: of its training.
+        r_images: validation images behind R, at most.
+        r_draws: noise draws behind R.
+    """
+
+    epochs: int
+    r_images: int
+    r_draws: int
 
 
 def objective(alpha: float) -> Objective:
@@ -41,11 +55,13 @@ class TrainedEvaluator:
         fold: folds the batch norms of a module in place, which halves the time of a measurement.
     """
 
-    def __init__(self, supernet: Supernet, data: Dataset, *, seed: int, fold: Callable[[nn.Module], nn.Module]) -> None:
+    def __init__(
+        self, supernet: Supernet, data: Dataset, *, effort: Effort, seed: int, fold: Callable[[nn.Module], nn.Module]
+    ) -> None:
         from flatnas.search.flatness import common_noise
 
-        self._supernet, self._data, self._seed, self._fold = supernet, data, seed, fold
-        self._noise = common_noise(supernet, _DRAWS, seed)
+        self._supernet, self._data, self._effort, self._seed, self._fold = supernet, data, effort, seed, fold
+        self._noise = common_noise(supernet, effort.r_draws, seed)
 
     def __call__(self, arch: Arch) -> Measured:
         """Train and measure one subnet."""
@@ -54,9 +70,16 @@ class TrainedEvaluator:
         from flatnas.training.train import classification_error, cross_entropy, predict, recalibrate, train
 
         net, data, side = self._supernet.extract(arch), self._data, arch.resolution
-        train(net, data.train, cross_entropy(net, side, LABEL_SMOOTHING), published_recipe(data, self._seed))
+        train(
+            net,
+            data.train,
+            cross_entropy(net, side, LABEL_SMOOTHING),
+            published_recipe(data, self._seed, self._effort.epochs),
+        )
         recalibrate(net, data.train.subset(2000).pixels_nhwc, side)
         noise = gaussian_perturbations([n.extract(arch) for n in self._noise], _SIGMA)
         logits = predict(self._fold(replica(net)), data.val.pixels_nhwc, side)
-        flat = flatness(net, {gaussian_name(_SIGMA): noise}, data.val, side, optimize=self._fold)
+        flat = flatness(
+            net, {gaussian_name(_SIGMA): noise}, data.val.subset(self._effort.r_images), side, optimize=self._fold
+        )
         return Measured(arch, classification_error(logits, data.val.labels), flat)

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 LABEL_SMOOTHING = 0.1
 
 
-def published_recipe(data: Dataset, seed: int) -> Recipe:
-    """6 epochs of ASAM; our Nesterov momentum, warm-up and cosine over steps, and decay of matrices only."""
+def published_recipe(data: Dataset, seed: int, epochs: int, learning_rate: float = 0.1) -> Recipe:
+    """ASAM, 6 epochs as published; our Nesterov momentum, warm-up and cosine over steps, and decay of matrices only."""
     from flatnas.training.train import Recipe
 
     return Recipe(
-        epochs=6,
-        learning_rate=0.1,
+        epochs=epochs,
+        learning_rate=learning_rate,
         seed=seed,
         weight_decay=5e-4,
         rho=2.0,

@@ -27,6 +27,9 @@ def adopt(directory: Path, data_dir: Path | None, stage: str, because: str) -> N
 
     options.existing_run(directory)
     config = read_config(directory)
-    profile, data = load_profile(config.target, config.overrides), load_data_as_run(directory, config.dataset, data_dir)
+    profile, data = (
+        load_profile(config.target, config.overrides),
+        load_data_as_run(directory, config.data.dataset, data_dir),
+    )
     adopt_stage(STAGES, directory, Origin(config, profile, data, data_dir), stage, because)
     click.echo(f"stage '{stage}' of {directory} is kept: {because}", err=True)

@@ -3,271 +3,201 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
+import cloup
 
+from pipeline.audits.request import AuditGates, AuditRequest, ModelInput
 from pipeline.commands import options
-from pipeline.errors import PipelineError, nearest
+from pipeline.commands.configured import configured
+from pipeline.config import Setting, settings_of
+from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from export.run.runners import InputRange, Kind, Layout
-    from pipeline.audit import Audit, Subject
-    from pipeline.audit.result import AuditResult
-    from pipeline.audit.run import Source
+    from flatnas.data.dataset import Dataset
+    from pipeline import Audit, Subject
+    from pipeline.audits.result import AuditResult
     from pipeline.progress import Reporter
+    from pipeline.results import Gate
 
-_SHARE = options.Finite(0, 1)
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_DEVICE_IMAGES = 1000  # corrupted pictures that the device's kernels see, too
-_RUNNERS = ("onnxruntime", "litert", "litert-reference", "tflm", "interpreter", "firmware")
+_MODEL, _BASELINE = list(settings_of(ModelInput)), [s.prefixed("baseline") for s in settings_of(ModelInput)]
+_REQUEST, _GATES = list(settings_of(AuditRequest)), list(settings_of(AuditGates))
 
 
-def _how_to_run(prefix: str, whom: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """The options that say what runs a model and what a pixel is to it."""
-    normalised = "(pixel / 255 - mean) / std"
-    options_of_one = (
-        click.option(
-            f"--{prefix}runner",
-            type=click.Choice(_RUNNERS),
-            help=f"Runtime of {whom}; firmware is our C, compiled for this machine.",
-        ),
-        click.option(
-            f"--{prefix}layout",
-            type=click.Choice(["nhwc", "nchw"]),
-            help=f"Layout of the input of {whom}, else read from its shape.",
-        ),
-        click.option(
-            f"--{prefix}input-range",
-            nargs=2,
-            type=options.Finite(),
-            metavar="LOW HIGH",
-            help=f"What pixels 0 and 255 are to {whom}.",
-        ),
-        click.option(f"--{prefix}mean", metavar="R,G,B", help=f"With --{prefix}std: {whom} takes {normalised}."),
-        click.option(f"--{prefix}std", metavar="R,G,B", help=f"With --{prefix}mean."),
-    )
-
-    def add(command: Callable[..., int]) -> Callable[..., int]:
-        for option in reversed(options_of_one):
-            command = option(command)
-        return command
-
-    return add
-
-
-@click.command()
+@cloup.command()
 @options.model
-@click.option("--baseline", type=click.Path(path_type=Path), help="A second model to compare with, on the same images.")
-@options.dataset
-@options.data_dir
-@click.option("--limit", type=click.IntRange(min=1), help="Audit a stratified subset of so many test images.")
-@click.option("--corruptions", metavar="NAME[,NAME…]", help="Only these; mCE needs all 15 standard ones.")
-@click.option(
-    "--source",
-    type=click.Choice(["auto", "official", "generated"]),
-    default="auto",
-    show_default=True,
-    help="Of the corrupted images; auto takes the official files where they are on this machine.",
+@cloup.option_group(
+    "What is compared",
+    cloup.option(
+        "--baseline", type=click.Path(path_type=Path), help="A second model to compare with, on the same images."
+    ),
 )
-@_how_to_run("", "MODEL")
-@_how_to_run("baseline-", "the baseline")
-@click.option(
-    "--floor", type=_SHARE, default=0.5, show_default=True, help="Tell the severity at which accuracy falls below this."
-)
-@click.option("--layers", is_flag=True, help="Look into the int8 model: noise and saturation of every activation.")
-@click.option(
-    "--calibration",
-    "calibration_sizes",
-    metavar="N[,N…]",
-    help="Quantize the float model anew from so many calibration images, and show how the error moves.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Of subset and pictures; 0, or a run's own.")
-@click.option(
-    "--cache-limit", default="4GB", show_default=True, help="Of corrupted images kept on disk; 0B keeps none."
-)
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to a file; - for stdout.")
-@options.junit
-@click.option("--html", "html_file", type=_FILE, help="Write a page with heat maps and flipped images.")
-@click.option("--predictions", "predictions_file", type=_FILE, help="Write every answer, for 'pipeline compare'.")
-@options.limits
-@click.option(
-    "--max-delta",
-    type=options.Finite(),
-    help="Gate: fail where the interval of the delta to the baseline ends above this.",
+@configured({"Audit": _REQUEST, "How the model is run": _MODEL, "How the baseline is run": _BASELINE, "Gates": _GATES})
+@cloup.option_group(
+    "Files",
+    options.data_dir,
+    cloup.option("--json", "json_file", type=_FILE, help="Write the numbers to a file; - for stdout."),
+    options.junit,
+    cloup.option("--html", "html_file", type=_FILE, help="Write a page with heat maps and flipped images."),
+    cloup.option("--predictions", "predictions_file", type=_FILE, help="Write every answer, for 'pipeline compare'."),
 )
 def audit(
+    given: dict[str, Any],
     model: Path,
     baseline: Path | None,
-    dataset: str,
     data_dir: Path | None,
-    limit: int | None,
-    corruptions: str | None,
-    source: str,
-    runner: str | None,
-    layout: str | None,
-    input_range: tuple[float, float] | None,
-    mean: str | None,
-    std: str | None,
-    baseline_runner: str | None,
-    baseline_layout: str | None,
-    baseline_input_range: tuple[float, float] | None,
-    baseline_mean: str | None,
-    baseline_std: str | None,
-    floor: float,
-    layers: bool,
-    calibration_sizes: str | None,
-    seed: int | None,
-    cache_limit: str,
     json_file: Path | None,
     junit_file: Path | None,
     html_file: Path | None,
     predictions_file: Path | None,
-    max_delta: float | None,
-    min_accuracy: float | None,
-    min_recall: tuple[str, ...],
-    max_mce: float | None,
-    max_error: tuple[str, ...],
 ) -> int:
     """Measure MODEL (TFLite or ONNX, float or int8) on clean and corrupted test images.
 
     MODEL may be a run directory: its int8 TFLite file is audited beside its float ONNX as the run did it, on the data,
     images and arithmetic of the run, and gives the run's figures.
     """
-    from flatnas.corruptions import CORRUPTIONS, STANDARD_15
-    from flatnas.data.registry import load_dataset
-    from hardware_profiles.units import parse_bytes
-    from pipeline.audit import audit as run_audit
-    from pipeline.audit.device import run_subjects
-    from pipeline.gates import Limits, limit_gates
+    from pipeline import audit as run_audit
     from pipeline.models import in_run_directory
     from pipeline.progress import Reporter
-    from pipeline.run_data import audited_on_device, load_data_as_run, read_config
 
-    names = _corruptions(corruptions, list(CORRUPTIONS))
-    max_errors = options.shares(max_error, "--max-error", "corruption", names)
-    if max_mce is not None and not set(STANDARD_15) <= set(names):
-        raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
-    sizes = _counts(calibration_sizes)
+    limits = AuditGates(**_of(given, _GATES))
     run = model if model.is_dir() else None
-    beside, device_images = None, _DEVICE_IMAGES
+    asked = _asked(given)
     if run is not None:
         model, float_onnx = in_run_directory(run)
         baseline = baseline or float_onnx
-        config = read_config(run)
-        limit = config.counts.audit_images if limit is None else limit
-        seed = config.seed if seed is None else seed
-        if click.get_current_context().get_parameter_source("dataset") is ParameterSource.DEFAULT:
-            dataset = config.dataset
-        if (runner, layout, input_range, mean, std) == (None,) * 5:
-            exact, beside = run_subjects(model, on_device=audited_on_device(run))
-            runner, device_images = exact.runner, config.counts.device_images
-    if max_delta is not None and baseline is None:
+        asked = {**_of_run(run), **asked}
+    request = _request(asked, limits)
+    if limits.max_delta is not None and baseline is None:
         raise PipelineError("--max-delta compares with a baseline: name one with --baseline MODEL")
-    try:
-        cache_limit_bytes = parse_bytes(cache_limit)
-    except ValueError as error:
-        raise PipelineError(f"--cache-limit: {error}") from error
-    subject = _subject(model, runner, layout, input_range, mean, std)
-    other = (baseline_runner, baseline_layout, baseline_input_range, baseline_mean, baseline_std)
-    if baseline is None and any(value is not None for value in other):
-        raise PipelineError("--baseline-… options are for a baseline: name one with --baseline MODEL")
-    compared = None if baseline is None else _subject(baseline, *other, prefix="baseline-")
-    data = load_dataset(dataset, data_dir) if run is None else load_data_as_run(run, dataset, data_dir)
-    min_recalls = options.shares(min_recall, "--min-recall", "class", data.class_names)
+    subject, other = _subjects(given, model, baseline)
+    beside = None
+    if run is not None and not _of(given, _MODEL):
+        subject, beside = _as_audited(run, model)
+    data = _data(run, request, data_dir)
+    options.check_names(limits.min_recall, "--min-recall", "class", data.class_names)
     reporter = Reporter()
-    found = run_audit(
-        subject,
-        compared,
-        beside=beside,
-        device_images=device_images,
-        dataset=data,
-        data_dir=data_dir,
-        limit=limit,
-        corruptions=names,
-        source=cast("Source", source),
-        seed=seed or 0,
-        floor=floor,
-        layers=layers,
-        calibration_sizes=sizes,
-        cache_limit_bytes=cache_limit_bytes,
-        track=reporter.track,
-    )
-    result = found.result
-    gates = limit_gates(
-        Limits(min_accuracy, min_recalls, max_mce, max_errors, max_delta),
-        accuracy=result.accuracy["model"],
-        classifier=result.classifier,
-        mce=result.robustness.mce["model"],
-        per_corruption={name: row["model"] for name, row in result.robustness.per_corruption.items()},
-        delta=result.robustness.delta,
-    )
-    found = found.with_gates(gates)
+    found = run_audit(subject, other, request, data=data, beside=beside, data_dir=data_dir, track=reporter.track)
+    found = found.with_gates(_gates(limits, found.result))
     print_result(found.result, reporter)
     write_json_result(found.result, json_file)
     _write_reports(found, junit_file, html_file, predictions_file)
-    return 0 if all(gate.passed for gate in gates) else 1
+    return 0 if all(gate.passed for gate in found.result.gates) else 1
 
 
-def _corruptions(names: str | None, known: list[str]) -> list[str]:
-    if names is None:
-        return known
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    for name in wanted:
-        if name not in known:
-            raise PipelineError(f"--corruptions: no corruption '{name}'{nearest(name, known)}")
-    if not wanted:
-        raise PipelineError(f"--corruptions names none; choose from {', '.join(known)}")
-    return [name for name in known if name in wanted]
+def _of(given: Mapping[str, Any], settings: Iterable[Setting]) -> dict[str, Any]:
+    return {s.name: given[s.name] for s in settings if s.name in given}
 
 
-def _counts(text: str | None) -> list[int]:
-    if text is None:
-        return []
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked of the audit itself; a folder by its whole path."""
+    asked = _of(given, _REQUEST)
+    if "dataset" in asked:
+        asked["dataset"] = options.whole_path(asked["dataset"])
+    return asked
+
+
+def _of_run(run: Path) -> dict[str, Any]:
+    """What a run asked of its own audit."""
+    from pipeline.run_data import read_config
+
+    config = read_config(run)
+    return {
+        "dataset": config.data.dataset,
+        "limit": config.audit.audit_images,
+        "device_images": config.audit.device_images,
+        "seed": config.seed,
+    }
+
+
+def _request(asked: Mapping[str, Any], limits: AuditGates) -> AuditRequest:
+    """The request, its names of corruptions in their usual order.
+
+    Raises:
+        PipelineError: an unknown corruption, a gate on one that isn't measured, or a size that is none.
+    """
+    from flatnas.corruptions import CORRUPTIONS, STANDARD_15
+
+    request = AuditRequest(**asked)
+    options.check_names(request.corruptions, "--corruptions", "corruption", CORRUPTIONS)
+    names = tuple(name for name in CORRUPTIONS if name in request.corruptions or not request.corruptions)
+    options.check_names(limits.max_error, "--max-error", "corruption", names)
+    if limits.max_mce is not None and not set(STANDARD_15) <= set(names):
+        raise PipelineError("--max-mce needs all 15 standard corruptions; leave out --corruptions, or use --max-error")
     try:
-        counts = [int(part) for part in text.split(",")]
-    except ValueError:
-        counts = [0]
-    if min(counts) < 1:
-        raise PipelineError(f"--calibration '{text}': write numbers of images, such as 16,64,256")
-    return counts
-
-
-def _subject(
-    path: Path,
-    runner: str | None,
-    layout: str | None,
-    input_range: tuple[float, float] | None,
-    mean: str | None,
-    std: str | None,
-    prefix: str = "",
-) -> Subject:
-    from pipeline.audit.subject import Subject, normalised_range
-
-    levels: InputRange | None = input_range
-    if input_range is not None and input_range[0] == input_range[1]:
-        raise PipelineError(f"--{prefix}input-range: pixels 0 and 255 must be two different numbers")
-    if mean is not None or std is not None:
-        if mean is None or std is None or input_range is not None:
-            raise PipelineError(f"--{prefix}mean and --{prefix}std go together, and not with --{prefix}input-range")
-        means, deviations = _per_channel(mean, f"--{prefix}mean"), _per_channel(std, f"--{prefix}std")
-        if min(deviations) <= 0:
-            raise PipelineError(f"--{prefix}std '{std}': a standard deviation must be positive")
-        levels = normalised_range(means, deviations)
-    return Subject(path, cast("Kind | None", runner), levels, cast("Layout | None", layout)).existing()
-
-
-def _per_channel(text: str, option: str) -> tuple[float, float, float]:
-    try:
-        red, green, blue = (float(part) for part in text.split(","))
-        if not all(map(math.isfinite, (red, green, blue))):
-            raise ValueError
+        _ = request.cache_limit_bytes
     except ValueError as error:
-        raise PipelineError(f"{option} '{text}': write three finite numbers, such as 0.485,0.456,0.406") from error
-    return red, green, blue
+        raise PipelineError(f"--cache-limit: {error}") from error
+    return replace(request, corruptions=names)
+
+
+def _subjects(given: Mapping[str, Any], model: Path, baseline: Path | None) -> tuple[Subject, Subject | None]:
+    """The model and the baseline, each run as it was asked."""
+    of_baseline = {s.name.removeprefix("baseline_"): given[s.name] for s in _BASELINE if s.name in given}
+    subject = _subject(model, ModelInput(**_of(given, _MODEL)))
+    if baseline is None:
+        if of_baseline:
+            raise PipelineError("--baseline-… options are for a baseline: name one with --baseline MODEL")
+        return subject, None
+    return subject, _subject(baseline, ModelInput(**of_baseline), prefix="baseline-")
+
+
+def _subject(path: Path, asked: ModelInput, prefix: str = "") -> Subject:
+    from pipeline.audits.subject import Subject, normalised_range
+
+    levels: Any = asked.input_range
+    if levels is not None and levels[0] == levels[1]:
+        raise PipelineError(f"--{prefix}input-range: pixels 0 and 255 must be two different numbers")
+    if asked.mean or asked.std:
+        if not (asked.mean and asked.std) or levels is not None:
+            raise PipelineError(f"--{prefix}mean and --{prefix}std go together, and not with --{prefix}input-range")
+        _check_channels(asked.mean, f"--{prefix}mean")
+        _check_channels(asked.std, f"--{prefix}std")
+        if min(asked.std) <= 0:
+            raise PipelineError(f"--{prefix}std: a standard deviation must be positive, not {min(asked.std):g}")
+        levels = normalised_range(asked.mean, asked.std)
+    return Subject(path, asked.runner, levels, asked.layout).existing()
+
+
+def _check_channels(values: Sequence[float], option: str) -> None:
+    if len(values) != 3 or not all(map(math.isfinite, values)):
+        raise PipelineError(f"{option}: write three finite numbers, such as 0.485,0.456,0.406")
+
+
+def _as_audited(run: Path, model: Path) -> tuple[Subject, Subject | None]:
+    """The run's int8 file on the arithmetic of the run's own audit, and what stood beside it."""
+    from pipeline.audits.device import run_subjects
+    from pipeline.run_data import audited_on_device
+
+    return run_subjects(model, on_device=audited_on_device(run))
+
+
+def _data(run: Path | None, request: AuditRequest, data_dir: Path | None) -> Dataset:
+    from flatnas.data.registry import load_dataset
+    from pipeline.run_data import load_data_as_run
+
+    if run is None:
+        return load_dataset(request.dataset, data_dir)
+    return load_data_as_run(run, request.dataset, data_dir)
+
+
+def _gates(limits: AuditGates, result: AuditResult) -> list[Gate]:
+    from pipeline.gates import delta_gates, limit_gates
+
+    r = result.robustness
+    gates = limit_gates(
+        limits,
+        accuracy=result.accuracy["model"],
+        classifier=result.classifier,
+        mce=r.mce["model"],
+        per_corruption={name: row["model"] for name, row in r.per_corruption.items()},
+    )
+    return [*gates, *delta_gates(r.delta, limits.max_delta)]
 
 
 def print_result(result: AuditResult, reporter: Reporter) -> None:

@@ -23,20 +23,12 @@ def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_
 
     Each is a run directory, or a file that 'pipeline audit --predictions' wrote.
     """
-    from pipeline.audit.compare import compare as compare_audits
-    from pipeline.gates import Limits, limit_gates
+    from pipeline.audits.compare import compare as compare_audits
+    from pipeline.gates import delta_gates
     from pipeline.progress import Reporter
 
     result = compare_audits(audit, baseline, seed=seed)
-    r = result.robustness
-    gates = limit_gates(
-        Limits(max_delta=max_delta),
-        accuracy=result.accuracy["model"],
-        classifier=None,
-        mce=r.mce["model"],
-        per_corruption={},
-        delta=r.delta,
-    )
+    gates = delta_gates(result.robustness.delta, max_delta)
     result = result.model_copy(update={"gates": gates})
     print_result(result, Reporter())
     write_json_result(result, json_file)

@@ -67,7 +67,7 @@ def crosscheck(directory: Path, data_dir: Path | None, images: int, as_json: boo
             raise PipelineError(f"{directory} has no model/{path.name}: call 'pipeline run' again to finish the run")
     config, data = _opened(directory, data_dir)
     model, content = load_runner(float_path), float_path.read_bytes()
-    calibration = data.train.subset(config.counts.calibration_images, config.seed)
+    calibration = data.train.subset(config.export.calibration_images, config.seed)
     x = model.encode(resize(calibration.pixels_nhwc, model.resolution))
     made = {
         "shipped": shipped.read_bytes(),
@@ -89,9 +89,9 @@ def _opened(directory: Path, data_dir: Path | None) -> tuple[RunConfig, Dataset]
     from pipeline.run_data import load_data_as_run, read_config
 
     config = read_config(directory)
-    data = load_data_as_run(directory, config.dataset, data_dir)
+    data = load_data_as_run(directory, config.data.dataset, data_dir)
     if data.content_sha256 != read_json(directory / "run.json")["identity"]["data_sha256"]:
-        raise PipelineError(f"the data '{config.dataset}' is not what {directory} was made with")
+        raise PipelineError(f"the data '{config.data.dataset}' is not what {directory} was made with")
     return config, data
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from export.graph import Graph
     from export.prove.peer import Checkout
-    from pipeline.firmware import Tools
+    from pipeline.firmware_proof import Tools
     from pipeline.results import FirmwareRecord
 
 
@@ -53,7 +53,7 @@ def firmware(
 ) -> int:
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
     from hardware_profiles.profile import load_profile
-    from pipeline.firmware import compare_with_peer, emulate, find_tools, generate, write_package
+    from pipeline.firmware_proof import compare_with_peer, emulate, find_tools, generate, write_package
 
     if peer and not emulated:
         raise PipelineError("--peer-tflm compares on the emulated core; add --emulate")
@@ -111,7 +111,7 @@ def _labels(model: Path, tflite: bytes) -> tuple[str, ...]:
 def _inputs(file: Path | None, graph: Graph, images: int, seed: int) -> np.ndarray[Any, Any]:
     import numpy as np
 
-    from pipeline.firmware import MIN_INPUTS
+    from pipeline.firmware_proof import MIN_INPUTS
 
     shape = graph.tensor(graph.inputs[0]).shape[1:]
     if file is None:

@@ -29,7 +29,7 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     from export.graph import to_ops
     from export.runs_on import obstacle
     from hardware_profiles.profile import load_profile, profile_names
-    from pipeline.fit import fit_target
+    from pipeline.fitting import fit_target
 
     every = targets == "all"
     names = profile_names() if every else options.split_names(targets)

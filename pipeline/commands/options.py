@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
+import cloup
 
 from pipeline.errors import PipelineError, nearest
 
@@ -30,72 +31,55 @@ class Finite(click.FloatRange):
         return number
 
 
-target = click.option(
-    "--target",
-    "targets",
-    required=True,
-    metavar="NAME[,NAME…]",
-    help="Hardware profiles; 'pipeline targets' lists them.",
-)
-
-
-def _whole_path(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A folder by its whole path, so that a run knows it again from anywhere."""
+def whole_path(value: str) -> str:
+    """A data set's name as it is; a folder by its whole path, so that a run knows it again from anywhere."""
     from flatnas.data.registry import NAMES
 
     return str(Path(value).resolve()) if value not in NAMES and Path(value).is_dir() else value
 
 
-dataset = click.option(
+target = cloup.option(
+    "--target",
+    "targets",
+    metavar="NAME[,NAME…]",
+    help="Hardware profiles; 'pipeline targets' lists them.",
+)
+
+
+dataset = cloup.option(
     "--dataset",
     default="cifar10",
-    callback=_whole_path,
+    callback=lambda _ctx, _param, value: whole_path(value),
     show_default=True,
     metavar="cifar10|cifar100|digits|PATH",
     help="Data set, or a folder with one folder of images per class.",
 )
-data_dir = click.option(
+data_dir = cloup.option(
     "--data-dir",
     type=click.Path(path_type=Path),
     help="Where the data set lies; else PIPELINE_DATA, else the user's cache.",
 )
-resolution = click.option(
+resolution = cloup.option(
     "--resolution",
     type=click.IntRange(min=1),
     metavar="PIXELS",
     help="Side that a folder's images are resized to; their own by default, up to what the search space takes.",
 )
-offline = click.option("--offline", is_flag=True, help="Never download anything.")
-learning_rate = click.option(
+offline = cloup.option("--offline", is_flag=True, help="Never download anything.")
+learning_rate = cloup.option(
     "--learning-rate",
     type=Finite(min=0, min_open=True),
     metavar="RATE",
     help="At the top of the training's schedule; where a loss diverges, try a tenth.",
 )
-device = click.option(
+device = cloup.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
-seed = click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
+seed = cloup.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
 
-
-_SHARE = Finite(0, 1)
-junit = click.option(
+junit = cloup.option(
     "--junit", "junit_file", type=click.Path(path_type=Path, dir_okay=False), help="Write the gates as JUnit XML."
 )
-
-
-def limits(command: Callable[..., int]) -> Callable[..., int]:
-    """The options that add a gate each."""
-    for option in (
-        click.option(
-            "--max-error", multiple=True, metavar="NAME=X", help="Gate: of the mean error under a corruption."
-        ),
-        click.option("--max-mce", type=_SHARE, help="Gate: fail above this mCE."),
-        click.option("--min-recall", multiple=True, metavar="CLASS=X", help="Gate: fail below this recall of a class."),
-        click.option("--min-accuracy", type=_SHARE, help="Gate: fail below this clean accuracy."),
-    ):
-        command = option(command)
-    return command
 
 
 class ModelPath(click.Path):
@@ -128,8 +112,10 @@ def torch_device(device: Device) -> torch.device:
     return torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def split_names(names: str) -> list[str]:
+def split_names(names: str | None) -> list[str]:
     """`a,b` to its parts, each once; a profile's file by its whole path."""
+    if names is None:
+        raise click.UsageError("Missing option '--target'; 'pipeline targets' lists them")
     found = (name.strip() for name in names.split(",") if name.strip())
     whole = list(dict.fromkeys(str(Path(name).resolve()) if name.endswith(".toml") else name for name in found))
     if not whole:
@@ -137,7 +123,7 @@ def split_names(names: str) -> list[str]:
     return whole
 
 
-def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:
+def key_values(pairs: Sequence[str], option: str) -> dict[str, str]:
     """`KEY=VALUE` options to a mapping."""
     values = {}
     for pair in pairs:
@@ -148,29 +134,18 @@ def key_values(pairs: tuple[str, ...], option: str) -> dict[str, str]:
     return values
 
 
-def shares(pairs: tuple[str, ...], option: str, what: str, known: Collection[str]) -> dict[str, float]:
-    """`NAME=X` options to fractions in [0, 1], by known names; a name may hold an equals sign.
+def check_names(given: Collection[str], option: str, what: str, known: Collection[str]) -> None:
+    """See that every name is known.
 
     Args:
         what: the names are of, for messages.
 
     Raises:
-        PipelineError: an unknown name, or a limit that is no fraction.
+        PipelineError: one isn't.
     """
-    found = {}
-    for pair in pairs:
-        name, equals, value = pair.rpartition("=")
-        if not equals or not name:
-            raise PipelineError(f"{option} '{pair}': write {option} NAME=X, with X between 0 and 1")
+    for name in given:
         if name not in known:
             raise PipelineError(f"{option}: no {what} '{name}'{nearest(name, known)}")
-        try:
-            found[name] = float(value)
-        except ValueError:
-            found[name] = -1.0
-        if not 0 <= found[name] <= 1:
-            raise PipelineError(f"{option} {pair}: the limit must be a number between 0 and 1")
-    return found
 
 
 def written(path: Path, write: Callable[[], None]) -> None:
@@ -183,21 +158,6 @@ def written(path: Path, write: Callable[[], None]) -> None:
         write()
     except OSError as error:
         raise PipelineError(f"can't write {path}: {error.strerror}") from error
-
-
-def sigmas(text: str) -> tuple[float, ...]:
-    """`0.02,0.05` to numbers, each once.
-
-    Raises:
-        PipelineError: one is no number in (0, 1].
-    """
-    try:
-        values = tuple(dict.fromkeys(float(part) for part in text.split(",")))
-    except ValueError:
-        values = ()
-    if not values or not all(0 < value <= 1 for value in values):
-        raise PipelineError(f"--sigma '{text}': write numbers greater than 0 and at most 1, such as 0.02,0.05")
-    return values
 
 
 def existing_run(directory: Path) -> Path:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audit.images import Variant, variants
-from pipeline.audit.result import AuditResult, LayerRecord
+from pipeline.audits.images import Variant, variants
+from pipeline.audits.result import AuditResult, LayerRecord
 from pipeline.report import quantities
 from pipeline.report.budget import measured, requirement
 from pipeline.report.page import Cell
 
 if TYPE_CHECKING:
-    from pipeline.audit import Audit
+    from pipeline import Audit
 
 _PICTURES, _FORMS = 8, 5  # flipped pictures shown, and forms of each
 

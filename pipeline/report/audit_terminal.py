@@ -8,7 +8,7 @@ from statistics import fmean
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pipeline.audit.result import AuditResult, CalibrationTrial
+from pipeline.audits.result import AuditResult, CalibrationTrial
 from pipeline.report.budget import measured, requirement
 from pipeline.report.quantities import percent, points
 from pipeline.report.tables import audit_table

@@ -74,17 +74,17 @@ _TEACHERS = {
 
 def _finetuning(config: RunConfig, teacher: str | None) -> str:
     """How the subnet got its weights."""
-    epochs, plain = config.counts.finetune_epochs, config.counts.plain_share
+    epochs, plain = config.training.finetune_epochs, config.training.plain_share
     if config.protocol == "paper":
         return "adaptive SAM (ASAM) on training images, as FlatNAS was published, from the supernet's weights"
     if epochs == 0:
         return "none; the supernet's weights with batch norms recalibrated on training images"
-    method = "sharpness-aware minimization (SAM)" if config.optimizer == "sam" else "adaptive SAM (ASAM)"
-    if config.optimizer == "sgd":
+    method = "sharpness-aware minimization (SAM)" if config.training.optimizer == "sam" else "adaptive SAM (ASAM)"
+    if config.training.optimizer == "sgd":
         method = "SGD without SAM"
     elif plain:
         method = f"SGD, and {method} in the last {quantities.percent(1 - plain, 0)}"
-    augmix = ", with AugMix" if config.augment == "augmix" else ""
+    augmix = ", with AugMix" if config.training.augment == "augmix" else ""
     return f"{method} on training images{augmix}, epochs: {epochs}{_TEACHERS[teacher]}, from the supernet's weights"
 
 
@@ -101,13 +101,13 @@ def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:
         *([f"narrower for {len(ranges)} groups of tensors"] if ranges else []),
         *(["bias correction"] if "bias correction" in kept else []),
     ]
-    images = quantities.count(record.calibration_images or config.counts.calibration_images)
+    images = quantities.count(record.calibration_images or config.export.calibration_images)
     text = f"int8, per-channel weights, ranges from {images} training images ({', '.join(techniques)})"
     if record.method != "qat":
         return text
     return (
         f"{text}, then quantization-aware training of the weights on training images, "
-        f"with SAM, epochs: {config.counts.qat_epochs}; the ranges stayed"
+        f"with SAM, epochs: {config.training.qat_epochs}; the ranges stayed"
     )
 
 

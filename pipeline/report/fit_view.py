@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.fit import Fit, FitSuggestion
+from pipeline.fitting import Fit, FitSuggestion
 from pipeline.report.quantities import count, interval_ms, milliseconds, percent, size
 
 _NAMES = {

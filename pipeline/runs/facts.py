@@ -1,4 +1,4 @@
-"""What a stage's settings may name: the configuration, its preset, the profile, and facts of data and machine."""
+"""What a stage's settings may name: the configuration, the profile, and facts of data and machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from flatnas.data.dataset import Dataset
 from hardware_profiles.profile import HardwareProfile
-from pipeline.config import RunConfig
+from pipeline.config import SETTINGS, RunConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,24 +26,25 @@ class Origin:
     data_dir: Path | None = None
 
     def value_of(self, name: str) -> Any:
-        """The value of a setting: of the preset, of the configuration, of the profile, or a fact.
+        """The value of a setting: of the configuration, of the profile, or a fact.
 
         Raises:
             ValueError: nothing has that name.
         """
         if name in FACTS:
             return FACTS[name](self)
-        for source in (self.config.counts, self.config, self.profile):
-            if hasattr(source, name):
-                return getattr(source, name)
-        raise ValueError(f"no setting '{name}' in configuration, preset, profile or facts")
+        if name in SETTINGS:
+            return SETTINGS[name].of(self.config)
+        if hasattr(self.profile, name):
+            return getattr(self.profile, name)
+        raise ValueError(f"no setting '{name}' in configuration, profile or facts")
 
 
 def _supernet_sha256(origin: Origin) -> str | None:
     """Of the supernet that the user named."""
     from pipeline.files import sha256_of
 
-    return sha256_of(Path(origin.config.supernet)) if origin.config.supernet else None
+    return sha256_of(Path(origin.config.supernet.supernet)) if origin.config.supernet.supernet else None
 
 
 def _shipped_supernet_sha256(origin: Origin) -> str | None:
@@ -51,7 +52,7 @@ def _shipped_supernet_sha256(origin: Origin) -> str | None:
     from pipeline.files import sha256_of
     from pipeline.shipped import shipped_supernet
 
-    if origin.config.supernet:
+    if origin.config.supernet.supernet:
         return None
     with shipped_supernet() as path:
         return sha256_of(path)
@@ -62,9 +63,9 @@ def _shipped_labels_sha256(origin: Origin) -> str | None:
     from pipeline.files import sha256_of
     from pipeline.shipped import shipped_labels
 
-    if origin.config.teaches not in ("auto", "labels"):
+    if origin.config.supernet.teacher not in ("auto", "labels"):
         return None
-    with shipped_labels(robust=origin.config.augment != "none") as path:
+    with shipped_labels(robust=origin.config.training.augment != "none") as path:
         return None if path is None else sha256_of(path)
 
 
@@ -79,7 +80,7 @@ def _corrupted_files(origin: Origin) -> str | None:
 def _firmware_tools(origin: Origin) -> str | None:
     """Compiler and emulator of the target's core: a proof that lacked one is made once it is there."""
     from hardware_profiles.firmware import CORES
-    from pipeline.firmware import find_tools
+    from pipeline.firmware_proof import find_tools
 
     if origin.profile.core not in CORES:
         return None
@@ -105,6 +106,7 @@ def _device_runtimes(_origin: Origin) -> tuple[str, ...]:
 FACTS: Mapping[str, Callable[[Origin], Any]] = {
     "config": lambda origin: origin.config,
     "profile": lambda origin: origin.profile,
+    "qat_epochs": lambda origin: origin.config.training.qat_epochs,
     "class_names": lambda origin: origin.data.class_names,
     "supernet_sha256": _supernet_sha256,
     "shipped_supernet_sha256": _shipped_supernet_sha256,

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 
 from flatnas.data.dataset import Images
 from hardware_profiles.profile import HardwareProfile
+from pipeline import values
 from pipeline.errors import PipelineError, nearest
 from pipeline.files import exclusive, read_object, sha256_of, write_json, writing_to
 from pipeline.progress import Reporter
@@ -202,7 +203,7 @@ def plain(value: Any) -> Any:
 
 def _identity(origin: Origin) -> dict[str, str]:
     config = origin.config
-    return {"target": config.target, "dataset": config.dataset, "data_sha256": origin.data.content_sha256}
+    return {"target": config.target, "dataset": config.data.dataset, "data_sha256": origin.data.content_sha256}
 
 
 def _other_versions(made_by: Mapping[str, str]) -> str:
@@ -238,7 +239,7 @@ class _Saved:
             stage["outputs"] = [plain(output) for output in stage["outputs"]]
         content = {
             "identity": _identity(origin),
-            "config": origin.config.model_dump(),
+            "config": values.plain(origin.config),
             "seed": origin.config.seed,
             "stages": stages,
         }

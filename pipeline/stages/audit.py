@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline.audit import Audit, Subject, audit
-from pipeline.audit.device import run_subjects
+from pipeline import Audit, AuditRequest, Subject, audit
+from pipeline.audits.device import run_subjects
 from pipeline.files import write_json
 from pipeline.results import Accuracy, Pair, Robustness, Severities
 from pipeline.runs.layout import AUDIT, FLOAT_ONNX, INT8_ONNX, INT8_TFLITE, PREDICTIONS
@@ -35,12 +35,14 @@ def _run(context: StageContext[Auditing]) -> None:
     found = audit(
         model,
         Subject(context.path(FLOAT_ONNX)),
+        AuditRequest(
+            limit=settings.audit_images,
+            seed=settings.seed,
+            device_images=settings.device_images if settings.kind == "mcu" else 0,
+        ),
+        data=context.data,
         beside=beside,
-        dataset=context.data,
         data_dir=context.data_dir,
-        limit=settings.audit_images,
-        seed=settings.seed,
-        device_images=settings.device_images if settings.kind == "mcu" else 0,
         track=context.report.track,
     )
     roles = {"float": "baseline", "int8": "model"}

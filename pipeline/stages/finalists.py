@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatnas.search.finalists import finalists
-from pipeline.choices import AugmentName, ProtocolName, SelectName
+from pipeline.config import AugmentName, ProtocolName, SelectName
 from pipeline.files import read_json, write_json
 from pipeline.finetuning import Finetuning, finetuned
 from pipeline.records import read_evaluation
@@ -31,7 +31,7 @@ class Settings:
     seed: int
     protocol: ProtocolName
     augment: AugmentName
-    finetune_rate: float
+    learning_rate: float
     finetune_images: int
     recalibration_images: int
 
@@ -49,7 +49,7 @@ class Settings:
             self.augment,
             optimizer="sgd",
             finetune_epochs=self.epochs,
-            finetune_rate=self.finetune_rate,
+            learning_rate=self.learning_rate,
             plain_share=0.0,
             finetune_images=self.finetune_images,
             recalibration_images=self.recalibration_images,

@@ -10,7 +10,7 @@ from export.write.package import possible_files
 from hardware_profiles.firmware import CORES
 from hardware_profiles.profile import HardwareProfile
 from pipeline.files import read_json, write_json
-from pipeline.firmware import ELF, PROOF, emulate, find_tools, generate, write_package
+from pipeline.firmware_proof import ELF, PROOF, emulate, find_tools, generate, write_package
 from pipeline.results import FirmwareRecord
 from pipeline.runs.layout import FIRMWARE, INT8_TFLITE, MODEL
 from pipeline.runs.stage import Stage, StageContext

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.data.dataset import Images
-from pipeline.choices import QuantizeName
+from pipeline.config import QuantizeName
 from pipeline.files import read_json, write_bytes, write_json
 from pipeline.finetuning import training_images
 from pipeline.runs.layout import ARCH, FLOAT_ONNX, INT8_ONNX, LABELS, QUANTIZATION

@@ -8,12 +8,12 @@ from typing import Literal
 
 from export.write.package import possible_files
 from hardware_profiles.profile import HardwareProfile
-from pipeline.audit.classifier import classifier_record
-from pipeline.audit.predictions import PredictionsFile
+from pipeline.audits.classifier import classifier_record
+from pipeline.audits.predictions import PredictionsFile
 from pipeline.config import RunConfig
 from pipeline.files import read_json, write_bytes, write_json
-from pipeline.firmware import ELF
-from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_warnings
+from pipeline.firmware_proof import ELF
+from pipeline.gates import limit_gates, run_gates, search_warnings, usefulness_warnings
 from pipeline.provenance import cpu_name
 from pipeline.records import footprint_record
 from pipeline.results import (
@@ -108,18 +108,17 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     over = violations(cost, context.settings.profile.budget)
     gates = run_gates(over, accuracy, classifier, robustness, parity, firmware)
     gates += limit_gates(
-        Limits(config.min_accuracy, config.min_recall, config.max_mce, config.max_error),
+        config.gates,
         accuracy=accuracy.tflite_int8,
         classifier=classifier,
         mce=robustness.mce.int8,
         per_corruption={name: row.int8 for name, row in robustness.per_corruption.items()},
-        delta=None,
     )
     judged = min(context.settings.judging.images, len(context.data.val))
     warnings = usefulness_warnings(classifier) + search_warnings([e.clean_error for e in evaluations], judged)
     return RunReport(
         target=context.settings.config.target,
-        dataset=context.settings.config.dataset,
+        dataset=context.settings.config.data.dataset,
         seed=context.settings.config.seed,
         arch=arch,
         footprint=footprint_record(cost),
@@ -159,7 +158,7 @@ def _teacher(context: StageContext[Reporting]) -> Literal["shipped", "trained"] 
     """Whose soft labels the trainings followed."""
     if not context.path(LABELS).exists():
         return None
-    return "trained" if context.settings.config.teaches == "train" else "shipped"
+    return "trained" if context.settings.config.supernet.teacher == "train" else "shipped"
 
 
 def _host_latency(context: StageContext[Reporting]) -> HostLatencyRecord:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from flatnas.search.finalists import select_finalist
 from flatnas.search.search import select_from
 from flatnas.space.arch import Arch
-from pipeline.choices import SelectName
+from pipeline.config import SelectName
 from pipeline.files import read_json, write_json
 from pipeline.records import read_evaluation
 from pipeline.results import FinalistRecord

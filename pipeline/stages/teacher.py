@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.choices import AugmentName, TeacherName
+from pipeline.config import AugmentName, TeacherName
 from pipeline.errors import PipelineError
 from pipeline.files import write_bytes
 from pipeline.runs.layout import LABELS
@@ -17,7 +17,7 @@ from pipeline.training import divergence_told
 class Teaching:
     """Whose labels, and how a teacher is trained; see `pipeline.config`."""
 
-    teaches: TeacherName
+    teacher: TeacherName
     augment: AugmentName
     seed: int
     teacher_epochs: int
@@ -26,17 +26,17 @@ class Teaching:
 
 def _run(context: StageContext[Teaching]) -> None:
     settings, data = context.settings, context.data
-    if settings.teaches == "train":
+    if settings.teacher == "train":
         write_bytes(context.path(LABELS), _made(context))
         return
-    if settings.teaches == "none":
+    if settings.teacher == "none":
         return
     from flatnas.training.soft_labels import load_labels
 
     with shipped_labels(robust=settings.augment != "none") as path:
         if path is not None and load_labels(path).data_sha256 == data.content_sha256:
             write_bytes(context.path(LABELS), path.read_bytes())
-        elif settings.teaches == "labels":
+        elif settings.teacher == "labels":
             raise PipelineError(f"no soft labels of '{data.name}' are shipped for this: --teacher train makes them")
 
 

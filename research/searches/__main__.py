@@ -7,45 +7,34 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import click
+import cloup
 
-from pipeline.choices import PresetName
 from pipeline.cli import main
 from pipeline.commands import options
-from pipeline.config import PRESETS
+from pipeline.commands.configured import configured
+from pipeline.config import SETTINGS
 from pipeline.errors import PipelineError
 
 _COMPARED = ("searched_hypervolume", "random_hypervolume", "equal_hypervolume", "searched_error", "random_error")
 
 
-@click.command()
-@options.target
-@options.dataset
+@cloup.command()
+@cloup.option_group(
+    "Comparison",
+    options.target,
+    cloup.option("--times", type=click.IntRange(min=1), default=4, show_default=True, help="As many random ones."),
+    cloup.option(
+        "--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Searches, seeds 0 to N - 1."
+    ),
+)
+@configured({"As of a run": [SETTINGS[name] for name in ("dataset", "preset", "supernet")]})
 @options.data_dir
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Directory of the study.")
-@click.option(
-    "--preset",
-    type=click.Choice(list(PRESETS)),
-    default="standard",
-    show_default=True,
-    help="Whose search, and how carefully it measures.",
-)
-@click.option("--times", type=click.IntRange(min=1), default=4, show_default=True, help="As many random ones.")
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Searches, seeds 0 to N - 1.")
-@click.option(
-    "--supernet", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Instead of the shipped."
-)
 def searches(
-    targets: str,
-    dataset: str,
-    data_dir: Path | None,
-    out: Path,
-    preset: str,
-    times: int,
-    seeds: int,
-    supernet: Path | None,
+    given: dict[str, Any], targets: str | None, times: int, seeds: int, data_dir: Path | None, out: Path
 ) -> None:
     """Compare the hypervolume of searches with that of random search, seed by seed.
 
@@ -57,10 +46,10 @@ def searches(
     from flatnas.nets.supernet_file import read_space
     from flatnas.search.measured import Measured
     from hardware_profiles.profile import load_profile
-    from pipeline.config import RunConfig
     from pipeline.evaluations import stored_evaluator, watched
     from pipeline.feasibility import check_feasible
     from pipeline.files import sha256_of, write_json
+    from pipeline.layers import configured as configuration
     from pipeline.progress import Reporter
     from pipeline.run_data import load_data
     from pipeline.runs.facts import Origin
@@ -76,9 +65,8 @@ def searches(
     if len(names) > 1:
         raise PipelineError("a study is of one target")
     options.require_training_packages()
-    given = str(supernet.resolve()) if supernet else None
-    config = RunConfig(target=names[0], dataset=dataset, preset=cast(PresetName, preset), supernet=given)
-    profile, data, reporter = load_profile(names[0]), load_data(dataset, data_dir, None, supernet), Reporter()
+    config = configuration({**given, "target": names[0]})
+    profile, data, reporter = load_profile(names[0]), load_data(config, data_dir), Reporter()
     origin = Origin(config, profile, data)
     run_stages([supernet_stage.STAGE], out, origin, reporter)
     unfinish(out)
@@ -112,7 +100,7 @@ def searches(
                 f"least error {m.searched_error:.3f}, random {m.random_error:.3f}"
             )
     medians = {name: median(getattr(m, name) for m in found) for name in _COMPARED}
-    facts = {"target": names[0], "preset": preset, "dataset": data.name, "supernet_sha256": sha256_of(path)}
+    facts = {"target": names[0], "preset": config.preset, "dataset": data.name, "supernet_sha256": sha256_of(path)}
     measured = {"measurement": dict(searching.measurement), "matches": [asdict(m) for m in found], "median": medians}
     write_json(out / "search-against-random.json", facts | measured)
     write_manifest(out)

@@ -7,7 +7,7 @@ so what a study measures is what ships, and a study that was killed goes on wher
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.config import Preset, RunConfig
+from pipeline.config import RunConfig
 from pipeline.feasibility import check_feasible
 from pipeline.files import read_json, write_json
+from pipeline.layers import changed
 from pipeline.progress import Reporter
 from pipeline.records import evaluation_record
 from pipeline.results import Accuracy, Robustness
@@ -34,18 +35,6 @@ from pipeline.stages import audit, finetune, quantize, supernet, to_onnx, to_tfl
 from research.study.records import Member, Outcome, Training
 
 
-class StudyConfig(RunConfig):
-    """A run of a study: the standard effort, every perturbation recorded, so many test images audited."""
-
-    audit_images: int
-
-    @property
-    def counts(self) -> Preset:
-        """The preset's counts, with the study's."""
-        audited = replace(super().counts, audit_images=self.audit_images, device_images=0)
-        return replace(audited, roundings=True, recalibrated=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Population:
     """Which subnets, and how they are trained.
@@ -54,14 +43,14 @@ class Population:
         data_dir: where official corrupted images are looked for, beside the usual places.
     """
 
-    config: StudyConfig
+    config: RunConfig
     profile: HardwareProfile
     data: Dataset
     data_dir: Path | None
     subnets: int
     trainings: Sequence[Training]
 
-    def origin(self, config: StudyConfig) -> Origin:
+    def origin(self, config: RunConfig) -> Origin:
         """Where the settings of a configuration's stages come from."""
         return Origin(config, self.profile, self.data, self.data_dir)
 
@@ -72,7 +61,7 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
     run_stages([supernet.STAGE], directory, population.origin(config), reporter)
     unfinish(directory)
     evaluations = _draw(population, directory, reporter)
-    trained = config.model_copy(update={"supernet": str(directory / SUPERNET)})
+    trained = changed(config, {"supernet": str(directory / SUPERNET)})
     for number, evaluation in enumerate(evaluations, 1):
         after: dict[Training, Outcome] = {}
         for training in population.trainings:
@@ -119,10 +108,10 @@ def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[
     return first.evaluations
 
 
-def _trained_by(config: StudyConfig, training: Training) -> StudyConfig:
+def _trained_by(config: RunConfig, training: Training) -> RunConfig:
     if training == "inherited":
-        return config.model_copy(update={"finetune_epochs": 0})
-    return config.model_copy(update={"optimizer": training})
+        return changed(config, {"finetune_epochs": 0})
+    return changed(config, {"optimizer": training})
 
 
 @dataclass(frozen=True, slots=True)

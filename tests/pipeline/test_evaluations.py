@@ -18,8 +18,8 @@ from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import load_profile
-from pipeline.config import RunConfig
 from pipeline.evaluations import EvaluationStore, stored_evaluator, watched
+from pipeline.layers import configured
 from pipeline.runs.facts import Origin
 from pipeline.runs.stage import settings_from
 from pipeline.searching import Searching
@@ -62,7 +62,7 @@ def test_where_the_cache_cannot_be_written_the_run_keeps_its_own(cache: Path, tm
 
 
 def searching(data: Dataset) -> Searching:
-    config = RunConfig(target="cortex-m7", preset="quick", dataset="digits")
+    config = configured({"target": "cortex-m7", "preset": "quick", "dataset": "digits"})
     return settings_from(Searching, Origin(config, load_profile("cortex-m7"), data).value_of)
 
 

@@ -24,6 +24,7 @@ from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
 from pipeline.files import read_json, write_bytes, write_json
+from pipeline.layers import changed, configured
 from pipeline.progress import Reporter
 from pipeline.records import evaluation_record
 from pipeline.runs.facts import Origin
@@ -32,7 +33,7 @@ from pipeline.runs.stage import settings_from
 from pipeline.stages import finalists, select
 
 PROFILE = load_profile("cortex-m7")
-CONFIG = RunConfig(target="cortex-m7", dataset="digits", preset="quick", finalist_epochs=1)
+CONFIG = configured({"target": "cortex-m7", "dataset": "digits", "preset": "quick", "finalist_epochs": 1})
 
 
 class Watched(Reporter):
@@ -60,7 +61,7 @@ def data(unseen: Images) -> Dataset:
 
 def searched(directory: Path, data: Dataset) -> None:
     """What a search of two subnets leaves behind; the one of the lower resolution is the better one by its weights."""
-    identity = {"target": CONFIG.target, "dataset": CONFIG.dataset, "data_sha256": data.content_sha256}
+    identity = {"target": CONFIG.target, "dataset": CONFIG.data.dataset, "data_sha256": data.content_sha256}
     write_json(directory / "run.json", {"identity": identity, "stages": []})
     space = mcu_space(len(data.class_names), data.resolution)
     write_bytes(directory / "search/supernet.safetensors", serialize_supernet(new_supernet(space, 0)))
@@ -103,7 +104,7 @@ def test_a_run_killed_in_the_second_training_keeps_the_first(tmp_path: Path, dat
 def test_a_killed_finalist_goes_on_with_another_optimizer_which_it_does_not_use(data: Dataset) -> None:
     settings = []
     for optimizer in ("sam", "asam", "sgd"):
-        origin = Origin(CONFIG.model_copy(update={"optimizer": optimizer}), PROFILE, data)
+        origin = Origin(changed(CONFIG, {"optimizer": optimizer}), PROFILE, data)
         settings.append(settings_from(finalists.STAGE.settings, origin.value_of))
     assert len(set(settings)) == 1
     assert settings[0].finetuning.recipe(data).rho == 0
@@ -113,7 +114,7 @@ def test_a_killed_finalist_goes_on_with_another_optimizer_which_it_does_not_use(
 def test_without_finalists_the_search_itself_decides(tmp_path: Path, data: Dataset, changes: dict[str, object]) -> None:
     searched(tmp_path, data)
     watched = Watched()
-    stages_of(tmp_path, CONFIG.model_copy(update=changes), data, watched)
+    stages_of(tmp_path, changed(CONFIG, changes), data, watched)
     assert watched.trainings == 0
     assert read_json(tmp_path / "search/finalists.json") == []
     assert read_json(tmp_path / "model/arch.json")["resolution"] == mcu_space(10, data.resolution).resolutions[0]

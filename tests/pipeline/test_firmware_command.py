@@ -17,8 +17,8 @@ from export.graph import Graph, Node, Options, QParams, Tensor
 from export.write.to_tflite import to_tflite
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.config import RunConfig
 from pipeline.files import write_bytes, write_json
+from pipeline.layers import configured
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin
 from pipeline.runs.runner import run_stages
@@ -218,7 +218,7 @@ def run_stage(directory: Path, target: str) -> bool:
     write_json(directory / "model/model.json", {"labels": ["a", "b", "c", "d"], "input": {"shape": [1, 8, 8, 3]}})
     images = Images(np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8), np.arange(60) % 4)
     data = Dataset("tiny", ("a", "b", "c", "d"), images, images, images, "digest")
-    config = RunConfig(target=target, dataset="tiny", preset="quick")
+    config = configured({"target": target, "dataset": "tiny", "preset": "quick"})
     identity = {"target": target, "dataset": "tiny", "data_sha256": "digest"}
     write_json(directory / "run.json", {"identity": identity, "stages": []})
     return run_stages(
@@ -244,7 +244,7 @@ def test_a_run_for_a_phone_has_no_firmware(tmp_path: Path) -> None:
 
 
 def test_a_run_proves_its_model_on_validation_images(tmp_path: Path) -> None:
-    from pipeline.firmware import find_tools
+    from pipeline.firmware_proof import find_tools
 
     if find_tools(load_profile("cortex-m4")).missing:
         pytest.skip("no compiler or no emulator for Cortex-M4")

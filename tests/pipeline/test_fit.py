@@ -16,7 +16,7 @@ from export.write.to_c import to_c
 from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.errors import PipelineError
-from pipeline.fit import fit_target
+from pipeline.fitting import fit_target
 from pipeline.report.fit_view import show
 
 ROOT = Path(__file__).parents[2]

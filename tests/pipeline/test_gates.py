@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.audit.classifier import classifier_record
-from pipeline.gates import Limits, limit_gates, run_gates, search_warnings, usefulness_gates, usefulness_warnings
+from pipeline.audits.classifier import classifier_record
+from pipeline.audits.request import AuditGates
+from pipeline.gates import delta_gates, limit_gates, run_gates, search_warnings, usefulness_gates, usefulness_warnings
 from pipeline.results import (
     Accuracy,
     ClassifierRecord,
@@ -145,21 +146,21 @@ def test_each_gate_of_a_run_fails_alone() -> None:
 
 
 def test_limits_become_gates() -> None:
-    limits = Limits(0.9, {"b": 0.8, "a": 0.99}, 0.25, {"fog": 0.2}, 0.01)
+    limits = AuditGates(min_accuracy=0.9, min_recall={"b": 0.8, "a": 0.99}, max_mce=0.25, max_error={"fog": 0.2})
     gates = limit_gates(
         limits,
         accuracy=0.89,
         classifier=USEFUL,
         mce=0.25,
         per_corruption={"fog": [0.1, 0.1, 0.2, 0.2, 0.4]},
-        delta=Delta(mean=0.0, ci95=(-0.01, 0.011)),
     )
+    gates += delta_gates(Delta(mean=0.0, ci95=(-0.01, 0.011)), max_delta=0.01)
     assert [(g.name, g.value, g.asks, g.passed) for g in gates] == [
         ("accuracy", 0.89, "at least", False),
         ("recall of b", 0.8, "at least", True),
         ("recall of a", pytest.approx(290 / 300), "at least", False),
         ("mCE", 0.25, "at most", True),
-        ("delta (upper end)", 0.011, "at most", False),
         ("error under fog", pytest.approx(0.2), "at most", True),
+        ("delta (upper end)", 0.011, "at most", False),
     ]
-    assert limit_gates(Limits(), accuracy=0.1, classifier=None, mce=None, per_corruption={}, delta=None) == []
+    assert limit_gates(AuditGates(), accuracy=0.1, classifier=None, mce=None, per_corruption={}) == []

@@ -7,8 +7,9 @@ pytest.importorskip("torch")
 
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.config import PRESETS, RunConfig
+from pipeline.config import RunConfig
 from pipeline.finetuning import Finetuning
+from pipeline.layers import configured
 from pipeline.runs.facts import Origin
 from pipeline.runs.stage import settings_from
 from pipeline.searching import Searching
@@ -19,7 +20,7 @@ M7 = load_profile("cortex-m7")
 
 
 def config(**changes: object) -> RunConfig:
-    return RunConfig.model_validate({"target": "cortex-m7", "dataset": "cifar10", **changes})
+    return configured({"target": "cortex-m7", "dataset": "cifar10", **changes})
 
 
 def searching(**changes: object) -> Searching:
@@ -39,12 +40,19 @@ def test_the_published_protocol_has_the_published_numbers() -> None:
     assert (recipe.epochs, recipe.rho, recipe.adaptive, recipe.learning_rate) == (6, 2.0, True, 0.1)
 
 
+def test_the_published_counts_are_settings_like_any_other() -> None:
+    search = searching(protocol="paper", evaluations=12, initial=4, most=12, candidate_epochs=1)
+    assert (search.plan.initial, search.plan.most, search.plan.population) == (4, 12, 40)
+    assert search.measurement != searching(protocol="paper").measurement
+    assert finetuning(protocol="paper", finetune_epochs=2).recipe(DATA).epochs == 2
+
+
 @pytest.mark.parametrize("preset", ["quick", "full"])
 def test_the_published_protocol_trains_the_chosen_net_as_its_candidates(preset: str) -> None:
     published = finetuning(protocol="paper", preset=preset)
-    assert (published.label_smoothing, published.images) == (0.1, None)
+    assert (published.label_smoothing, published.finetune_images) == (0.1, 1_000_000)
     ours = finetuning(preset="full")
-    assert (ours.label_smoothing, ours.images) == (0.05, 50_000)
+    assert (ours.label_smoothing, ours.finetune_images) == (0.05, 50_000)
 
 
 def test_ours_follows_the_options() -> None:
@@ -58,7 +66,7 @@ def test_ours_follows_the_options() -> None:
 
 
 def test_the_largest_preset_measures_90_subnets_within_two_million_image_passes() -> None:
-    full = PRESETS["full"]
+    full = config(preset="full").search
     assert full.evaluations >= 90
     roundings = 2 * (250 + full.r_images)  # to int8 and int4, each over 250 images' ranges
     measured = full.recalibration_images + full.error_images + full.r_images * (1 + full.r_draws)

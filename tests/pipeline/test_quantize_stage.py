@@ -12,7 +12,7 @@ import pytest
 
 from flatnas.data.registry import load_dataset
 from hardware_profiles.profile import load_profile
-from pipeline.config import RunConfig
+from pipeline.layers import configured
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin
 from pipeline.runs.stage import StageContext, settings_from
@@ -60,7 +60,7 @@ def nets(digits: Any) -> dict[str, bytes]:
 
 
 def _run(directory: Path, content: bytes, data: Any, mode: str, resolution: int = 32) -> Any:
-    config = RunConfig(target="cortex-m7", dataset="digits", preset="quick", quantize=mode)
+    config = configured({"target": "cortex-m7", "dataset": "digits", "preset": "quick", "quantize": mode})
     (directory / "model").mkdir()
     (directory / "model" / "arch.json").write_text(json.dumps({"resolution": resolution}))
     (directory / "model" / "model.float.onnx").write_bytes(content)

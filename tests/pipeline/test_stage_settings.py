@@ -10,15 +10,15 @@ import pytest
 
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import HardwareProfile, Source, load_profile
-from pipeline.config import RunConfig
 from pipeline.flow import STAGES
+from pipeline.layers import configured
 from pipeline.runs.facts import Origin
 from pipeline.runs.runner import plain
 from pipeline.runs.stage import Stage, settings_from
 from pipeline.stages import firmware, search
 
 M4 = load_profile("cortex-m4")
-CONFIG = RunConfig(target="cortex-m4", dataset="digits")
+CONFIG = configured({"target": "cortex-m4", "dataset": "digits"})
 IMAGES = Images(np.zeros((2, 8, 8, 3), np.uint8), np.arange(2))
 DATA = Dataset("tiny", ("a", "b"), IMAGES, IMAGES, IMAGES, "digest")
 MEASURED = Source(text="timer", date="2026-11-24", range=(1.2, 1.4))

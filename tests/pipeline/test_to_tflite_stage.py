@@ -17,8 +17,8 @@ from export.read_onnx import read_onnx
 from export.write.to_tflite import to_tflite
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
-from pipeline.config import RunConfig
 from pipeline.files import write_json
+from pipeline.layers import configured
 from pipeline.models import released_models
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin
@@ -36,7 +36,7 @@ def run_stage(directory: Path, target: str) -> Path:
         shutil.copy(released / name, directory / "model" / name)
     images = Images(np.zeros((20, 32, 32, 3), np.uint8), np.arange(20) % 10)
     data = Dataset("tiny", CLASSES, images, images, images, "digest")
-    config = RunConfig(target=target, dataset="tiny", preset="quick")
+    config = configured({"target": target, "dataset": "tiny", "preset": "quick"})
     identity = {"target": target, "dataset": "tiny", "data_sha256": "digest"}
     write_json(directory / "run.json", {"identity": identity, "stages": []})
     assert run_stages(

@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from pipeline.config import RunConfig
+from pipeline.layers import configured
 from pipeline.results import RunReport
 
-CONFIG = RunConfig(target="cortex-m7", dataset="cifar10")
+CONFIG = configured({"target": "cortex-m7", "dataset": "cifar10"})
 
 LABELS = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 

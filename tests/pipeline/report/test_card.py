@@ -17,6 +17,7 @@ from reports import (
     sample_report,
 )
 
+from pipeline.layers import changed
 from pipeline.report.card import render_card
 
 
@@ -82,7 +83,7 @@ def test_the_card_tells_what_the_firmware_was_measured_to_take() -> None:
     ],
 )
 def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said: str) -> None:
-    assert f"Fine-tuning: {said}" in render_card(sample_report(), LABELS, CONFIG.model_copy(update=changes))
+    assert f"Fine-tuning: {said}" in render_card(sample_report(), LABELS, changed(CONFIG, changes))
 
 
 def test_the_card_tells_of_finalists_and_not_of_a_front_that_the_net_is_not_on() -> None:
@@ -126,7 +127,7 @@ _POST_TRAINING = (
     ],
 )
 def test_the_card_tells_how_the_net_became_int8(method: str, steps: Sequence[str], said: str) -> None:
-    config = CONFIG.model_copy(update={"finetune_epochs": 10})
+    config = changed(CONFIG, {"finetune_epochs": 10})
     card = render_card(sample_report(quantization=_quantized(method, steps)), LABELS, config)
     assert f"Quantization: int8, per-channel weights, {said}\n" in card
 

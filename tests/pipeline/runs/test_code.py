@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.audit.subject import WORKER
+from pipeline.audits.subject import WORKER
 from pipeline.flow import STAGES
 from pipeline.runs.code import DATA, PACKAGES, ROOT, code_sha256, reached
 from pipeline.searching import MEASURES

@@ -16,6 +16,7 @@ from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
 from pipeline.files import read_json, write_bytes, write_json
+from pipeline.layers import changed, configured
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin
 from pipeline.runs.manifest import artifacts_in
@@ -24,7 +25,7 @@ from pipeline.runs.stage import Stage, StageContext
 
 IMAGES = Images(np.zeros((2, 8, 8, 3), np.uint8), np.arange(2))
 DATA = Dataset("tiny", ("a", "b"), IMAGES, IMAGES, IMAGES, "digest")
-CONFIG, M7 = RunConfig(target="cortex-m7", dataset="tiny"), load_profile("cortex-m7")
+CONFIG, M7 = configured({"target": "cortex-m7", "dataset": "tiny"}), load_profile("cortex-m7")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,8 @@ def test_a_finished_run_called_again_does_nothing(flow: Flow, tmp_path: Path) ->
 
 def test_one_changed_setting_redoes_only_what_it_touches(flow: Flow, tmp_path: Path) -> None:
     flow(tmp_path)
-    assert flow(tmp_path, CONFIG.model_copy(update={"select": "knee"})) == ["two", "three"]
-    assert flow(tmp_path, CONFIG.model_copy(update={"select": "knee", "seed": 1})) == [
+    assert flow(tmp_path, changed(CONFIG, {"select": "knee"})) == ["two", "three"]
+    assert flow(tmp_path, changed(CONFIG, {"select": "knee", "seed": 1})) == [
         "one",
         "two",
     ]  # c.txt's need is b.txt
@@ -118,13 +119,13 @@ def test_a_stopped_run_goes_on_where_it_stopped_and_keeps_its_checkpoint(flow: F
 
 def test_a_manifest_never_outlives_the_files_it_is_about(flow: Flow, tmp_path: Path) -> None:
     flow(tmp_path)
-    changed = CONFIG.model_copy(update={"select": "knee"})
+    other = changed(CONFIG, {"select": "knee"})
     flow.fail_in = "two"
     with pytest.raises(KeyboardInterrupt):
-        flow(tmp_path, changed)
+        flow(tmp_path, other)
     assert not (tmp_path / "manifest.json").exists()
     flow.fail_in = ""
-    flow(tmp_path, changed)
+    flow(tmp_path, other)
     assert read_json(tmp_path / "manifest.json") == {a.path: a.sha256 for a in artifacts_in(tmp_path)}
 
 
@@ -142,8 +143,8 @@ def test_the_manifest_lists_every_file_but_itself(flow: Flow, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("config", "data", "message"),
     [
-        (RunConfig(target="rp2040", dataset="tiny"), DATA, "holds a run of target 'cortex-m7', not 'rp2040'"),
-        (RunConfig(target="cortex-m7", dataset="other"), DATA, "holds a run of dataset 'tiny', not 'other'"),
+        (configured({"target": "rp2040", "dataset": "tiny"}), DATA, "holds a run of target 'cortex-m7', not 'rp2040'"),
+        (configured({"target": "cortex-m7", "dataset": "other"}), DATA, "holds a run of dataset 'tiny', not 'other'"),
         (CONFIG, Dataset("tiny", ("a", "b"), IMAGES, IMAGES, IMAGES, "changed"), "holds a run of data_sha256 'digest'"),
     ],
 )
@@ -237,14 +238,14 @@ def test_what_an_earlier_run_wrote_is_gone_when_a_stage_no_longer_writes_it(flow
     flow.stages = (replace(flow.stages[0], run=write_once),)
     flow(tmp_path)
     assert (tmp_path / "a.txt").exists()
-    flow(tmp_path, CONFIG.model_copy(update={"seed": 1}))
+    flow(tmp_path, changed(CONFIG, {"seed": 1}))
     assert not (tmp_path / "a.txt").exists()
     assert "a.txt" not in read_json(tmp_path / "manifest.json")
 
 
 def test_an_adopted_stage_is_kept_and_the_run_remembers_why(flow: Flow, tmp_path: Path) -> None:
     flow(tmp_path)
-    knee = Origin(CONFIG.model_copy(update={"select": "knee"}), M7, DATA)
+    knee = Origin(changed(CONFIG, {"select": "knee"}), M7, DATA)
     adopt(flow.stages, tmp_path, knee, "two", "the same by another name")
     assert flow(tmp_path, knee.config) == []
     (remembered,) = read_json(tmp_path / "run.json")["adopted"]
@@ -276,7 +277,7 @@ def test_a_kept_stage_of_another_version_says_so(flow: Flow, tmp_path: Path) -> 
         stage["versions"]["numpy"] = "1.26.0"
     write_json(tmp_path / "run.json", saved)
     told = f"by another version: numpy 1.26.0, here {np.__version__}"
-    for config, redone in ((CONFIG, []), (CONFIG.model_copy(update={"select": "knee"}), ["two", "three"])):
+    for config, redone in ((CONFIG, []), (changed(CONFIG, {"select": "knee"}), ["two", "three"])):
         out = StringIO()
         flow.ran.clear()
         run_stages(flow.stages, tmp_path, Origin(config, M7, DATA), Reporter(Console(file=out, width=200)))

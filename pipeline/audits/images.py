@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.corruptions import SEVERITIES, corrupt
-from pipeline.audit.cache import Cache
+from pipeline.audits.cache import Cache
 from pipeline.runs.code import code_sha256
 
 Pixels = npt.NDArray[np.uint8]

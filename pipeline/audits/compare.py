@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.audit.predictions import PredictionsFile
-from pipeline.audit.result import AuditResult, ModelRecord
-from pipeline.audit.summary import summarise
+from pipeline.audits.predictions import PredictionsFile
+from pipeline.audits.result import AuditResult, ModelRecord
+from pipeline.audits.summary import summarise
 from pipeline.errors import PipelineError
 
 _SHIPPED = ("int8", "model")  # the role compared: a run's int8 file, or the MODEL of an audit

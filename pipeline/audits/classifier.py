@@ -12,7 +12,7 @@ from math import sqrt
 
 import numpy as np
 
-from pipeline.audit.images import Ints
+from pipeline.audits.images import Ints
 from pipeline.results import ClassifierRecord, ClassRecord
 
 _Z95 = 1.959964  # standard normal quantile at 0.975

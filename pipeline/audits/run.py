@@ -7,30 +7,29 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from flatnas.corruptions import CORRUPTIONS
 from flatnas.data.dataset import Dataset, choose_images
 from flatnas.data.registry import load_dataset
-from pipeline.audit.cache import Cache
-from pipeline.audit.chance import chance_warning, near_chance
-from pipeline.audit.classifier import classifier_record
-from pipeline.audit.device import compared, device_arithmetic, device_kernels
-from pipeline.audit.images import CLEAN, AuditImages, Ints, OfficialFiles
-from pipeline.audit.inside import Inside
-from pipeline.audit.predictions import PredictionsFile, Progress, Request, predict, predict_all
-from pipeline.audit.result import AuditResult, ModelRecord
-from pipeline.audit.subject import Subject
-from pipeline.audit.summary import summarise
-from pipeline.audit.workers import Facts
+from pipeline.audits.cache import Cache
+from pipeline.audits.chance import chance_warning, near_chance
+from pipeline.audits.classifier import classifier_record
+from pipeline.audits.device import compared, device_arithmetic, device_kernels
+from pipeline.audits.images import CLEAN, AuditImages, Ints, OfficialFiles
+from pipeline.audits.inside import Inside
+from pipeline.audits.predictions import PredictionsFile, Progress, Request, predict, predict_all
+from pipeline.audits.request import AuditRequest, Source
+from pipeline.audits.result import AuditResult, ModelRecord
+from pipeline.audits.subject import Subject
+from pipeline.audits.summary import summarise
+from pipeline.audits.workers import Facts
 from pipeline.errors import PipelineError
 from pipeline.results import Gate
 
 log = logging.getLogger(__name__)
 
-Source = Literal["auto", "official", "generated"]
 Track = Callable[[str], AbstractContextManager[Progress]]
-CACHE_LIMIT_BYTES = 4_000_000_000  # CIFAR-10's test set under 15 corruptions has 2.3 GB
+_DEFAULTS = AuditRequest()
 PREDICTIONS_LIMIT_BYTES = 500_000_000
 
 
@@ -65,34 +64,18 @@ class Audit:
 def audit(
     model: str | Path | Subject,
     baseline: str | Path | Subject | None = None,
+    request: AuditRequest = _DEFAULTS,
     *,
+    data: Dataset | None = None,
     beside: Subject | None = None,
-    dataset: str | Dataset = "cifar10",
     data_dir: Path | None = None,
-    limit: int | None = None,
-    corruptions: Sequence[str] | None = None,
-    source: Source = "auto",
-    seed: int = 0,
-    floor: float = 0.5,
-    device_images: int = 1000,
-    layers: bool = False,
-    calibration_sizes: Sequence[int] = (),
-    cache_limit_bytes: int = CACHE_LIMIT_BYTES,
     track: Track = lambda what: nullcontext(lambda done, total, note: None),
 ) -> Audit:
     """Measure a model (TFLite or ONNX, float or int8), alone or beside a baseline on the same pictures.
 
     Args:
+        data: what the request names, where it is loaded already.
         beside: the model's file on other kernels, which see the same pictures; how far they are apart is `device`.
-        dataset: its name or its folder, whose pictures are taken at their own size; or the data, loaded.
-        limit: a stratified random subset of so many test pictures.
-        corruptions: names in `flatnas.corruptions.CORRUPTIONS`; all by default.
-        source: of the corrupted pictures; `auto` takes the official files where they are on this machine.
-        floor: `falls_below` tells the severity at which accuracy is under it.
-        device_images: corrupted pictures, in all, that an int8 TFLite model also sees on the device's kernels.
-        layers: look into the int8 model: noise beside its float ONNX where one is given, and saturation.
-        calibration_sizes: quantize the float ONNX anew from so many calibration pictures.
-        cache_limit_bytes: of generated pictures kept on disk; 0 keeps nothing.
         track: shows progress, given what is going on.
 
     Raises:
@@ -100,16 +83,16 @@ def audit(
         FlatnasError: data that is missing or damaged.
     """
     subjects = {"model": _subject(model)} | ({} if baseline is None else {"baseline": _subject(baseline)})
-    data = dataset if isinstance(dataset, Dataset) else load_dataset(dataset, data_dir)
-    indices = choose_images(data.test.labels, limit, seed)
+    data = load_dataset(request.dataset, data_dir) if data is None else data
+    seed, names = request.seed, tuple(request.corruptions or CORRUPTIONS)
+    indices = choose_images(data.test.labels, request.limit, seed)
     labels = data.test.labels[indices]
-    names = tuple(CORRUPTIONS if corruptions is None else corruptions)
-    official = official_source(data.name, data_dir, source, names, data.test.labels)
-    pixels = Cache(cache_folder() / "pixels", cache_limit_bytes)
+    official = official_source(data.name, data_dir, request.source, names, data.test.labels)
+    pixels = Cache(cache_folder() / "pixels", request.cache_limit_bytes)
     images = AuditImages(data.test.pixels_nhwc, seed, official, pixels)
-    store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES if cache_limit_bytes else 0)
+    store = Cache(cache_folder() / "predictions", PREDICTIONS_LIMIT_BYTES if request.cache_limit_bytes else 0)
     inside = Inside(subjects, images, indices, labels, names, data.train, store)
-    inside.check(layers, bool(calibration_sizes))
+    inside.check(request.layers, bool(request.calibration_sizes))
 
     facts: dict[str, Facts] = {}
 
@@ -125,7 +108,7 @@ def audit(
     files = {role: subject.path.name for role, subject in subjects.items()}
     found = PredictionsFile(indices, labels, names, images.digest, data.name, images.source, files, predictions)
     records = {role: ModelRecord(file=s.path.name, sha256=s.sha256(), runner=s.kind) for role, s in subjects.items()}
-    result = summarise(found, seed=seed, models=records, floor=floor)
+    result = summarise(found, seed=seed, models=records, floor=request.floor)
     warnings = _resized({role: facts[role] for role in subjects}, data.test.pixels_nhwc.shape[1:3])
     for role, subject in subjects.items():
         accuracy, classes = result.accuracy[role], facts[role].classes
@@ -135,19 +118,19 @@ def audit(
     device = None
     if beside is not None:
         device = compared(subjects["model"].kind, predictions["model"], every["beside"], labels)
-    elif device_images and facts["model"].integer and subjects["model"].kind == "litert":
+    elif request.device_images and facts["model"].integer and subjects["model"].kind == "litert":
         on_device = replace(subjects["model"], runner=device_kernels(subjects["model"].path))
         seen = predictions["model"], images, indices, labels, names
         try:
             with track("the device's arithmetic") as progress:
-                device = device_arithmetic(on_device, *seen, device_images, store, progress)
+                device = device_arithmetic(on_device, *seen, request.device_images, store, progress)
         except PipelineError as error:
             warnings.append(f"the device's arithmetic was not compared: {error}")
     with track("the layers") as progress:
-        looked_into = inside.layers(progress) if layers else None
+        looked_into = inside.layers(progress) if request.layers else None
     with track("calibration sets") as progress:
-        trials = inside.trials(calibration_sizes, progress) if calibration_sizes else None
-    warnings += inside.layers_warning() if layers else []
+        trials = inside.trials(request.calibration_sizes, progress) if request.calibration_sizes else None
+    warnings += inside.layers_warning() if request.layers else []
     classifier = classifier_record(predictions["model"].classes[0], labels, data.class_names)
     parts = {
         "classifier": classifier,

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.corruptions import SEVERITIES, STANDARD_15
-from pipeline.audit.images import Ints
-from pipeline.audit.predictions import Predictions
+from pipeline.audits.images import Ints
+from pipeline.audits.predictions import Predictions
 from pipeline.results import Delta
 
 Float64Array = npt.NDArray[np.float64]

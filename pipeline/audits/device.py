@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flatnas.data.dataset import choose_images
-from pipeline.audit.cache import Cache
-from pipeline.audit.images import AuditImages, Ints, variants
-from pipeline.audit.predictions import Predictions, Progress, Request, predict
-from pipeline.audit.subject import Subject
+from pipeline.audits.cache import Cache
+from pipeline.audits.images import AuditImages, Ints, variants
+from pipeline.audits.predictions import Predictions, Progress, Request, predict
+from pipeline.audits.subject import Subject
 from pipeline.results import DeviceArithmetic
 
 if TYPE_CHECKING:

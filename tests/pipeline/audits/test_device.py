@@ -10,8 +10,8 @@ import pytest
 
 from export.run.runners import load_runner
 from export.runtime import build
-from pipeline.audit.device import compared, device_kernels
-from pipeline.audit.predictions import Predictions
+from pipeline.audits.device import compared, device_kernels
+from pipeline.audits.predictions import Predictions
 
 
 def test_the_firmware_computes_where_there_is_a_compiler_and_tflite_micro_elsewhere(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from export.graph import ExportError
-from pipeline.audit import Subject, audit
+from pipeline import AuditRequest, Subject, audit
 from pipeline.errors import PipelineError
 
 KINDS = (
@@ -28,8 +28,8 @@ PROGRAM = """
 import sys
 from pathlib import Path
 import numpy as np
-from pipeline.audit.subject import Subject
-from pipeline.audit.worker import classify, limit_memory
+from pipeline.audits.subject import Subject
+from pipeline.audits.worker import classify, limit_memory
 from test_fuzz import mutated
 limit_memory()
 whole, folder, runner = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -123,7 +123,12 @@ def test_whole_audits_of_mutated_models_end_with_answers_or_one_line(
         path = tmp_path / f"m{model.suffix}"
         path.write_bytes(mutated(model.read_bytes(), number))
         try:
-            audit(path, dataset="digits", limit=10, corruptions=["contrast"], device_images=5, cache_limit_bytes=0)
+            audit(
+                path,
+                request=AuditRequest(
+                    dataset="digits", limit=10, corruptions=("contrast",), device_images=5, cache_limit="0B"
+                ),
+            )
         except PipelineError as error:
             refusals.append(str(error))
     assert len(refusals) > 25

@@ -23,15 +23,15 @@ from flatnas.corruptions import corrupt
 from flatnas.data.dataset import choose_images
 from flatnas.data.digits import load_digits
 from flatnas.errors import DataError
-from pipeline.audit import Subject, audit
-from pipeline.audit.cache import Cache
-from pipeline.audit.chance import near_chance
-from pipeline.audit.images import CLEAN, AuditImages, variants
-from pipeline.audit.predictions import Request, predict, predict_all
-from pipeline.audit.run import cache_folder
-from pipeline.audit.subject import normalised_range
-from pipeline.audit.worker import UnusableAnswerError, answers
-from pipeline.audit.workers import Task, run_inside, run_tasks
+from pipeline import AuditRequest, Subject, audit
+from pipeline.audits.cache import Cache
+from pipeline.audits.chance import near_chance
+from pipeline.audits.images import CLEAN, AuditImages, variants
+from pipeline.audits.predictions import Request, predict, predict_all
+from pipeline.audits.run import cache_folder
+from pipeline.audits.subject import normalised_range
+from pipeline.audits.worker import UnusableAnswerError, answers
+from pipeline.audits.workers import Task, run_inside, run_tasks
 from pipeline.errors import PipelineError
 
 FEW = ("contrast", "fog")
@@ -58,7 +58,7 @@ def own_answers(model: Path, variant: tuple[str, int], indices: npt.NDArray[np.i
 def test_an_audit_tells_the_errors_that_the_runtime_called_directly_makes(digit_models: Any) -> None:
     test = load_digits().test
     indices = choose_images(test.labels, 60, 0)
-    found = audit(digit_models.float_onnx, dataset="digits", limit=60, corruptions=FEW)
+    found = audit(digit_models.float_onnx, request=AuditRequest(dataset="digits", limit=60, corruptions=FEW))
     assert found.predictions.indices.tolist() == indices.tolist()
     for row, variant in enumerate(variants(FEW)):
         expected = own_answers(digit_models.float_onnx, variant, indices)
@@ -76,12 +76,9 @@ def test_int8_beside_float_is_paired_and_the_devices_arithmetic_is_told(digit_mo
     found = audit(
         digit_models.int8_tflite,
         digit_models.float_onnx,
-        dataset="digits",
-        limit=60,
-        corruptions=FEW,
-        device_images=100,
-        layers=True,
-        calibration_sizes=[4, 32],
+        request=AuditRequest(
+            dataset="digits", limit=60, corruptions=FEW, device_images=100, layers=True, calibration_sizes=[4, 32]
+        ),
     )
     result = found.result
     assert result.robustness.delta is not None
@@ -116,9 +113,11 @@ def test_int8_beside_float_is_paired_and_the_devices_arithmetic_is_told(digit_mo
 def test_a_second_audit_runs_no_model_and_a_subset_is_taken_from_the_whole(digit_models: Any, tmp_path: Path) -> None:
     model = tmp_path / "float.onnx"
     model.write_bytes(digit_models.float_onnx.read_bytes())
-    first = audit(model, dataset="digits", corruptions=FEW)
+    first = audit(model, request=AuditRequest(dataset="digits", corruptions=FEW))
     again, part = (
-        _without_workers(lambda limit=limit: audit(model, dataset="digits", corruptions=FEW, limit=limit))
+        _without_workers(
+            lambda limit=limit: audit(model, request=AuditRequest(dataset="digits", corruptions=FEW, limit=limit))
+        )
         for limit in (None, 40)
     )
     assert again.result == first.result
@@ -139,12 +138,12 @@ def _without_workers(call: Any) -> Any:
 def test_a_model_whose_facts_left_the_cache_is_asked_again(digit_models: Any, tmp_path: Path) -> None:
     model = tmp_path / "float.onnx"
     model.write_bytes(digit_models.float_onnx.read_bytes())
-    first = audit(model, dataset="digits", corruptions=FEW, limit=30)
+    first = audit(model, request=AuditRequest(dataset="digits", corruptions=FEW, limit=30))
     facts = list(cache_folder().rglob("*-facts.npy"))
     assert facts
     for file in facts:
         file.unlink()
-    again = audit(model, dataset="digits", corruptions=FEW, limit=30)
+    again = audit(model, request=AuditRequest(dataset="digits", corruptions=FEW, limit=30))
     assert again.result.to_json() == first.result.to_json()
 
 
@@ -170,8 +169,10 @@ def test_weights_in_another_file_are_read_and_are_part_of_the_model(
     model = onnx.load(digit_models.float_onnx)
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="m.onnx.data", size_threshold=100)
     monkeypatch.chdir("/")
-    apart = audit(tmp_path / "m.onnx", dataset="digits", limit=20, corruptions=["fog"], layers=True)
-    whole = audit(digit_models.float_onnx, dataset="digits", limit=20, corruptions=["fog"])
+    apart = audit(
+        tmp_path / "m.onnx", request=AuditRequest(dataset="digits", limit=20, corruptions=("fog",), layers=True)
+    )
+    whole = audit(digit_models.float_onnx, request=AuditRequest(dataset="digits", limit=20, corruptions=("fog",)))
     assert apart.result.robustness == whole.result.robustness
     before = Subject(tmp_path / "m.onnx").key()
     weights = bytearray((tmp_path / "m.onnx.data").read_bytes())
@@ -200,8 +201,8 @@ def test_a_fixed_number_of_pictures_is_filled_up_and_a_hard_coded_one_is_kept_to
         for value in (model.graph.input[0], model.graph.output[0]):
             value.type.tensor_type.shape.dim[0].dim_value = batch
     onnx.save(model, tmp_path / "m.onnx")
-    asked = {"dataset": "digits", "limit": 30, "corruptions": ["fog"]}
-    fixed, free = audit(tmp_path / "m.onnx", **asked), audit(digit_models.float_onnx, **asked)  # type: ignore[arg-type]
+    asked = AuditRequest(dataset="digits", limit=30, corruptions=("fog",))
+    fixed, free = (audit(path, request=asked) for path in (tmp_path / "m.onnx", digit_models.float_onnx))
     assert fixed.result.robustness == free.result.robustness
 
 
@@ -211,17 +212,23 @@ def test_a_users_own_modules_in_the_current_directory_do_not_take_the_place_of_o
     for name in ("export.py", "pipeline.py", "flatnas.py"):
         (tmp_path / name).write_text("raise SystemExit('a script of the user')\n")
     monkeypatch.chdir(tmp_path)
-    assert audit(digit_models.float_onnx, dataset="digits", limit=23, corruptions=["fog"]).result.warnings == []
+    assert (
+        audit(
+            digit_models.float_onnx, request=AuditRequest(dataset="digits", limit=23, corruptions=("fog",))
+        ).result.warnings
+        == []
+    )
 
 
 def test_a_full_temporary_folder_is_one_line_with_what_to_do(digit_models: Any) -> None:
     """The system refuses to make a file longer, as it does on a full disk."""
     program = f"""
 import resource, signal
-from pipeline.audit import audit
+from pipeline import AuditRequest, audit
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-audit({str(digit_models.float_onnx)!r}, dataset="digits", limit=11, corruptions=["snow"], cache_limit_bytes=0)
+request = AuditRequest(dataset="digits", limit=11, corruptions=("snow",), cache_limit="0B")
+audit({str(digit_models.float_onnx)!r}, request=request)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
@@ -247,7 +254,7 @@ def test_a_model_that_its_runtime_cannot_run_is_one_line(digit_models: Any, tmp_
     model.graph.output[0].name = "out"
     onnx.save(model, tmp_path / "m.onnx")
     with pytest.raises(PipelineError, match=r"the model can't be run on the clean pictures: .*Gather") as refusal:
-        audit(tmp_path / "m.onnx", dataset="digits", limit=30, corruptions=["fog"])
+        audit(tmp_path / "m.onnx", request=AuditRequest(dataset="digits", limit=30, corruptions=("fog",)))
     assert "\n" not in str(refusal.value)
 
 
@@ -297,11 +304,11 @@ def test_official_files_are_verified_and_used_and_give_what_is_generated(tmp_pat
                 np.save(tmp_path / "x.npy", array)
                 tar.add(tmp_path / "x.npy", f"CIFAR-10-C/{name}.npy")
     model = shared / "mlperf-tiny-resnet8" / "int8.tflite"
-    asked: dict[str, Any] = {"limit": 100, "corruptions": ["contrast"], "device_images": 0}
+    asked = AuditRequest(limit=100, corruptions=("contrast",), device_images=0)
     (tmp_path / "a" / "cifar-10-binary.tar.xz").symlink_to(shared / "cifar-10-binary.tar.xz")
     (tmp_path / "b" / "cifar-10-binary.tar.xz").symlink_to(shared / "cifar-10-binary.tar.xz")
-    official = [audit(model, data_dir=path.parent, **asked) for path in archives]
-    generated = audit(model, data_dir=shared, source="generated", **asked)
+    official = [audit(model, request=asked, data_dir=path.parent) for path in archives]
+    generated = audit(model, request=replace(asked, source="generated"), data_dir=shared)
     assert official[0].result.robustness.source == "official"
     assert official[0].predictions.pictures == official[1].predictions.pictures
     assert generated.result.robustness.source == "generated"
@@ -309,19 +316,19 @@ def test_official_files_are_verified_and_used_and_give_what_is_generated(tmp_pat
     with archives[0].open("r+b") as file:
         file.truncate(100_000_000)
     with pytest.raises(DataError, match=r"is cut off or damaged|is damaged"):
-        audit(model, data_dir=archives[0].parent, **asked)
+        audit(model, request=asked, data_dir=archives[0].parent)
 
 
 def test_a_model_near_chance_is_told_what_it_expects(digit_models: Any) -> None:
-    found = audit(digit_models.undeclared_onnx, dataset="digits", limit=60, corruptions=["contrast"])
+    found = audit(
+        digit_models.undeclared_onnx, request=AuditRequest(dataset="digits", limit=60, corruptions=("contrast",))
+    )
     (warning,) = found.result.warnings
     assert "near chance" in warning
     assert "probably expects --input-range -1 1" in warning
     told = audit(
         Subject(digit_models.undeclared_onnx, input_range=(-1.0, 1.0)),
-        dataset="digits",
-        limit=60,
-        corruptions=["contrast"],
+        request=AuditRequest(dataset="digits", limit=60, corruptions=("contrast",)),
     )
     assert told.result.accuracy["model"] > 0.8
     assert told.result.warnings == []
@@ -388,7 +395,7 @@ def test_nan_outputs_name_the_model_and_the_pictures(digit_models: Any, tmp_path
     weights.CopyFrom(onnx.numpy_helper.from_array(values, "w"))
     onnx.save(model, tmp_path / "nan.onnx")
     with pytest.raises(PipelineError, match=r"the model gives no usable scores on the clean pictures: .* NaN"):
-        audit(tmp_path / "nan.onnx", dataset="digits", limit=20, corruptions=["contrast"])
+        audit(tmp_path / "nan.onnx", request=AuditRequest(dataset="digits", limit=20, corruptions=("contrast",)))
 
 
 def _children() -> list[int]:
@@ -451,7 +458,9 @@ def test_a_model_with_other_classes_is_refused_before_anything_is_run(digit_mode
             noise = np.random.default_rng([ord(name), number]).integers(0, 256, (16, 16, 3), np.uint8)
             Image.fromarray(noise).save(tmp_path / "pictures" / name / f"{number}.png")
     with pytest.raises(PipelineError, match=r"the model has 10 classes, and .* has 2; audit it on the data"):
-        audit(digit_models.float_onnx, dataset=str(tmp_path / "pictures"), corruptions=["contrast"])
+        audit(
+            digit_models.float_onnx, request=AuditRequest(dataset=str(tmp_path / "pictures"), corruptions=("contrast",))
+        )
 
 
 def test_answers_computed_before_a_failure_are_kept(digit_models: Any, tmp_path: Path) -> None:
@@ -466,8 +475,9 @@ def test_answers_computed_before_a_failure_are_kept(digit_models: Any, tmp_path:
 
 def test_importing_and_running_an_audit_does_not_import_torch(digit_models: Any) -> None:
     program = (
-        "import sys; from pipeline.audit import audit\n"
-        f"audit({str(digit_models.float_onnx)!r}, dataset='digits', limit=10, corruptions=['contrast'])\n"
+        "import sys; from pipeline import AuditRequest, audit\n"
+        "request = AuditRequest(dataset='digits', limit=10, corruptions=('contrast',))\n"
+        f"audit({str(digit_models.float_onnx)!r}, request=request)\n"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from flatnas.data.dataset import choose_images
-from pipeline.audit.cache import Cache
-from pipeline.audit.images import CLEAN, AuditImages, Ints
-from pipeline.audit.predictions import Request, predict
-from pipeline.audit.subject import Subject, normalised_range
+from pipeline.audits.cache import Cache
+from pipeline.audits.images import CLEAN, AuditImages, Ints
+from pipeline.audits.predictions import Request, predict
+from pipeline.audits.subject import Subject, normalised_range
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:

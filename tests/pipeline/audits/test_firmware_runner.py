@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from export.runtime.build import host_compiler
-from pipeline.audit import Subject, audit
+from pipeline import AuditRequest, Subject, audit
 
 
 @pytest.mark.skipif(host_compiler() is None, reason="no C compiler is installed")
@@ -16,10 +16,7 @@ def test_the_firmware_gives_the_answers_of_the_integer_interpreter(digit_models:
     found = {
         kind: audit(
             Subject(digit_models.int8_tflite, runner=kind),
-            dataset="digits",
-            limit=40,
-            corruptions=["contrast"],
-            cache_limit_bytes=0,
+            request=AuditRequest(dataset="digits", limit=40, corruptions=("contrast",), cache_limit="0B"),
         )
         for kind in ("firmware", "interpreter")
     }

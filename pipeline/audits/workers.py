@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audit.images import AuditImages, Ints, Variant
-from pipeline.audit.subject import Subject
+from pipeline.audits.images import AuditImages, Ints, Variant
+from pipeline.audits.subject import Subject
 from pipeline.errors import PipelineError
 
 _SILENCE_SECONDS = 300.0  # without a sign of life from any worker: a runtime hangs
@@ -149,7 +149,7 @@ def _next(messages: queue.Queue[_Message], workers: Sequence[_Worker], silence_s
 def run_inside(
     request: Mapping[str, Any], runtimes: Collection[str], did: Callable[[str], None]
 ) -> list[dict[str, Any]]:
-    """The layers that `pipeline.audit.inside_worker` measured, in a process of its own; none where none were asked for.
+    """The layers that `pipeline.audits.inside_worker` measured in a process of its own; none where none were asked for.
 
     Args:
         did: hears a word about each step done.
@@ -160,7 +160,7 @@ def run_inside(
     messages: queue.Queue[_Message] = queue.Queue()
     layers: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="pipeline-audit-") as folder:
-        worker = _Worker(Path(folder, "log"), messages, "pipeline.audit.inside_worker")
+        worker = _Worker(Path(folder, "log"), messages, "pipeline.audits.inside_worker")
         worker.state = "looking into the model"
         try:
             worker.send(request)
@@ -186,7 +186,7 @@ def _files(folder: Path, number: int, task: Task) -> dict[str, Path]:
 class _Worker:
     """A worker process, and a thread that reads what it says."""
 
-    def __init__(self, log: Path, messages: queue.Queue[_Message], module: str = "pipeline.audit.worker") -> None:
+    def __init__(self, log: Path, messages: queue.Queue[_Message], module: str = "pipeline.audits.worker") -> None:
         self.state = "a worker that starts"
         self.note = ""
         self._log = log

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.audit.calibration import requantized
-from pipeline.audit.layers import layers_of_onnx, layers_of_tflite
-from pipeline.audit.subject import Subject
-from pipeline.audit.worker import limit_memory, sender
+from pipeline.audits.calibration import requantized
+from pipeline.audits.layers import layers_of_onnx, layers_of_tflite
+from pipeline.audits.subject import Subject
+from pipeline.audits.worker import limit_memory, sender
 
 
 def main() -> None:

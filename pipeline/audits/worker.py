@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.data.resize import resize
-from pipeline.audit.images import AuditImages
-from pipeline.audit.subject import Subject
+from pipeline.audits.images import AuditImages
+from pipeline.audits.subject import Subject
 
 if TYPE_CHECKING:
     from export.run.runners import Runner

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.audit.cache import Cache
+from pipeline.audits.cache import Cache
 
 
 def test_what_was_saved_is_loaded_and_nothing_else(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_full_disk_is_a_warning_and_leaves_nothing_behind(tmp_path: Path) -> N
 import logging, resource, signal, sys
 import numpy as np
 from pathlib import Path
-from pipeline.audit.cache import Cache
+from pipeline.audits.cache import Cache
 logging.basicConfig(level=logging.WARNING)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from pipeline.audit import Audit, audit, compare
-from pipeline.audit.predictions import PredictionsFile
-from pipeline.audit.result import AuditResult, LayerRecord
+from pipeline import Audit, AuditRequest, audit, compare
+from pipeline.audits.predictions import PredictionsFile
+from pipeline.audits.result import AuditResult, LayerRecord
 from pipeline.errors import PipelineError
 from pipeline.results import Gate
 
@@ -31,11 +31,16 @@ GATES = [
 def found(digit_models: Any) -> Audit:
     return audit(
         digit_models.int8_tflite,
-        digit_models.undeclared_onnx,  # guesses: many answers differ
-        dataset="digits",
-        limit=40,
-        corruptions=["contrast", "fog"],
-        device_images=0,
+        digit_models.undeclared_onnx,
+        request=AuditRequest(
+            dataset="digits",
+            limit=40,
+            corruptions=(
+                "contrast",
+                "fog",
+            ),
+            device_images=0,
+        ),
     ).with_gates(GATES)
 
 
@@ -113,7 +118,7 @@ def test_predictions_written_are_compared_without_running_anything(
     found: Audit, digit_models: Any, tmp_path: Path
 ) -> None:
     found.predictions.write(tmp_path / "a.npz")
-    other = audit(digit_models.float_onnx, dataset="digits", limit=30, corruptions=["fog"])
+    other = audit(digit_models.float_onnx, request=AuditRequest(dataset="digits", limit=30, corruptions=("fog",)))
     other.predictions.write(tmp_path / "b.npz")
     result = compare(tmp_path / "a.npz", tmp_path / "b.npz")
     assert result.models["model"].file == "int8.tflite"
@@ -132,9 +137,9 @@ def test_predictions_written_are_compared_without_running_anything(
 
 def test_audits_of_other_pictures_are_not_compared(found: Audit, digit_models: Any, tmp_path: Path) -> None:
     found.predictions.write(tmp_path / "a.npz")
-    audit(digit_models.float_onnx, dataset="digits", limit=20, corruptions=["fog"], seed=1).predictions.write(
-        tmp_path / "b.npz"
-    )
+    audit(
+        digit_models.float_onnx, request=AuditRequest(dataset="digits", limit=20, corruptions=("fog",), seed=1)
+    ).predictions.write(tmp_path / "b.npz")
     with pytest.raises(PipelineError, match="did not see the same pictures"):
         compare(tmp_path / "a.npz", tmp_path / "b.npz")
 

@@ -19,11 +19,11 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.audit.cache import Cache
-from pipeline.audit.images import AuditImages, Ints, Variant, variants
-from pipeline.audit.subject import Subject
-from pipeline.audit.worker import ANSWER
-from pipeline.audit.workers import Facts, Task, run_tasks
+from pipeline.audits.cache import Cache
+from pipeline.audits.images import AuditImages, Ints, Variant, variants
+from pipeline.audits.subject import Subject
+from pipeline.audits.worker import ANSWER
+from pipeline.audits.workers import Facts, Task, run_tasks
 from pipeline.errors import PipelineError
 from pipeline.files import write_bytes
 

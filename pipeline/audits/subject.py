@@ -23,7 +23,7 @@ _DISTRIBUTIONS: dict[str, str] = {  # whose version decides an answer
     "interpreter": "flatnas-deploy",
     "firmware": "flatnas-deploy",
 }
-WORKER = "pipeline.audit.worker"  # reaches the runners and what prepares their pictures
+WORKER = "pipeline.audits.worker"  # reaches the runners and what prepares their pictures
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,13 +19,13 @@ from export.quantize import quantize
 from flatnas.corruptions import STANDARD_15, corrupt
 from flatnas.data.dataset import Images
 from flatnas.data.resize import resize
-from pipeline.audit.cache import Cache
-from pipeline.audit.images import AuditImages, Ints, Pixels
-from pipeline.audit.predictions import Progress, predict_all
-from pipeline.audit.result import CalibrationTrial
-from pipeline.audit.statistics import counted_rows, error_rates
-from pipeline.audit.subject import Subject
-from pipeline.audit.workers import run_inside
+from pipeline.audits.cache import Cache
+from pipeline.audits.images import AuditImages, Ints, Pixels
+from pipeline.audits.predictions import Progress, predict_all
+from pipeline.audits.result import CalibrationTrial
+from pipeline.audits.statistics import counted_rows, error_rates
+from pipeline.audits.subject import Subject
+from pipeline.audits.workers import run_inside
 
 _SEEDS = (0, 1, 2)
 _MIXTURES = ("stratified", "one class", "half corrupted")

@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 
 from flatnas.corruptions import SEVERITIES
-from pipeline.audit.predictions import Predictions, PredictionsFile
-from pipeline.audit.result import (
+from pipeline.audits.predictions import Predictions, PredictionsFile
+from pipeline.audits.result import (
     AuditResult,
     AuditRobustness,
     Calibration,
@@ -19,7 +19,7 @@ from pipeline.audit.result import (
     McNemarRecord,
     ModelRecord,
 )
-from pipeline.audit.statistics import (
+from pipeline.audits.statistics import (
     Float64Array,
     by_corruption,
     calibration,

@@ -23,8 +23,8 @@ from export.run.activations import (
 )
 from export.run.runners import Runner
 from flatnas.data.resize import resize
-from pipeline.audit.result import LayerRecord
-from pipeline.audit.subject import Subject
+from pipeline.audits.result import LayerRecord
+from pipeline.audits.subject import Subject
 
 Pixels = npt.NDArray[np.uint8]
 _BATCH = 32

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from flatnas.data.dataset import Images, choose_images
-from pipeline.audit.cache import Cache
-from pipeline.audit.images import CLEAN, AuditImages, Ints
-from pipeline.audit.predictions import Progress
-from pipeline.audit.result import CalibrationTrial, LayerRecord
-from pipeline.audit.subject import Subject
-from pipeline.audit.workers import run_inside
+from pipeline.audits.cache import Cache
+from pipeline.audits.images import CLEAN, AuditImages, Ints
+from pipeline.audits.predictions import Progress
+from pipeline.audits.result import CalibrationTrial, LayerRecord
+from pipeline.audits.subject import Subject
+from pipeline.audits.workers import run_inside
 from pipeline.errors import PipelineError
 
 _LAYER_IMAGES = 64  # per corruption
@@ -92,7 +92,7 @@ class Inside:
 
     def trials(self, sizes: Sequence[int], progress: Progress) -> list[CalibrationTrial]:
         """The float ONNX quantized anew from sets of calibration pictures; `check` has passed."""
-        from pipeline.audit.calibration import calibration_trials
+        from pipeline.audits.calibration import calibration_trials
 
         floats = self._float_onnx()
         assert floats is not None
@@ -116,7 +116,7 @@ class Inside:
 
     def _quantized(self, floats: Subject, folder: Path) -> Path:
         """The QDQ ONNX of a float ONNX: the one that is here, else one made from training pictures."""
-        from pipeline.audit.calibration import quantized_in_child
+        from pipeline.audits.calibration import quantized_in_child
 
         content = self._qdq_onnx()
         if content is None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from flatnas.corruptions import STANDARD_15
-from pipeline.audit.predictions import Predictions
-from pipeline.audit.statistics import (
+from pipeline.audits.predictions import Predictions
+from pipeline.audits.statistics import (
     by_corruption,
     calibration,
     error_rates,

@@ -1,0 +1,1 @@
+"""The robustness audit: what corruption does to the exact bytes of a model."""
