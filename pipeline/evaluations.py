@@ -21,9 +21,10 @@ from flatnas.data.dataset import Dataset
 from flatnas.search.measured import Measured
 from flatnas.search.search import Evaluate, Map
 from flatnas.space.arch import Arch
+from pipeline.errors import PipelineError
 from pipeline.files import sha256_of
 from pipeline.provenance import cpu_name
-from pipeline.records import measured_record, read_measured
+from pipeline.values import from_line, plain
 
 if TYPE_CHECKING:
     from flatnas.nets.supernet import Supernet
@@ -57,8 +58,8 @@ class EvaluationStore:
         self._known: dict[Arch, Measured] = {}
         for line in self._path.read_text().splitlines() if self._path.exists() else ():
             try:
-                measured = read_measured(line)
-            except ValueError:  # a line that a kill cut off
+                measured = from_line(Measured, line, self._path)
+            except PipelineError:  # a line that a kill cut off
                 continue
             self._known[measured.arch] = measured
 
@@ -68,7 +69,7 @@ class EvaluationStore:
 
     def add(self, measured: Measured) -> Measured:
         """Store a measurement, and hand it back as it will be read."""
-        line = json.dumps(measured_record(measured).model_dump())
+        line = json.dumps(plain(measured))
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             os.write(descriptor, f"\n{line}\n".encode())  # one write: runs side by side don't mix their lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,11 +14,11 @@ import numpy as np
 from hardware_profiles.firmware import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
 from pipeline.errors import InfeasibleBudgetError, PipelineError
-from pipeline.files import write_bytes, write_json, writing_to
-from pipeline.results import CoreProof, FirmwareRecord, PeerRecord
+from pipeline.files import write_bytes, writing_to
+from pipeline.results.firmware import FirmwareProof
+from pipeline.values import write_value
 
 if TYPE_CHECKING:
-    from export.prove.peer import Checkout, Peer
     from export.prove.proof import Proof
     from export.write.to_c import Sources
 
@@ -112,7 +112,7 @@ def emulate(
     tools: Tools,
     inputs: np.ndarray[Any, Any],
     directory: Path,
-) -> FirmwareRecord:
+) -> FirmwareProof:
     """Build, run every input on the emulated core, compare, and write `proof.elf` and `proof.json`.
 
     Args:
@@ -131,51 +131,9 @@ def emulate(
             sources, profile.core, EMULATED[profile.core], inputs, references, tools.toolchain, tools.emulator, build
         )
         write_bytes(directory / ELF, (build / ELF).read_bytes())
-    record = FirmwareRecord(cores=[_core_proof(proof)])
-    write_json(directory / PROOF, record.model_dump())
+    record = FirmwareProof((proof,))
+    write_value(directory / PROOF, record)
     _check_flash(proof, profile)
-    return record
-
-
-def compare_with_peer(
-    checkout: Checkout,
-    tflite: bytes,
-    sources: Sources,
-    profile: HardwareProfile,
-    tools: Tools,
-    inputs: np.ndarray[Any, Any],
-    record: FirmwareRecord,
-    directory: Path,
-) -> FirmwareRecord:
-    """Build and run a user's TFLite Micro as `emulate` did the firmware, and add it to `proof.json`.
-
-    Args:
-        record: what `emulate` gave.
-
-    Raises:
-        ExportError: the peer can't be built or run.
-    """
-    from export.ops.interpreter import Interpreter
-    from export.prove.peer import prove_peer
-    from export.runtime.cores import CORES as EMULATED
-
-    expected = Interpreter(sources.graph).run(inputs)
-    core = EMULATED[profile.core]
-    with tempfile.TemporaryDirectory() as work:
-        peer = prove_peer(
-            checkout,
-            tflite,
-            sources,
-            profile.core,
-            core,
-            inputs,
-            expected,
-            tools.toolchain,
-            tools.emulator,
-            Path(work),
-        )
-    record = record.model_copy(update={"peers": [_peer_record(peer)]})
-    write_json(directory / PROOF, record.model_dump())
     return record
 
 
@@ -202,20 +160,3 @@ def _check_flash(proof: Proof, profile: HardwareProfile) -> None:
         raise DoesNotFitError(
             f"{profile.name} has {profile.flash_bytes:,} bytes of flash; the firmware needs {over:,} more"
         )
-
-
-def _core_proof(proof: Proof) -> CoreProof:
-    """One core's part of `proof.json`."""
-    return CoreProof.model_validate({**_with_totals(proof), "references": list(proof.references)})
-
-
-def _peer_record(peer: Peer) -> PeerRecord:
-    """A peer's part of `proof.json`."""
-    return PeerRecord.model_validate(_with_totals(peer))
-
-
-def _with_totals(measured: Proof | Peer) -> dict[str, Any]:
-    record = asdict(measured)
-    record["flash_bytes"]["total"] = measured.flash_bytes.total
-    record["ram_bytes"]["total"] = measured.ram_bytes.total
-    return record

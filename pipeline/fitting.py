@@ -3,44 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
-from pydantic import BaseModel, ConfigDict
-
 from hardware_profiles.firmware import instruction_set
-from hardware_profiles.footprint import excess, footprint, latencies_on, needs, op_costs, violations
+from hardware_profiles.footprint import (
+    Footprint,
+    Violation,
+    excess,
+    footprint,
+    latencies_on,
+    needs,
+    op_costs,
+    violations,
+)
 from hardware_profiles.instructions import instructions
 from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated, uncounted
+from hardware_profiles.latency import Interval
 from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
-from hardware_profiles.suggestions import suggestions
+from hardware_profiles.suggestions import Suggestion, suggestions
 from pipeline.errors import PipelineError
-from pipeline.results import BudgetRecord, Latency
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FitFootprint(_Record):
-    """What the network needs; of the latency an interval, whose middle is judged."""
-
-    params: int
-    macs: int
-    flash_bytes: int
-    sram_bytes: int
-    latency_ms: Latency
-
-
-class FitViolation(_Record):
-    """A budget that is broken."""
-
-    resource: str
-    needs: float
-    has: float
-
-
-class PeakOp(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakOp:
     """The operator with the most activations alive."""
 
     op: str
@@ -48,15 +35,8 @@ class PeakOp(_Record):
     live_bytes: int
 
 
-class FitSuggestion(_Record):
-    """A change, computed by lowering the changed network again: what it saves of each resource, and whether it does."""
-
-    change: str
-    saves: dict[str, float]
-    fits: bool
-
-
-class FitOperator(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOperator:
     """One operator's share; `live_bytes` are the arena's tensors alive while it runs."""
 
     op: str
@@ -64,11 +44,12 @@ class FitOperator(_Record):
     macs: int
     params: int
     live_bytes: int
-    latency_ms: Latency
+    latency_ms: Interval
     accelerated: bool
 
 
-class Fit(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
     """The answer for one target.
 
     Attributes:
@@ -87,20 +68,20 @@ class Fit(_Record):
     target: str
     fits: bool
     runtime: str
-    footprint: FitFootprint
-    budget: BudgetRecord
-    headroom: dict[str, float]
-    excess: dict[str, float]
-    violations: list[FitViolation]
+    footprint: Footprint
+    budget: Mapping[str, int | float]
+    headroom: Mapping[str, float]
+    excess: Mapping[str, float]
+    violations: tuple[Violation, ...]
     peak_op: PeakOp
-    obstacles: dict[str, str]
-    unaccelerated: list[str]
-    unknown: list[str]
+    obstacles: Mapping[str, str]
+    unaccelerated: tuple[str, ...]
+    unknown: tuple[str, ...]
     complete: bool
-    uncounted: list[str]
+    uncounted: tuple[str, ...]
     instructions: int | None
-    suggestions: list[FitSuggestion]
-    operators: list[FitOperator]
+    suggestions: tuple[Suggestion, ...]
+    operators: tuple[FitOperator, ...]
 
 
 def fit_target(
@@ -132,33 +113,27 @@ def fit_target(
     cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     over = violations(cost, profile.budget)
     peak = next(row for row in op_costs(ops, profile, runtime) if row.peak)
-    ms, needed = cost.latency_ms, needs(cost)
+    needed = needs(cost)
     complete = runtime not in obstacles and not cost.unknown
     changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and complete else ()
     return Fit(
         target=profile.name,
         fits=not over and complete,
         runtime=runtime,
-        footprint=FitFootprint(
-            params=cost.params,
-            macs=cost.macs,
-            flash_bytes=cost.flash_bytes,
-            sram_bytes=cost.sram_bytes,
-            latency_ms=Latency(low=ms.low, mid=ms.mid, high=ms.high),
-        ),
-        budget=BudgetRecord(**profile.budget.model_dump()),
+        footprint=cost,
+        budget=profile.budget.model_dump(),
         headroom={resource: getattr(profile.budget, resource) - value for resource, value in needed.items()},
         excess=dict(excess(cost, profile.budget)),
-        violations=[FitViolation(resource=v.resource, needs=v.needs, has=v.has) for v in over],
+        violations=tuple(over),
         peak_op=PeakOp(op=peak.op, name=peak.name, live_bytes=peak.live_bytes),
         obstacles={name: reason for name, reason in obstacles.items() if name in profile.runtimes},
-        unaccelerated=list(unaccelerated(ops, profile.core, runtime)),
-        unknown=sorted(set(cost.unknown)),
+        unaccelerated=unaccelerated(ops, profile.core, runtime),
+        unknown=tuple(sorted(set(cost.unknown))),
         complete=complete,
-        uncounted=list(uncounted(ops, profile.core, runtime)),
+        uncounted=uncounted(ops, profile.core, runtime),
         instructions=_instructions(ops, profile) if runtime == "firmware" and complete else None,
-        suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
-        operators=_operators(ops, profile, runtime) if per_operator else [],
+        suggestions=tuple(changes),
+        operators=_operators(ops, profile, runtime) if per_operator else (),
     )
 
 
@@ -173,7 +148,7 @@ def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None
     return instructions(ops, profile.core, kernels) if kernels else None
 
 
-def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[FitOperator]:
+def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> tuple[FitOperator, ...]:
     library = library_of(profile.core, runtime)
     shares = []
     costs, latencies = op_costs(ops, profile, runtime), latencies_on(profile, ops, runtime)
@@ -185,8 +160,8 @@ def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) ->
                 macs=row.macs,
                 params=row.params,
                 live_bytes=row.live_bytes,
-                latency_ms=Latency(low=ms.low, mid=ms.mid, high=ms.high),
+                latency_ms=ms,
                 accelerated=is_accelerated(op, library),
             )
         )
-    return shares
+    return tuple(shares)

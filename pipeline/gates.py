@@ -8,8 +8,10 @@ from statistics import fmean
 from typing import Literal
 
 from hardware_profiles.footprint import Violation
+from pipeline.audits.result import AuditResult, Classifier, Delta, Gate
 from pipeline.config import GateSettings
-from pipeline.results import Accuracy, ClassifierRecord, Delta, FirmwareRecord, Gate, ParityRecord, Robustness
+from pipeline.results.firmware import FirmwareProof
+from pipeline.results.parity import ParityRow
 
 MAX_ACCURACY_LOSS = 0.01  # of int8 against float
 MAX_DELTA = 0.02  # upper end of the interval of int8's corruption error minus float's
@@ -19,27 +21,32 @@ ENOUGH_IMAGES = 20  # of a class, for a recall of 0 to be more than bad luck
 
 def run_gates(
     violations: Sequence[Violation],
-    accuracy: Accuracy,
-    classifier: ClassifierRecord,
-    robustness: Robustness,
-    parity: Sequence[ParityRecord],
-    firmware: FirmwareRecord | None,
+    audit: AuditResult,
+    parity: Sequence[ParityRow],
+    firmware: FirmwareProof | None,
 ) -> list[Gate]:
-    """The gates of every `pipeline run`; firmware has one where it was emulated."""
-    loss = accuracy.float - accuracy.tflite_int8
+    """The gates of every `pipeline run`; firmware has one where it was emulated.
+
+    Args:
+        audit: of the roles `int8` and `float`.
+    """
+    delta = audit.robustness.delta
+    assert audit.classifier is not None
+    assert delta is not None, "a run's audit has a baseline"
+    loss = audit.accuracy["float"] - audit.accuracy["int8"]
     beyond = sum(not row.holds for row in parity)
     differ = [core.mismatches for core in firmware.cores] if firmware else []
     return [
         _at_most("fits the budget (resources over)", len(violations), 0),
-        *usefulness_gates(classifier),
+        *usefulness_gates(audit.classifier),
         _at_most("accuracy lost to int8", loss, MAX_ACCURACY_LOSS, "points"),
-        _at_most("corruption error added by int8 (upper end)", robustness.delta.ci95[1], MAX_DELTA, "points"),
+        _at_most("corruption error added by int8 (upper end)", delta.ci95[1], MAX_DELTA, "points"),
         _at_most("parity (runtimes out of bounds)", beyond, 0),
         *([_at_most("firmware (inputs that differ)", sum(differ), 0)] if differ else []),
     ]
 
 
-def usefulness_gates(classifier: ClassifierRecord) -> list[Gate]:
+def usefulness_gates(classifier: Classifier) -> list[Gate]:
     """A net is useful where it beats every constant answer, and misses no class altogether."""
     chance = 1 / sum(row.images > 0 for row in classifier.classes)
     low = classifier.ci95[0]
@@ -55,7 +62,7 @@ def usefulness_gates(classifier: ClassifierRecord) -> list[Gate]:
     return [better, _at_most("classes never recognised", len(missed), 0, note=", ".join(missed))]
 
 
-def usefulness_warnings(classifier: ClassifierRecord) -> list[str]:
+def usefulness_warnings(classifier: Classifier) -> list[str]:
     """What too few pictures leave open."""
     warnings = []
     for row in classifier.classes:
@@ -86,7 +93,7 @@ def limit_gates(
     limits: GateSettings,
     *,
     accuracy: float,
-    classifier: ClassifierRecord | None,
+    classifier: Classifier | None,
     mce: float | None,
     per_corruption: Mapping[str, Sequence[float]],
 ) -> list[Gate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +58,34 @@ def read_value(kind: type[T], path: Path) -> T:
     Raises:
         PipelineError: the file is damaged, or of another version.
     """
-    return from_plain(kind, read_json(path), path)
+    try:
+        return from_plain(kind, read_json(path), path.name)
+    except PipelineError as error:
+        raise PipelineError(
+            f"{path} is damaged, or of another version ({error}): restore it, or delete {path.parent} and start again"
+        ) from error
+
+
+def read_lines(kind: type[T], path: Path) -> list[T]:
+    """The values in a file of one JSON value a line.
+
+    Raises:
+        PipelineError: as `read_value`.
+    """
+    return [from_line(kind, line, path) for line in path.read_text("utf-8").splitlines()]
+
+
+def from_line(kind: type[T], line: str, where: object) -> T:
+    """The value in one line of JSON.
+
+    Raises:
+        PipelineError: the line is cut off, or of another schema.
+    """
+    try:
+        content = json.loads(line)
+    except ValueError as error:
+        raise PipelineError(f"{where} is damaged: a line of it is no JSON") from error
+    return from_plain(kind, content, where)
 
 
 def write_value(path: Path, value: object) -> None:

@@ -54,11 +54,12 @@ class Flash:
 
     code: int
     data: int
+    total: int
 
-    @property
-    def total(self) -> int:
-        """Both."""
-        return self.code + self.data
+    @staticmethod
+    def of(code: int, data: int) -> Flash:
+        """With their sum."""
+        return Flash(code, data, code + data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,12 @@ class Ram:
     arena: int
     variables: int
     stack: int
+    total: int
 
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.arena + self.variables + self.stack
+    @staticmethod
+    def of(arena: int, variables: int, stack: int) -> Ram:
+        """With their sum."""
+        return Ram(arena, variables, stack, arena + variables + stack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,4 +234,4 @@ def section_sizes(elf: Path, stack_bytes: int) -> tuple[Flash, Ram]:
     def total(*names: str) -> int:
         return sum(sizes.get(name, 0) for name in names)
 
-    return Flash(total(*_CODE), total(*_DATA)), Ram(total(".arena"), total(".data", ".bss"), stack_bytes)
+    return Flash.of(total(*_CODE), total(*_DATA)), Ram.of(total(".arena"), total(".data", ".bss"), stack_bytes)

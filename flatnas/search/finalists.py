@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flatnas.search.search import Evaluation
+from flatnas.search.measured import Evaluation
 
 _WORST = 1.5  # a resolution whose least error is so many times the least of all is not worth a training
 

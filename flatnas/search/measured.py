@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flatnas.space.arch import Arch
+from hardware_profiles.footprint import Footprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +45,29 @@ class Measured:
     clean_error: float
     flatness: tuple[Flatness, ...]
     corrupted_error: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured of one subnet, and what it costs on the target."""
+
+    measured: Measured
+    footprint: Footprint
+
+    @property
+    def arch(self) -> Arch:
+        """The subnet."""
+        return self.measured.arch
+
+    @property
+    def clean_error(self) -> float:
+        """Top-1 error on validation images, in [0, 1]."""
+        return self.measured.clean_error
+
+    def flatness(self, perturbation: str) -> Flatness:
+        """R under one perturbation."""
+        return next(f for f in self.measured.flatness if f.perturbation == perturbation)
+
+    def r(self, sigmas: Sequence[float]) -> float:
+        """Mean R over the weight noise of these sigmas."""
+        return sum(self.flatness(gaussian_name(sigma)).r for sigma in sigmas) / len(sigmas)

@@ -19,12 +19,11 @@ from typing import Literal, Protocol
 import numpy as np
 
 from flatnas.search.candidates import Candidates, Constraints, Cost
-from flatnas.search.measured import Flatness, Measured, gaussian_name
+from flatnas.search.measured import Evaluation, Measured, gaussian_name
 from flatnas.search.nsga2 import nsga2, tell
 from flatnas.search.objective import Float64Array, Selection, figure_of_merit, normalisation, select
 from flatnas.search.surrogate import FOLDS, Surrogate, fit_surrogate, kendall_tau
 from flatnas.space.arch import Arch, SearchSpace
-from hardware_profiles.footprint import Footprint
 
 Evaluate = Callable[[Arch], Measured]
 
@@ -41,28 +40,6 @@ class Map(Protocol):
 
     def __call__(self, function: Evaluate, archs: Iterable[Arch], /) -> Iterable[Measured]:
         """Results in the order of the arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What was measured of one subnet, and what it costs on the target."""
-
-    measured: Measured
-    footprint: Footprint
-
-    @property
-    def arch(self) -> Arch:
-        """The subnet."""
-        return self.measured.arch
-
-    @property
-    def clean_error(self) -> float:
-        """Top-1 error on validation images, in [0, 1]."""
-        return self.measured.clean_error
-
-    def flatness(self, perturbation: str) -> Flatness:
-        """R under one perturbation."""
-        return next(f for f in self.measured.flatness if f.perturbation == perturbation)
 
 
 @dataclass(frozen=True, slots=True)

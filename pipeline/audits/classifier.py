@@ -13,13 +13,13 @@ from math import sqrt
 import numpy as np
 
 from pipeline.audits.images import Ints
-from pipeline.results import ClassifierRecord, ClassRecord
+from pipeline.audits.result import Classifier, ClassRecall
 
 _Z95 = 1.959964  # standard normal quantile at 0.975
 _ADDED = 2
 
 
-def classifier_record(predicted: Ints, labels: Ints, class_names: Sequence[str]) -> ClassifierRecord:
+def classifier_of(predicted: Ints, labels: Ints, class_names: Sequence[str]) -> Classifier:
     """Recalls and balanced accuracy.
 
     Args:
@@ -32,13 +32,11 @@ def classifier_record(predicted: Ints, labels: Ints, class_names: Sequence[str])
         of_class = labels == index
         images = int(of_class.sum())
         right = int((predicted[of_class] == index).sum())
-        classes.append(ClassRecord(name=name, images=images, recall=right / images if images else None))
+        classes.append(ClassRecall(name, images, right / images if images else None))
         if images:
             recalls.append(right / images)
             p = (right + _ADDED) / (images + 2 * _ADDED)
             variance += p * (1 - p) / (images + 2 * _ADDED)
     mean = float(np.mean(recalls))
     half = _Z95 * sqrt(variance) / len(recalls)
-    return ClassifierRecord(
-        balanced_accuracy=mean, ci95=(max(mean - half, 0.0), min(mean + half, 1.0)), classes=classes
-    )
+    return Classifier(mean, (max(mean - half, 0.0), min(mean + half, 1.0)), tuple(classes))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.audits.predictions import PredictionsFile
-from pipeline.audits.result import AuditResult, ModelRecord
+from pipeline.audits.result import AuditedModel, AuditResult
 from pipeline.audits.summary import summarise
 from pipeline.errors import PipelineError
 
@@ -34,7 +34,7 @@ def compare(ours: Path, theirs: Path, *, seed: int = 0, floor: float = 0.5) -> A
         models=names,
         predictions={"model": mine.predictions[my_role], "baseline": other.predictions[other_role]},
     )
-    records = {role: ModelRecord(file=name, sha256=None, runner=None) for role, name in names.items()}
+    records = {role: AuditedModel(name, None, None) for role, name in names.items()}
     return summarise(found, seed=seed, models=records, floor=floor)
 
 

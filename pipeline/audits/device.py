@@ -16,8 +16,8 @@ from flatnas.data.dataset import choose_images
 from pipeline.audits.cache import Cache
 from pipeline.audits.images import AuditImages, Ints, variants
 from pipeline.audits.predictions import Predictions, Progress, Request, predict
+from pipeline.audits.result import DeviceArithmetic
 from pipeline.audits.subject import Subject
-from pipeline.results import DeviceArithmetic
 
 if TYPE_CHECKING:
     from export.run.runners import Kind

@@ -13,7 +13,7 @@ from flatnas.data.dataset import Images, choose_images
 from pipeline.audits.cache import Cache
 from pipeline.audits.images import CLEAN, AuditImages, Ints
 from pipeline.audits.predictions import Progress
-from pipeline.audits.result import CalibrationTrial, LayerRecord
+from pipeline.audits.result import CalibrationTrial, LayerNoise
 from pipeline.audits.subject import Subject
 from pipeline.audits.workers import run_inside
 from pipeline.errors import PipelineError
@@ -57,7 +57,7 @@ class Inside:
         if self.subjects["model"].path.suffix.lower() != ".tflite":
             raise PipelineError("--layers needs an int8 TFLite file, or a float ONNX as MODEL or --baseline")
 
-    def layers(self, progress: Progress) -> list[LayerRecord]:
+    def layers(self, progress: Progress) -> tuple[LayerNoise, ...]:
         """Noise and saturation of each activation of the int8 model; `check` has passed."""
         chosen = self.indices[choose_images(self.labels, _LAYER_IMAGES, 0)]
         pictures = {"clean": self.images.pictures(CLEAN, chosen)}
@@ -77,7 +77,7 @@ class Inside:
                 {(floats or model).kind},
                 lambda name: progress(steps.index(name), len(steps), name),
             )
-        return [LayerRecord(**record) for record in found]
+        return tuple(LayerNoise(**record) for record in found)
 
     def layers_warning(self) -> list[str]:
         """Whose layers `layers` tells of, where that is not the audited file."""
@@ -90,7 +90,7 @@ class Inside:
         beside = self.subjects["model"].path.with_suffix(".onnx").name
         return [f"{told}; for those of the audited file put its QDQ ONNX beside it as {beside}"]
 
-    def trials(self, sizes: Sequence[int], progress: Progress) -> list[CalibrationTrial]:
+    def trials(self, sizes: Sequence[int], progress: Progress) -> tuple[CalibrationTrial, ...]:
         """The float ONNX quantized anew from sets of calibration pictures; `check` has passed."""
         from pipeline.audits.calibration import calibration_trials
 
@@ -98,7 +98,10 @@ class Inside:
         assert floats is not None
         some = choose_images(self.labels, _TRIAL_IMAGES, 0)
         seen = self.indices[some], self.labels[some]
-        return calibration_trials(floats, self.train, sizes, self.images, *seen, self.corruptions, self.store, progress)
+        found = calibration_trials(
+            floats, self.train, sizes, self.images, *seen, self.corruptions, self.store, progress
+        )
+        return tuple(found)
 
     def _float_onnx(self) -> Subject | None:
         return next((s for s in self._onnx() if not _is_quantized(s)), None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def _serve(request: dict[str, Any], send: Callable[..., None]) -> None:
         Path(job["out"]).write_bytes(content)
         send(did="quantizing")
     if request["layers"] is not None:
-        send(layers=[record.model_dump() for record in _layers(request["layers"], lambda name: send(did=name))])
+        send(layers=[asdict(record) for record in _layers(request["layers"], lambda name: send(did=name))])
     send(done=True)
 
 

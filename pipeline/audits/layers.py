@@ -23,7 +23,7 @@ from export.run.activations import (
 )
 from export.run.runners import Runner
 from flatnas.data.resize import resize
-from pipeline.audits.result import LayerRecord
+from pipeline.audits.result import LayerNoise
 from pipeline.audits.subject import Subject
 
 Pixels = npt.NDArray[np.uint8]
@@ -33,7 +33,7 @@ _EXACT_DB = 200.0  # told of a tensor without any noise, such as the input
 
 def layers_of_onnx(
     float_model: Subject, qdq_onnx: bytes, pictures: Mapping[str, Pixels], alive: Callable[[str], None]
-) -> list[LayerRecord]:
+) -> list[LayerNoise]:
     """Noise and saturation of each activation of a QDQ ONNX beside the float ONNX it was made from.
 
     Args:
@@ -51,7 +51,7 @@ def layers_of_onnx(
     return _records(tensors, runner, integers, floats, pictures, alive)
 
 
-def layers_of_tflite(model: Subject, pictures: Mapping[str, Pixels], alive: Callable[[str], None]) -> list[LayerRecord]:
+def layers_of_tflite(model: Subject, pictures: Mapping[str, Pixels], alive: Callable[[str], None]) -> list[LayerNoise]:
     """Saturation of each activation of an int8 TFLite file; without its float model there is no noise to tell."""
     tensors, integers = tflite_activations(model.path)
     return _records(tensors, model.load(), integers, None, pictures, alive)
@@ -64,14 +64,14 @@ def _records(
     floats: Activations | None,
     pictures: Mapping[str, Pixels],
     alive: Callable[[str], None],
-) -> list[LayerRecord]:
+) -> list[LayerNoise]:
     saturated: dict[str, npt.NDArray[np.float64]] = {}
     sqnr_db: dict[str, npt.NDArray[np.float64]] = {}
     for corruption, pixels in pictures.items():
         told = partial(alive, corruption)
         saturated[corruption], sqnr_db[corruption] = _measure(tensors, runner, integers, floats, pixels, told)
     return [
-        LayerRecord(
+        LayerNoise(
             name=tensor.name,
             sqnr_db=None if floats is None else {c: float(values[i]) for c, values in sqnr_db.items()},
             saturated={c: float(values[i]) for c, values in saturated.items()},

@@ -1,22 +1,95 @@
 """The audit's JSON: what `pipeline audit --json` writes and the Python API returns (keys in docs/audit.md).
 
-Tables have one entry per role: `model`, and `baseline` where there is one. Rates are fractions.
+Tables have one entry per role: `model`, and `baseline` where there is one; in a run's report `int8` and `float`. Rates
+are fractions.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict
-
-from pipeline.results import ClassifierRecord, Delta, DeviceArithmetic, Gate
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+T = TypeVar("T")
 
 
-class ModelRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """One condition of the verdict.
+
+    Attributes:
+        unit: `share` is a fraction, shown as a percentage; `points` a difference of two; `count` a number of things.
+        asks: on which side of the limit a value passes.
+        note: what the value is about, such as the classes that are missed; may be empty.
+    """
+
+    name: str
+    limit: float
+    value: float
+    unit: Literal["share", "points", "count"] = "count"
+    asks: Literal["at most", "at least", "more than"] = "at most"
+    note: str = ""
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRecall:
+    """One class of the clean test images audited; its recall is null where it has none."""
+
+    name: str
+    images: int
+    recall: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """What a model does class by class on the clean test images audited.
+
+    Attributes:
+        balanced_accuracy: mean recall of the classes that have images.
+        ci95: its 95 % interval.
+        classes: in the order of the outputs.
+    """
+
+    balanced_accuracy: float
+    ci95: tuple[float, float]
+    classes: tuple[ClassRecall, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The model minus the baseline, of mCE, or of the mean error without one; positive is worse.
+
+    The interval is a bootstrap by clean image.
+    """
+
+    mean: float
+    ci95: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceArithmetic:
+    """The device's kernels beside XNNPACK's on the same corrupted images.
+
+    Attributes:
+        runner: which kernels (`firmware`, `tflm`).
+        images: corrupted images, in all.
+        disagreement: share of images whose predicted class differs.
+        mean_error_fast: of XNNPACK's kernels on these images.
+        mean_error_device: of the device's.
+        accuracy_fast: of XNNPACK's on the clean images; null where the device's kernels saw a sample only.
+    """
+
+    runner: str
+    images: int
+    disagreement: float
+    mean_error_fast: float
+    mean_error_device: float
+    accuracy_fast: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedModel:
     """Which file was audited, and on what."""
 
     file: str
@@ -24,14 +97,16 @@ class ModelRecord(_Record):
     runner: str | None
 
 
-class FallsBelow(_Record):
+@dataclass(frozen=True, slots=True)
+class FallsBelow:
     """The least severity at which accuracy is under a threshold, by corruption and role; null where it never is."""
 
     accuracy: float
-    severity: dict[str, dict[str, int | None]]
+    severity: Mapping[str, Mapping[str, int | None]]
 
 
-class AuditRobustness(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Robustness:
     """Errors on the corrupted pictures.
 
     Attributes:
@@ -45,25 +120,32 @@ class AuditRobustness(_Record):
 
     source: Literal["official", "generated"]
     images: int
-    corruptions: list[str]
-    mce: dict[str, float | None]
-    mean_error: dict[str, float]
-    ci95: dict[str, tuple[float, float]]
-    degradation: dict[str, float]
-    per_corruption: dict[str, dict[str, list[float]]]
+    corruptions: tuple[str, ...]
+    mce: Mapping[str, float | None]
+    mean_error: Mapping[str, float]
+    ci95: Mapping[str, tuple[float, float]]
+    degradation: Mapping[str, float]
+    per_corruption: Mapping[str, Mapping[str, tuple[float, ...]]]
     falls_below: FallsBelow
     delta: Delta | None = None
 
 
-class Calibration(_Record):
+@dataclass(frozen=True, slots=True)
+class Calibration:
     """Expected calibration error on clean pictures, and its mean over the corrupted ones."""
 
     clean: float
     corrupted: float
 
 
-class McNemarRecord(_Record):
-    """McNemar's exact test at one severity; `p_holm` is corrected for all tests of the audit."""
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """McNemar's exact test of one pair of models; `p_holm` is corrected for all tests of the audit.
+
+    Attributes:
+        lost: pictures that the baseline had right and the model has not.
+        gained: the reverse.
+    """
 
     lost: int
     gained: int
@@ -71,7 +153,8 @@ class McNemarRecord(_Record):
     p_holm: float
 
 
-class Flipped(_Record):
+@dataclass(frozen=True, slots=True)
+class Flipped:
     """A picture whose answers changed: how often it was lost and gained, of all its forms."""
 
     index: int
@@ -80,7 +163,8 @@ class Flipped(_Record):
     gained: int
 
 
-class Comparison(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
     """The model beside the baseline on the same pictures.
 
     Attributes:
@@ -93,12 +177,13 @@ class Comparison(_Record):
 
     normalised_mce: float | None
     relative_mce: float | None
-    mcnemar: dict[str, list[McNemarRecord]]
+    mcnemar: Mapping[str, tuple[McNemar, ...]]
     flipped_images: int
-    flipped: list[Flipped]
+    flipped: tuple[Flipped, ...]
 
 
-class LayerRecord(_Record):
+@dataclass(frozen=True, slots=True)
+class LayerNoise:
     """One activation tensor of the int8 model.
 
     Attributes:
@@ -107,11 +192,12 @@ class LayerRecord(_Record):
     """
 
     name: str
-    sqnr_db: dict[str, float] | None
-    saturated: dict[str, float]
+    sqnr_db: Mapping[str, float] | None
+    saturated: Mapping[str, float]
 
 
-class CalibrationTrial(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationTrial:
     """The float model quantized anew from other calibration pictures."""
 
     images: int
@@ -121,29 +207,60 @@ class CalibrationTrial(_Record):
     mean_error: float
 
 
-class AuditResult(_Record):
-    """Everything an audit found."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """Everything an audit found; what did not run is null."""
 
     dataset: str
     seed: int
-    models: dict[str, ModelRecord]
-    accuracy: dict[str, float]
-    classifier: ClassifierRecord | None = None
-    robustness: AuditRobustness
-    calibration: dict[str, Calibration]
+    models: Mapping[str, AuditedModel]
+    accuracy: Mapping[str, float]
+    classifier: Classifier | None = None
+    robustness: Robustness
+    calibration: Mapping[str, Calibration]
     comparison: Comparison | None = None
     device: DeviceArithmetic | None = None
-    layers: list[LayerRecord] | None = None
-    calibration_trials: list[CalibrationTrial] | None = None
-    warnings: list[str] = []
-    gates: list[Gate] = []
+    layers: tuple[LayerNoise, ...] | None = None
+    calibration_trials: tuple[CalibrationTrial, ...] | None = None
+    warnings: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As written; parts that did not run are absent."""
-        content = self.model_dump(mode="json")
-        for part in ("classifier", "comparison", "device", "layers", "calibration_trials"):
+        from pipeline.values import plain
+
+        content: dict[str, Any] = plain(self)
+        for part in ("comparison", "device", "layers", "calibration_trials"):
             if content[part] is None:
                 del content[part]
         if self.robustness.delta is None:
             del content["robustness"]["delta"]
         return content
+
+    def with_roles(self, names: Mapping[str, str]) -> AuditResult:
+        """The same with other names for its roles.
+
+        Args:
+            names: new name by old name.
+        """
+
+        def renamed(table: Mapping[str, T]) -> dict[str, T]:
+            return {names.get(role, role): value for role, value in table.items()}
+
+        r = self.robustness
+        severity = {name: renamed(row) for name, row in r.falls_below.severity.items()}
+        return replace(
+            self,
+            models=renamed(self.models),
+            accuracy=renamed(self.accuracy),
+            calibration=renamed(self.calibration),
+            robustness=replace(
+                r,
+                mce=renamed(r.mce),
+                mean_error=renamed(r.mean_error),
+                ci95=renamed(r.ci95),
+                degradation=renamed(r.degradation),
+                per_corruption={name: renamed(row) for name, row in r.per_corruption.items()},
+                falls_below=replace(r.falls_below, severity=severity),
+            ),
+        )

@@ -13,18 +13,17 @@ from flatnas.data.dataset import Dataset, choose_images
 from flatnas.data.registry import load_dataset
 from pipeline.audits.cache import Cache
 from pipeline.audits.chance import chance_warning, near_chance
-from pipeline.audits.classifier import classifier_record
+from pipeline.audits.classifier import classifier_of
 from pipeline.audits.device import compared, device_arithmetic, device_kernels
 from pipeline.audits.images import CLEAN, AuditImages, Ints, OfficialFiles
 from pipeline.audits.inside import Inside
 from pipeline.audits.predictions import PredictionsFile, Progress, Request, predict, predict_all
 from pipeline.audits.request import AuditRequest, Source
-from pipeline.audits.result import AuditResult, ModelRecord
+from pipeline.audits.result import AuditedModel, AuditResult, Gate
 from pipeline.audits.subject import Subject
 from pipeline.audits.summary import summarise
 from pipeline.audits.workers import Facts
 from pipeline.errors import PipelineError
-from pipeline.results import Gate
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class Audit:
 
     def with_gates(self, gates: Sequence[Gate]) -> Audit:
         """The same with a verdict."""
-        return replace(self, result=self.result.model_copy(update={"gates": list(gates)}))
+        return replace(self, result=replace(self.result, gates=tuple(gates)))
 
 
 def audit(
@@ -107,7 +106,7 @@ def audit(
     predictions = {role: every[role] for role in subjects}
     files = {role: subject.path.name for role, subject in subjects.items()}
     found = PredictionsFile(indices, labels, names, images.digest, data.name, images.source, files, predictions)
-    records = {role: ModelRecord(file=s.path.name, sha256=s.sha256(), runner=s.kind) for role, s in subjects.items()}
+    records = {role: AuditedModel(s.path.name, s.sha256(), s.kind) for role, s in subjects.items()}
     result = summarise(found, seed=seed, models=records, floor=request.floor)
     warnings = _resized({role: facts[role] for role in subjects}, data.test.pixels_nhwc.shape[1:3])
     for role, subject in subjects.items():
@@ -131,15 +130,16 @@ def audit(
     with track("calibration sets") as progress:
         trials = inside.trials(request.calibration_sizes, progress) if request.calibration_sizes else None
     warnings += inside.layers_warning() if request.layers else []
-    classifier = classifier_record(predictions["model"].classes[0], labels, data.class_names)
-    parts = {
-        "classifier": classifier,
-        "device": device,
-        "layers": looked_into,
-        "calibration_trials": trials,
-        "warnings": warnings,
-    }
-    return Audit(result.model_copy(update=parts), found, images, data.class_names)
+    classifier = classifier_of(predictions["model"].classes[0], labels, data.class_names)
+    result = replace(
+        result,
+        classifier=classifier,
+        device=device,
+        layers=looked_into,
+        calibration_trials=trials,
+        warnings=tuple(warnings),
+    )
+    return Audit(result, found, images, data.class_names)
 
 
 def _check_classes(role: str, classes: int, data: Dataset) -> None:

@@ -8,7 +8,6 @@ bootstraps by clean image: all variants of one are one cluster.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from flatnas.corruptions import SEVERITIES, STANDARD_15
 from pipeline.audits.images import Ints
 from pipeline.audits.predictions import Predictions
-from pipeline.results import Delta
+from pipeline.audits.result import Delta, McNemar
 
 Float64Array = npt.NDArray[np.float64]
 _RESAMPLES = 2000
@@ -29,10 +28,10 @@ def error_rates(predictions: Predictions, labels: Ints) -> Float64Array:
     return rates
 
 
-def by_corruption(rates: Float64Array, corruptions: Sequence[str]) -> dict[str, list[float]]:
+def by_corruption(rates: Float64Array, corruptions: Sequence[str]) -> dict[str, tuple[float, ...]]:
     """The five error rates of each corruption, from `error_rates`."""
     table = rates[1:].reshape(len(corruptions), len(SEVERITIES))
-    return {name: [float(rate) for rate in row] for name, row in zip(corruptions, table, strict=True)}
+    return {name: tuple(float(rate) for rate in row) for name, row in zip(corruptions, table, strict=True)}
 
 
 def mean_error(rates: Float64Array) -> float:
@@ -133,23 +132,6 @@ def calibration(predictions: Predictions, labels: Ints) -> Float64Array:
     correct = predictions.classes == labels
     rows = zip(correct, predictions.confidence, strict=True)
     return np.array([expected_calibration_error(*row) for row in rows])
-
-
-@dataclass(frozen=True, slots=True)
-class McNemar:
-    """McNemar's test of one corruption at one severity.
-
-    Attributes:
-        lost: images that the baseline gets right and the model wrong.
-        gained: the other way round.
-        p: two-sided, exact.
-        p_holm: corrected for all the tests of the audit.
-    """
-
-    lost: int
-    gained: int
-    p: float
-    p_holm: float
 
 
 def mcnemar(model: Predictions, baseline: Predictions, labels: Ints) -> list[McNemar]:

@@ -10,14 +10,13 @@ import numpy as np
 from flatnas.corruptions import SEVERITIES
 from pipeline.audits.predictions import Predictions, PredictionsFile
 from pipeline.audits.result import (
+    AuditedModel,
     AuditResult,
-    AuditRobustness,
     Calibration,
     Comparison,
     FallsBelow,
     Flipped,
-    McNemarRecord,
-    ModelRecord,
+    Robustness,
 )
 from pipeline.audits.statistics import (
     Float64Array,
@@ -44,7 +43,7 @@ def summarise(
     found: PredictionsFile,
     *,
     seed: int,
-    models: Mapping[str, ModelRecord],
+    models: Mapping[str, AuditedModel],
     floor: float,
 ) -> AuditResult:
     """The result of an audit whose roles are `model` and perhaps `baseline`.
@@ -56,10 +55,10 @@ def summarise(
     rates = {role: error_rates(p, labels) for role, p in found.predictions.items()}
     counted = counted_rows(corruptions)
     paired = "baseline" in found.predictions
-    robustness = AuditRobustness(
+    robustness = Robustness(
         source=found.source,
         images=len(found.indices),
-        corruptions=list(corruptions),
+        corruptions=corruptions,
         mce={role: mce(r, corruptions) for role, r in rates.items()},
         mean_error={role: mean_error(r) for role, r in rates.items()},
         ci95={role: mean_error_interval(p, labels, corruptions, seed) for role, p in found.predictions.items()},
@@ -80,9 +79,7 @@ def summarise(
         models=dict(models),
         accuracy={role: 1 - float(r[0]) for role, r in rates.items()},
         robustness=robustness,
-        calibration={
-            role: Calibration(clean=float(e[0]), corrupted=float(e[counted].mean())) for role, e in errors.items()
-        },
+        calibration={role: Calibration(float(e[0]), float(e[counted].mean())) for role, e in errors.items()},
         comparison=_comparison(found, rates) if paired else None,
     )
 
@@ -93,26 +90,24 @@ def _by_role(tables: Mapping[str, Mapping[str, T]], corruptions: Sequence[str]) 
 
 def _comparison(found: PredictionsFile, rates: Mapping[str, Float64Array]) -> Comparison:
     model, baseline = found.predictions["model"], found.predictions["baseline"]
-    tests = [
-        McNemarRecord(lost=t.lost, gained=t.gained, p=t.p, p_holm=t.p_holm)
-        for t in mcnemar(model, baseline, found.labels)
-    ]
+    tests = mcnemar(model, baseline, found.labels)
     return Comparison(
         normalised_mce=normalised_mce(rates["model"], rates["baseline"], found.corruptions),
         relative_mce=relative_mce(rates["model"], rates["baseline"], found.corruptions),
         mcnemar={
-            name: tests[len(SEVERITIES) * i : len(SEVERITIES) * (i + 1)] for i, name in enumerate(found.corruptions)
+            name: tuple(tests[len(SEVERITIES) * i : len(SEVERITIES) * (i + 1)])
+            for i, name in enumerate(found.corruptions)
         },
         flipped_images=int(np.count_nonzero(np.add(*flips(model, baseline, found.labels)))),
         flipped=_most_flipped(found, model, baseline),
     )
 
 
-def _most_flipped(found: PredictionsFile, model: Predictions, baseline: Predictions) -> list[Flipped]:
+def _most_flipped(found: PredictionsFile, model: Predictions, baseline: Predictions) -> tuple[Flipped, ...]:
     lost, gained = flips(model, baseline, found.labels)
     order = np.lexsort((found.indices, -gained, -lost))[:_FLIPPED_LISTED]
-    return [
-        Flipped(index=int(found.indices[i]), label=int(found.labels[i]), lost=int(lost[i]), gained=int(gained[i]))
+    return tuple(
+        Flipped(int(found.indices[i]), int(found.labels[i]), int(lost[i]), int(gained[i]))
         for i in order
         if lost[i] or gained[i]
-    ]
+    )

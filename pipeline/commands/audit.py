@@ -20,9 +20,8 @@ from pipeline.errors import PipelineError
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from pipeline import Audit, Subject
-    from pipeline.audits.result import AuditResult
+    from pipeline.audits.result import AuditResult, Gate
     from pipeline.progress import Reporter
-    from pipeline.results import Gate
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _MODEL, _BASELINE = list(settings_of(ModelInput)), [s.prefixed("baseline") for s in settings_of(ModelInput)]

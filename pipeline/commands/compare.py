@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -29,7 +30,7 @@ def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_
 
     result = compare_audits(audit, baseline, seed=seed)
     gates = delta_gates(result.robustness.delta, max_delta)
-    result = result.model_copy(update={"gates": gates})
+    result = replace(result, gates=tuple(gates))
     print_result(result, Reporter())
     write_json_result(result, json_file)
     return 0 if all(gate.passed for gate in gates) else 1

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from export.graph import Graph
-    from export.prove.peer import Checkout
-    from pipeline.firmware_proof import Tools
-    from pipeline.results import FirmwareRecord
+    from pipeline.results.firmware import FirmwareProof
 
 
 @click.command()
@@ -33,13 +31,6 @@ if TYPE_CHECKING:
     help="int8 inputs (N, H, W, C) to run on, at least 20; else seeded random ones.",
 )
 @click.option("--images", default=20, show_default=True, type=click.IntRange(min=20), help="How many random inputs.")
-@click.option(
-    "--peer-tflm",
-    "peer",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="With --emulate: also build the TFLite Micro tree at PATH and run the same model on it.",
-)
 @options.seed
 def firmware(
     model: Path,
@@ -48,15 +39,12 @@ def firmware(
     emulated: bool,
     inputs_file: Path | None,
     images: int,
-    peer: Path | None,
     seed: int,
 ) -> int:
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
     from hardware_profiles.profile import load_profile
-    from pipeline.firmware_proof import compare_with_peer, emulate, find_tools, generate, write_package
+    from pipeline.firmware_proof import emulate, find_tools, generate, write_package
 
-    if peer and not emulated:
-        raise PipelineError("--peer-tflm compares on the emulated core; add --emulate")
     profile = load_profile(target)
     path = _tflite_file(model)
     tflite = path.read_bytes()
@@ -64,16 +52,12 @@ def firmware(
     tools = find_tools(profile)
     if emulated and tools.missing:
         raise PipelineError(tools.missing)
-    checkout = _checkout(peer, tools) if peer else None
     write_package(sources, profile, out)
     click.echo(f"{out}: arena {sources.plan.memory.peak_bytes:,} bytes, {len(sources.layers)} layers", err=True)
     if not emulated:
         return 0
     inputs = _inputs(inputs_file, sources.graph, images, seed)
     record = emulate(tflite, sources, profile, tools, inputs, out)
-    if checkout:
-        click.echo(f"building {checkout.name}, which takes minutes", err=True)
-        record = compare_with_peer(checkout, tflite, sources, profile, tools, inputs, record, out)
     _show(record)
     return 0 if all(core.mismatches == 0 for core in record.cores) else 1
 
@@ -84,14 +68,6 @@ def _tflite_file(model: Path) -> Path:
     if not model.is_dir() and model.suffix.lower() not in ("", ".tflite"):
         raise PipelineError(f"{model} is no TFLite file; firmware is made of int8 .tflite files")
     return model_file(model)
-
-
-def _checkout(path: Path, tools: Tools) -> Checkout:
-    """What is to be built beside, once everything that it needs is known to be there."""
-    from export.prove.peer import cxx_compiler, find_checkout
-
-    cxx_compiler(tools.toolchain)
-    return find_checkout(path)
 
 
 def _labels(model: Path, tflite: bytes) -> tuple[str, ...]:
@@ -130,14 +106,12 @@ def _inputs(file: Path | None, graph: Graph, images: int, seed: int) -> np.ndarr
     return inputs
 
 
-def _show(record: FirmwareRecord) -> None:
+def _show(record: FirmwareProof) -> None:
     from rich.console import Console
 
-    from pipeline.report.tables import firmware_table, peer_table
+    from pipeline.report.tables import firmware_table
 
     console = Console(stderr=True, highlight=False)
     console.width = max(console.width, 120)
     for core in record.cores:
         console.print(firmware_table(core))
-        if record.peers:
-            console.print(peer_table(core, record.peers))

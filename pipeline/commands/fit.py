@@ -47,7 +47,9 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     if as_json:
         import json
 
-        click.echo(json.dumps([answer.model_dump() for answer in answers], indent=1))
+        from pipeline.values import plain
+
+        click.echo(json.dumps([plain(answer) for answer in answers], indent=1))
     else:
         from pipeline.report.fit_view import show
 

@@ -11,7 +11,7 @@ import click
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.results import RunReport
+    from pipeline.report.run_report import RunReport
 
 
 @click.command()
@@ -25,6 +25,7 @@ def models(name: str | None, as_json: bool) -> None:
     from pipeline.commands.run import read_report
     from pipeline.errors import nearest
     from pipeline.models import released_models
+    from pipeline.values import plain
 
     released = released_models()
     if name is not None:
@@ -34,7 +35,7 @@ def models(name: str | None, as_json: bool) -> None:
     reports = {found: read_report(directory) for found, directory in released.items()}
     if as_json:
         answers = [
-            {"name": found, "directory": str(released[found]), "report": report.model_dump(by_alias=True)}
+            {"name": found, "directory": str(released[found]), "report": plain(report)}
             for found, report in reports.items()
         ]
         click.echo(json.dumps(answers, indent=1))
@@ -67,12 +68,12 @@ def _list(reports: dict[str, RunReport]) -> None:
     for heading in ("int8 top-1", "lost to int8", "int8 mCE", "MACs", "flash", "SRAM", "runtime"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():
-        mce, cost = report.robustness.mce.int8, report.footprint
+        mce, cost = report.audit.robustness.mce["int8"], report.footprint
         table.add_row(
             name,
-            report.dataset,
-            percent(report.accuracy.tflite_int8, 2),
-            points(report.accuracy.float - report.accuracy.tflite_int8, 2),
+            report.dataset.name,
+            percent(report.audit.accuracy["int8"], 2),
+            points(report.audit.accuracy["float"] - report.audit.accuracy["int8"], 2),
             "not measured" if mce is None else percent(mce, 2),
             count(cost.macs),
             size(cost.flash_bytes),

@@ -28,7 +28,7 @@ from pipeline.errors import InfeasibleBudgetError, PipelineError
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from pipeline.progress import Reporter
-    from pipeline.results import RunReport
+    from pipeline.report.run_report import RunReport
     from pipeline.runs.facts import Origin
 
 
@@ -180,7 +180,7 @@ def _write_junit(path: Path, directory: Path) -> None:
     from pipeline.report.junit import gates_as_junit
 
     report = read_report(directory)
-    content = gates_as_junit("pipeline run", f"{report.target}.{Path(report.dataset).name}", report.gates)
+    content = gates_as_junit("pipeline run", f"{report.target}.{report.dataset.name}", report.gates)
     options.written(path, lambda: write_bytes(path, content))
 
 
@@ -220,8 +220,10 @@ def _run_target(origin: Origin, directory: Path, reporter: Reporter) -> int:
     from flatnas.nets.supernet_file import read_space
     from pipeline.feasibility import binding, check_feasible
     from pipeline.flow import STAGES
-    from pipeline.report.tables import summary
+    from pipeline.host_latency import measure_host_latency
+    from pipeline.report.tables import host_latency_table, summary
     from pipeline.runs.runner import run_stages
+    from pipeline.runs.timings import read_timings
     from pipeline.shipped import shipped_space
 
     config, profile, data = origin.config, origin.profile, origin.data
@@ -236,21 +238,24 @@ def _run_target(origin: Origin, directory: Path, reporter: Reporter) -> int:
             f"[yellow]even the largest subnet of space '{space.name}' is inside every budget of '{profile.name}'[/]: "
             "for mobile CPUs, adapt Once-for-All's supernet (docs/mobile.md)"
         )
-    run_stages(STAGES, directory, origin, reporter)
+    if run_stages(STAGES, directory, origin, reporter) and profile.kind == "mobile":
+        measure_host_latency(directory)
     report = read_report(directory)
     reporter.console.print(summary(report, directory))
+    if profile.kind == "mobile":
+        reporter.console.print(host_latency_table(read_timings(directory)))
     return 0 if report.passed else 1
 
 
 def read_report(directory: Path) -> RunReport:
     """The `report.json` of a run directory."""
-    from pydantic import ValidationError
-
-    from pipeline.results import RunReport
+    from pipeline.report.run_report import RunReport
+    from pipeline.runs.layout import REPORT
+    from pipeline.values import read_value
 
     try:
-        return RunReport.model_validate_json((directory / "report.json").read_bytes())
-    except (OSError, ValidationError) as error:
+        return read_value(RunReport, directory / REPORT)
+    except (OSError, PipelineError) as error:
         raise PipelineError(
             f"{directory} has no readable report.json; finish the run by calling 'pipeline run' again"
         ) from error

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.audits.images import Variant, variants
-from pipeline.audits.result import AuditResult, LayerRecord
+from pipeline.audits.result import AuditResult, LayerNoise
 from pipeline.report import quantities
 from pipeline.report.budget import measured, requirement
 from pipeline.report.page import Cell
@@ -132,7 +132,7 @@ def _png(pixels: npt.NDArray[np.uint8]) -> str:
     return base64.b64encode(content.tobytes()).decode()
 
 
-def _shaded_layers(layers: Sequence[LayerRecord]) -> list[list[Cell]]:
+def _shaded_layers(layers: Sequence[LayerNoise]) -> list[list[Cell]]:
     from pipeline.report.plots import shades
 
     rows = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from rich.console import Group, RenderableType
@@ -74,10 +74,10 @@ def _lines(result: AuditResult) -> Iterator[tuple[str, str]]:
         )
     if result.layers:
         yield from _layer_lines(result)
-    yield from _trial_lines(result.calibration_trials or [])
+    yield from _trial_lines(result.calibration_trials or ())
 
 
-def _trial_lines(trials: list[CalibrationTrial]) -> Iterator[tuple[str, str]]:
+def _trial_lines(trials: Sequence[CalibrationTrial]) -> Iterator[tuple[str, str]]:
     """A line for each size and mixture of calibration sets, over its seeds."""
     sets: dict[tuple[int, str], list[CalibrationTrial]] = {}
     for trial in trials:
@@ -93,7 +93,7 @@ def _trial_lines(trials: list[CalibrationTrial]) -> Iterator[tuple[str, str]]:
 
 
 def _layer_lines(result: AuditResult) -> Iterator[tuple[str, str]]:
-    layers = result.layers or []
+    layers = result.layers or ()
     noisy = [(min(layer.sqnr_db.values()), layer) for layer in layers if layer.sqnr_db is not None]
     for worst, layer in sorted(noisy, key=lambda pair: pair[0])[:_NOISIEST]:
         assert layer.sqnr_db is not None

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.audits.result import Gate
 from pipeline.report.quantities import count, interval_ms, milliseconds, percent, plain, points, size
-from pipeline.results import Gate, RunReport
+from pipeline.report.run_report import RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +41,16 @@ def budget_rows(report: RunReport) -> list[BudgetRow]:
     has, limit = report.footprint, report.budget
     ms = has.latency_ms
     return [
-        BudgetRow("parameters", count(has.params), count(limit.params), has.params / limit.params),
-        BudgetRow("MACs", count(has.macs), count(limit.macs), has.macs / limit.macs),
-        BudgetRow("flash", size(has.flash_bytes), size(limit.flash_bytes), has.flash_bytes / limit.flash_bytes),
-        BudgetRow("peak SRAM", size(has.sram_bytes), size(limit.sram_bytes), has.sram_bytes / limit.sram_bytes),
+        BudgetRow("parameters", count(has.params), count(limit["params"]), has.params / limit["params"]),
+        BudgetRow("MACs", count(has.macs), count(limit["macs"]), has.macs / limit["macs"]),
+        BudgetRow("flash", size(has.flash_bytes), size(limit["flash_bytes"]), has.flash_bytes / limit["flash_bytes"]),
+        BudgetRow("peak SRAM", size(has.sram_bytes), size(limit["sram_bytes"]), has.sram_bytes / limit["sram_bytes"]),
         BudgetRow(
             "latency",
             milliseconds(ms.mid),
-            milliseconds(limit.latency_ms),
-            ms.mid / limit.latency_ms,
-            (ms.low / limit.latency_ms, ms.high / limit.latency_ms),
+            milliseconds(limit["latency_ms"]),
+            ms.mid / limit["latency_ms"],
+            (ms.low / limit["latency_ms"], ms.high / limit["latency_ms"]),
             interval_ms(ms.low, ms.high),
         ),
     ]

@@ -12,7 +12,8 @@ from importlib.resources import files
 from pipeline.config import RunConfig
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, measured, requirement
-from pipeline.results import QuantizationRecord, RunReport
+from pipeline.report.run_report import RunReport
+from pipeline.results.quantization import Quantization
 
 
 class _Markdown(str):
@@ -60,8 +61,8 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
         finetuning=_finetuning(config, report.teacher),
         quantization=_quantization(report.quantization, config),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
-        missing=[name for name in STANDARD_15 if name not in report.robustness.corruptions],
-        extras=[name for name in report.robustness.corruptions if name not in STANDARD_15],
+        missing=[name for name in STANDARD_15 if name not in report.audit.robustness.corruptions],
+        extras=[name for name in report.audit.robustness.corruptions if name not in STANDARD_15],
     )
 
 
@@ -88,10 +89,8 @@ def _finetuning(config: RunConfig, teacher: str | None) -> str:
     return f"{method} on training images{augmix}, epochs: {epochs}{_TEACHERS[teacher]}, from the supernet's weights"
 
 
-def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:
+def _quantization(record: Quantization, config: RunConfig) -> str:
     """How the net became int8."""
-    if record is None:  # a report from before it was told
-        return "int8, per-channel weights"
     (steps,) = (attempt.steps for attempt in record.attempts if attempt.method == record.method)
     kept = [step.name for step in steps if step.name != "minmax"]
     ranges = [name for name in kept if name not in ("equalization", "bias correction")]
@@ -101,7 +100,7 @@ def _quantization(record: QuantizationRecord | None, config: RunConfig) -> str:
         *([f"narrower for {len(ranges)} groups of tensors"] if ranges else []),
         *(["bias correction"] if "bias correction" in kept else []),
     ]
-    images = quantities.count(record.calibration_images or config.export.calibration_images)
+    images = quantities.count(record.calibration_images)
     text = f"int8, per-channel weights, ranges from {images} training images ({', '.join(techniques)})"
     if record.method != "qat":
         return text

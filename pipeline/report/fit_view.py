@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.fitting import Fit, FitSuggestion
+from hardware_profiles.suggestions import Suggestion
+from pipeline.fitting import Fit
 from pipeline.report.quantities import count, interval_ms, milliseconds, percent, size
 
 _NAMES = {
@@ -47,7 +48,7 @@ def _one(answer: Fit, console: Console) -> None:
         table.add_row(
             _NAMES[resource],
             write(needed),
-            write(getattr(answer.budget, resource)),
+            write(answer.budget[resource]),
             _mark(not over) + f" {percent(answer.excess[resource] + 1, 0)}",
             f"{write(room)} left" if not over else f"[red]{write(-room)} over[/]",
         )
@@ -95,7 +96,7 @@ def _matrix(answers: Sequence[Fit], console: Console) -> None:
             answer.runtime,
             _verdict(answer),
             *(_share(answer.excess[resource]) for resource in _NAMES),
-            f"{interval_ms(ms.low, ms.high)} of {answer.budget.latency_ms:g}",
+            f"{interval_ms(ms.low, ms.high)} of {answer.budget['latency_ms']:g}",
             ", ".join(over) or "–",
         )
     for column in table.columns[:-1]:  # where the line is too short, only the last one wraps
@@ -167,7 +168,7 @@ def _needs(answer: Fit) -> dict[str, float]:
     }
 
 
-def _sentence(suggestion: FitSuggestion, answer: Fit) -> str:
+def _sentence(suggestion: Suggestion, answer: Fit) -> str:
     """`drop the input to 28x28: saves 21 kB of SRAM and 2.9 M MACs, and fits`, of the resources that were broken."""
     broken = [violation.resource for violation in answer.violations]
     saved = " and ".join(_amount(r, suggestion.saves[r]) for r in broken if suggestion.saves[r] > 0)

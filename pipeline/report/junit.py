@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
+from pipeline.audits.result import Gate
 from pipeline.report.budget import failures, requirement
-from pipeline.results import Gate
 
 
 def gates_as_junit(suite_name: str, model: str, gates: Sequence[Gate]) -> bytes:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from pipeline.audits.result import Robustness
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, failures, measured, requirement
-from pipeline.results import Robustness, RunReport
+from pipeline.report.run_report import RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,20 @@ def render_page(report: RunReport, labels: Sequence[str]) -> str:
     for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
         environment.filters[name] = getattr(quantities, name)
     environment.filters |= {"requirement": requirement, "measured": measured}
+    delta = report.audit.robustness.delta
+    assert delta is not None, "a run's audit has a baseline"
     template = environment.from_string(files("pipeline.report").joinpath("page.html.jinja").read_text("utf-8"))
     return template.render(
         r=report,
         labels=labels,
         budget=budget_rows(report),
         failed=failures(report.gates),
-        heat=_heat_rows(report.robustness),
+        heat=_heat_rows(report.audit.robustness),
         peak=next((row for row in report.memory if row.peak), None),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
-        slowest=max((stage.seconds for stage in report.stages), default=0),
         front_svg=Markup(plots.front_plot(report)),
         hypervolume_svg=Markup(plots.hypervolume_plot(report.search.hypervolume)),
-        delta_svg=Markup(plots.delta_plot(report.robustness.delta)),
+        delta_svg=Markup(plots.delta_plot(delta)),
         memory_svg=Markup(plots.memory_plot(report)),
     )
 
@@ -78,7 +80,11 @@ def _heat_rows(robustness: Robustness) -> list[HeatRow]:
     return [
         HeatRow(
             name.replace("_", " "),
-            (errors(s.float), errors(s.int8), differences([b - a for a, b in zip(s.float, s.int8, strict=True)])),
+            (
+                errors(s["float"]),
+                errors(s["int8"]),
+                differences([b - a for a, b in zip(s["float"], s["int8"], strict=True)]),
+            ),
         )
         for name, s in robustness.per_corruption.items()
     ]

@@ -13,8 +13,9 @@ from html import escape
 from io import StringIO
 from typing import Any, Literal
 
+from pipeline.audits.result import Delta
 from pipeline.report.quantities import count, percent, points, size
-from pipeline.results import Delta, RunReport
+from pipeline.report.run_report import RunReport
 
 # matplotlib wants colours; these stand for the page's until the SVG is written.
 _INK, _MUTED, _LINE, _ACCENT, _PEAK = "#010101", "#020202", "#030303", "#040404", "#050505"
@@ -67,8 +68,8 @@ def front_plot(report: RunReport) -> str:
             axes.annotate(
                 "chosen", at, xytext=(0, 14), textcoords="offset points", color=_PEAK, weight="bold", ha="center"
             )
-        if x and report.budget.macs / 1e6 <= _FAR * max(x):
-            _limit(axes, report.budget.macs / 1e6, "limit")
+        if x and report.budget["macs"] / 1e6 <= _FAR * max(x):
+            _limit(axes, report.budget["macs"] / 1e6, "limit")
         axes.margins(0.08, 0.16)
         axes.set(xlabel="MACs, millions", ylabel="clean error in the search, %")
         axes.grid(visible=True)
@@ -114,7 +115,7 @@ def delta_plot(delta: Delta) -> str:
 
 def memory_plot(report: RunReport) -> str:
     """Arena bytes alive during each operator, in execution order from the top, the peak named, the SRAM limit drawn."""
-    rows, limit = report.memory, report.budget.sram_bytes
+    rows, limit = report.memory, report.budget["sram_bytes"]
     peak = next((row for row in rows if row.peak), None)
     most = max((row.live_bytes for row in rows), default=0)
     unit, divisor = ("kB", 1e3) if most >= 1e3 else ("B", 1.0)

@@ -14,10 +14,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from flatnas.space.arch import Arch
+from export.prove.proof import Proof
+from pipeline.audits.result import Delta
 from pipeline.report.budget import BudgetRow, budget_rows, failures, measured, requirement
-from pipeline.report.quantities import interval_ms, percent, points, size
-from pipeline.results import CoreProof, Delta, PeerRecord, RunReport
+from pipeline.report.quantities import interval_ms, milliseconds, percent, points, size
+from pipeline.report.run_report import RunReport
+from pipeline.runs.timings import Timings
 
 _BAR = 20  # characters
 _WORSE = 0.005  # differences below half a point are left uncoloured
@@ -30,8 +32,8 @@ def verdict_panel(report: RunReport) -> Panel:
     latency = interval_ms(f.latency_ms.low, f.latency_ms.high)
     text = Text.assemble(
         (" ✓ PASS " if report.passed else " ✗ FAIL ", f"bold white on {colour}"),
-        (f"  {report.target} · {report.dataset}", "bold"),
-        f"\nint8 top-1 {percent(report.accuracy.tflite_int8)}   ",
+        (f"  {report.target} · {report.dataset.name}", "bold"),
+        f"\nint8 top-1 {percent(report.audit.accuracy['int8'])}   ",
         f"flash {size(f.flash_bytes)}   SRAM {size(f.sram_bytes)}   latency {latency}",
     )
     for failure in failures(report.gates):
@@ -46,7 +48,7 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
         report: the run.
         directory: of the run, to say where the files are.
     """
-    arch = Text.assemble(("arch  ", "dim"), str(Arch.from_json(report.arch)))
+    arch = Text.assemble(("arch  ", "dim"), str(report.arch))
     parts: list[RenderableType] = [verdict_panel(report), arch, _footprint(report), _quality(report), _gates(report)]
     parts += [Text(f"warning: {what}", "yellow") for what in report.warnings]
     parts += [Text(f"not counted: {what}", "yellow") for what in report.uncounted]
@@ -59,6 +61,19 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     ]
     parts.append(Text.assemble(("files  ", "dim"), " · ".join(f"{where}{file}" for file in files)))
     return Group(*parts)
+
+
+def host_latency_table(timings: Timings) -> Group:
+    """How long a mobile target's files take on this computer."""
+    headings = ("file", "kernels", "threads", "median", "9 of 10 within")
+    table = Table(*headings, box=None, header_style="dim", pad_edge=False)
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for row in timings.host_latency:
+        kernels = "XNNPACK" if row.xnnpack else "built in"
+        table.add_row(Text(row.file), kernels, str(row.threads), milliseconds(row.median_ms), milliseconds(row.p90_ms))
+    head = f"LiteRT on this computer ({timings.cpu}), one image at a time; not the target's latency, which is estimated"
+    return Group(Text(head, "dim"), table)
 
 
 def audit_table(
@@ -106,7 +121,7 @@ def audit_table(
     return Group(_audit_head(model_name, baseline_name, accuracy, mean_error, mce, delta), Text(), table)
 
 
-def firmware_table(proof: CoreProof) -> Group:
+def firmware_table(proof: Proof) -> Group:
     """One core's proof: the verdict, what it costs, and the instructions of each layer."""
     same = proof.mismatches == 0
     verdict = f"{proof.images} inputs, every byte as {' and '.join(proof.references)}"
@@ -133,22 +148,6 @@ def firmware_table(proof: CoreProof) -> Group:
         Text(facts),
         table,
     )
-
-
-def peer_table(proof: CoreProof, peers: Sequence[PeerRecord]) -> Table:
-    """The firmware and its peers side by side."""
-    headings = ("", "outputs equal", "instructions", "flash", "code", "data", "RAM", "arena", "variables", "stack")
-    table = Table(*headings, box=None, header_style="dim", pad_edge=False)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    rows: list[tuple[str, CoreProof | PeerRecord]] = [("this firmware", proof)]
-    rows += [(peer.name, peer) for peer in peers]
-    for name, x in rows:
-        flash, ram = x.flash_bytes, x.ram_bytes
-        sizes = (flash.total, flash.code, flash.data, ram.total, ram.arena, ram.variables, ram.stack)
-        equal = f"{x.images - x.mismatches} of {x.images}"
-        table.add_row(Text(name), equal, f"{x.instructions:,}", *map(size, sizes))
-    return table
 
 
 def _audit_head(
@@ -203,12 +202,13 @@ def _quality(report: RunReport) -> Group:
     table.add_column("")
     for heading in ("float", "ONNX int8", "TFLite int8"):
         table.add_column(heading, justify="right", no_wrap=True)
-    a, error, mce = report.accuracy, report.robustness.mean_error, report.robustness.mce
-    table.add_row(Text("top-1", "dim"), percent(a.float, 2), percent(a.onnx, 2), percent(a.tflite_int8, 2))
-    table.add_row(Text("mean corruption error", "dim"), _optional(error.float), "", _optional(error.int8))
-    if mce.int8 is not None:
-        table.add_row(Text("mCE", "dim"), _optional(mce.float), "", _optional(mce.int8))
-    return Group(table, _delta_line("int8 − float", report.robustness.delta))
+    a, robustness = report.audit.accuracy, report.audit.robustness
+    error, mce = robustness.mean_error, robustness.mce
+    table.add_row(Text("top-1", "dim"), *(percent(a[role], 2) for role in ("float", "onnx", "int8")))
+    table.add_row(Text("mean corruption error", "dim"), _optional(error["float"]), "", _optional(error["int8"]))
+    if mce["int8"] is not None:
+        table.add_row(Text("mCE", "dim"), _optional(mce["float"]), "", _optional(mce["int8"]))
+    return Group(table, *([_delta_line("int8 − float", robustness.delta)] if robustness.delta else []))
 
 
 def _gates(report: RunReport) -> Table:

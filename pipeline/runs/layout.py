@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 RUN = "run.json"  # configuration, versions, stages with their keys and hashes
+TIMINGS = "timings.json"  # of this computer: outside the manifest
 MANIFEST = "manifest.json"  # of a finished directory; absent while it changes
 WORK = ".work"  # unfinished work; not part of the result
 

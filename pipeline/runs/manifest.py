@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import sha256_of, write_json
-from pipeline.runs.layout import MANIFEST
+from pipeline.runs.layout import MANIFEST, TIMINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,13 @@ class Artifact:
 
 
 def artifacts_in(directory: Path) -> list[Artifact]:
-    """Every finished file below a directory, sorted by path; hidden (unfinished) ones and the manifest left out."""
+    """Every finished file below a directory, by path; without hidden (unfinished) ones, the manifest and timings."""
     files = sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
-    kept = [p for p in files if not any(part.startswith(".") for part in p.parts) and p.as_posix() != MANIFEST]
+    kept = [
+        p
+        for p in files
+        if not any(part.startswith(".") for part in p.parts) and p.as_posix() not in (MANIFEST, TIMINGS)
+    ]
     return [Artifact(p.as_posix(), sha256_of(directory / p)) for p in kept]
 
 

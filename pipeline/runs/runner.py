@@ -19,13 +19,11 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from flatnas.data.dataset import Images
 from hardware_profiles.profile import HardwareProfile
-from pipeline import values
+from pipeline.config import RunConfig
 from pipeline.errors import PipelineError, nearest
-from pipeline.files import exclusive, read_object, sha256_of, write_json, writing_to
+from pipeline.files import exclusive, sha256_of, writing_to
 from pipeline.progress import Reporter
 from pipeline.provenance import versions
 from pipeline.runs.code import code_sha256
@@ -33,20 +31,16 @@ from pipeline.runs.facts import Origin
 from pipeline.runs.layout import MANIFEST, RUN, WORK
 from pipeline.runs.manifest import Artifact, unfinish, write_manifest
 from pipeline.runs.stage import Stage, StageContext, settings_from
+from pipeline.runs.timings import add_stage
+from pipeline.values import read_value, write_value
 
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """A finished stage in `run.json`: its key, its outputs, and what it took.
-
-    Attributes:
-        seconds: that it took.
-        versions: of Python and the libraries that ran it.
-    """
+    """A finished stage in `run.json`: its key, its outputs, and the versions of Python and libraries that ran it."""
 
     name: str
     key: str
-    seconds: float
     outputs: tuple[Artifact, ...]
     versions: Mapping[str, str]
 
@@ -110,8 +104,9 @@ def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, r
         seconds = time.monotonic() - started
         written = [name for name in stage.writes if (directory / name).exists()]
         outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in written)
-        saved.stages[stage.name] = StageRecord(stage.name, key, round(seconds, 1), outputs, versions())
+        saved.stages[stage.name] = StageRecord(stage.name, key, outputs, versions())
         saved.write(directory, origin)
+        add_stage(directory, stage.name, seconds)
         shutil.rmtree(work, ignore_errors=True)
         report.done(stage.name, seconds)
     if changed or not (directory / MANIFEST).exists():
@@ -166,10 +161,10 @@ def open_run(directory: Path, origin: Origin) -> None:
     if path.name not in names:
         if names:
             raise PipelineError(f"{directory} holds other files and no run; name an empty or new directory with --out")
-        write_json(path, {"identity": identity, "stages": []})
-    saved = read_object(path, "identity", "stages")
+        write_value(path, RunRecord(identity))
+    saved = read_value(RunRecord, path)
     for name, value in identity.items():
-        if (its := saved["identity"].get(name)) != value:
+        if (its := saved.identity.get(name)) != value:
             raise PipelineError(
                 f"{directory} holds a run of {name} '{its}', not '{value}'; name another directory with --out"
             )
@@ -194,8 +189,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, HardwareProfile):
         told = value.model_dump(mode="json", exclude={"name", "description", "extends", "sources"})
         return told | {"measured_latency": value.measured_latency}
-    if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     return value
@@ -213,6 +206,21 @@ def _other_versions(made_by: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {made_by[name]}, here {here[name]}" for name in differing)
 
 
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """`run.json`.
+
+    Attributes:
+        identity: target, data set and the data's hash: what a directory is of.
+        stages: those that are finished, in order.
+    """
+
+    identity: Mapping[str, str]
+    config: RunConfig | None = None
+    stages: tuple[StageRecord, ...] = ()
+    adopted: tuple[Adoption, ...] = ()
+
+
 @dataclass(slots=True, eq=False)
 class _Saved:
     """What `run.json` remembers of earlier calls."""
@@ -223,26 +231,10 @@ class _Saved:
     @staticmethod
     def read(directory: Path) -> _Saved:
         """From a run directory."""
-        content = read_object(directory / RUN, "identity", "stages")
-        stages = {}
-        for entry in content["stages"]:
-            outputs = tuple(Artifact(**a) for a in entry["outputs"])
-            made_by = entry.get("versions", content.get("versions", {}))  # version 0.1 had one for all
-            stages[entry["name"]] = StageRecord(entry["name"], entry["key"], entry["seconds"], outputs, made_by)
-        adoptions = [Adoption(**entry) for entry in content.get("adopted", ())]
-        return _Saved(stages, adoptions)
+        record = read_value(RunRecord, directory / RUN)
+        return _Saved({stage.name: stage for stage in record.stages}, list(record.adopted))
 
     def write(self, directory: Path, origin: Origin) -> None:
         """Into a run directory."""
-        stages = [plain(record) for record in self.stages.values()]
-        for stage in stages:
-            stage["outputs"] = [plain(output) for output in stage["outputs"]]
-        content = {
-            "identity": _identity(origin),
-            "config": values.plain(origin.config),
-            "seed": origin.config.seed,
-            "stages": stages,
-        }
-        if self.adoptions:
-            content["adopted"] = [plain(adoption) for adoption in self.adoptions]
-        write_json(directory / RUN, content)
+        stages, adopted = tuple(self.stages.values()), tuple(self.adoptions)
+        write_value(directory / RUN, RunRecord(_identity(origin), origin.config, stages, adopted))

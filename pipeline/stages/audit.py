@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipeline import Audit, AuditRequest, Subject, audit
+from pipeline import AuditRequest, Subject, audit
 from pipeline.audits.device import run_subjects
 from pipeline.files import write_json
-from pipeline.results import Accuracy, Pair, Robustness, Severities
 from pipeline.runs.layout import AUDIT, FLOAT_ONNX, INT8_ONNX, INT8_TFLITE, PREDICTIONS
 from pipeline.runs.stage import Stage, StageContext
+
+ROLES = {"model": "int8", "baseline": "float"}  # of an audit, and what they are in a run
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +46,15 @@ def _run(context: StageContext[Auditing]) -> None:
         data_dir=context.data_dir,
         track=context.report.track,
     )
-    roles = {"float": "baseline", "int8": "model"}
     answers = found.predictions
     replace(
         answers,
-        models={name: answers.models[role] for name, role in roles.items()},
-        predictions={name: answers.predictions[role] for name, role in roles.items()},
+        models={ROLES[role]: file for role, file in answers.models.items()},
+        predictions={ROLES[role]: given for role, given in answers.predictions.items()},
     ).write(context.path(PREDICTIONS))
+    result = found.result.with_roles(ROLES)
     onnx = found.clean_accuracy(Subject(context.path(INT8_ONNX)))
-    accuracy, robustness = _records(found, onnx, exact=beside is not None)
-    write_json(context.path(AUDIT), {"accuracy": accuracy.model_dump(), "robustness": robustness.model_dump()})
-
-
-def _records(found: Audit, onnx: float, *, exact: bool) -> tuple[Accuracy, Robustness]:
-    """The audit as a run's report has it: `int8` and `float` instead of `model` and `baseline`."""
-    r, right = found.result.robustness, found.result.accuracy
-    assert r.delta is not None  # there is a baseline
-    device = found.result.device
-    robustness = Robustness(
-        arithmetic="firmware" if exact else "litert",
-        source=r.source,
-        images=r.images,
-        corruptions=r.corruptions,
-        mce=Pair(float=r.mce["baseline"], int8=r.mce["model"]),
-        mean_error=Pair(float=r.mean_error["baseline"], int8=r.mean_error["model"]),
-        per_corruption={
-            name: Severities(float=row["baseline"], int8=row["model"]) for name, row in r.per_corruption.items()
-        },
-        delta=r.delta,
-        device=device,
-    )
-    xnnpack = device.accuracy_fast if device is not None and exact else right["model"]
-    return Accuracy(float=right["baseline"], onnx=onnx, tflite_int8=right["model"], xnnpack=xnnpack), robustness
+    write_json(context.path(AUDIT), replace(result, accuracy={**result.accuracy, "onnx": onnx}).to_json())
 
 
 STAGE = Stage(

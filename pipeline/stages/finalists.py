@@ -9,17 +9,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flatnas.search.finalists import finalists
+from flatnas.search.measured import Evaluation
 from pipeline.config import AugmentName, ProtocolName, SelectName
-from pipeline.files import read_json, write_json
 from pipeline.finetuning import Finetuning, finetuned
-from pipeline.records import read_evaluation
-from pipeline.results import FinalistRecord
+from pipeline.results.search import Finalist
 from pipeline.runs.layout import EVALUATIONS, FINALISTS, LABELS, SUPERNET
 from pipeline.runs.stage import Stage, StageContext
+from pipeline.values import read_lines, read_value, write_value
 
 if TYPE_CHECKING:
     from flatnas.nets.supernet import Supernet
-    from flatnas.search.search import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +56,16 @@ class Settings:
 
 
 def _run(context: StageContext[Settings]) -> None:
-    found: list[FinalistRecord] = []
+    found: list[Finalist] = []
     if context.settings.epochs:
         found = _train(context)
-    write_json(context.path(FINALISTS), [finalist.model_dump() for finalist in found])
+    write_value(context.path(FINALISTS), tuple(found))
 
 
-def _train(context: StageContext[Settings]) -> list[FinalistRecord]:
+def _train(context: StageContext[Settings]) -> list[Finalist]:
     from flatnas.nets.supernet_file import load_supernet
 
-    evaluations = [read_evaluation(line) for line in context.path(EVALUATIONS).read_text().splitlines()]
+    evaluations = read_lines(Evaluation, context.path(EVALUATIONS))
     supernet, chosen = load_supernet(context.path(SUPERNET)), finalists(evaluations)
     if len(chosen) == 1:
         return []
@@ -75,11 +74,8 @@ def _train(context: StageContext[Settings]) -> list[FinalistRecord]:
         done = context.work / f"{number}.json"
         if not done.exists():
             error = _error(context, supernet, evaluation, f"finalist {number} of {len(chosen)}")
-            finalist = FinalistRecord(
-                arch=evaluation.arch.to_json(), inherited_error=evaluation.clean_error, trained_error=error
-            )
-            write_json(done, finalist.model_dump())
-        found.append(FinalistRecord(**read_json(done)))
+            write_value(done, Finalist(evaluation.arch, evaluation.clean_error, error))
+        found.append(read_value(Finalist, done))
     return found
 
 

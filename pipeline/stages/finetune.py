@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from flatnas.space.arch import Arch
-from pipeline.files import read_json, write_bytes
+from pipeline.files import write_bytes
 from pipeline.finetuning import Finetuning, finetuned
 from pipeline.runs.layout import ARCH, LABELS, SUPERNET, WEIGHTS
 from pipeline.runs.stage import Stage, StageContext
+from pipeline.values import read_value
 
 
 def _run(context: StageContext[Finetuning]) -> None:
@@ -14,7 +15,7 @@ def _run(context: StageContext[Finetuning]) -> None:
 
     from flatnas.nets.supernet_file import load_supernet
 
-    arch, by = Arch.from_json(read_json(context.path(ARCH))), context.settings
+    arch, by = read_value(Arch, context.path(ARCH)), context.settings
     net = finetuned(context, load_supernet(context.path(SUPERNET)), arch, by, by.recipe(context.data), "fine-tuning")
     write_bytes(context.path(WEIGHTS), save({n: t.contiguous() for n, t in net.state_dict().items()}))
 

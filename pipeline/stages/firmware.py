@@ -9,11 +9,12 @@ import numpy as np
 from export.write.package import possible_files
 from hardware_profiles.firmware import CORES
 from hardware_profiles.profile import HardwareProfile
-from pipeline.files import read_json, write_json
 from pipeline.firmware_proof import ELF, PROOF, emulate, find_tools, generate, write_package
-from pipeline.results import FirmwareRecord
+from pipeline.results.firmware import FirmwareProof
+from pipeline.results.model_facts import ModelFacts
 from pipeline.runs.layout import FIRMWARE, INT8_TFLITE, MODEL
 from pipeline.runs.stage import Stage, StageContext
+from pipeline.values import read_value, write_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +33,16 @@ def _run(context: StageContext[Building]) -> None:
     profile = context.settings.profile
     if profile.core not in CORES:
         return
-    told, directory = read_json(context.path(MODEL)), context.path(FIRMWARE)
+    model, directory = read_value(ModelFacts, context.path(MODEL)), context.path(FIRMWARE)
     tflite = context.path(INT8_TFLITE).read_bytes()
-    sources = generate(tflite, profile, tuple(told["labels"]))
+    sources = generate(tflite, profile, model.labels)
     write_package(sources, profile, directory)
     tools = find_tools(profile)
     if tools.missing:
         context.report.line(f"  firmware was not emulated: {tools.missing}")
-        write_json(directory / PROOF, FirmwareRecord(cores=[], skipped=tools.missing).model_dump())
+        write_value(directory / PROOF, FirmwareProof((), skipped=tools.missing))
         return
-    resolution = told["input"]["shape"][1]
+    resolution = model.input.shape[1]
     pixels = resize(context.data.val.subset(context.settings.firmware_images).pixels_nhwc, resolution)
     with context.report.track("emulating") as advance:
         advance(0, 1, profile.core)

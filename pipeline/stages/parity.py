@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.files import read_json, write_json
-from pipeline.results import ParityRecord
+from flatnas.space.arch import Arch
+from pipeline.results.parity import ParityRow
 from pipeline.runs.layout import ARCH, INT8_ONNX, INT8_TFLITE, PARITY
 from pipeline.runs.stage import Stage, StageContext
+from pipeline.values import read_value, write_value
 
 if TYPE_CHECKING:
     from export.run.parity import Parity
@@ -28,7 +29,7 @@ def _run(context: StageContext[Comparing]) -> None:
     from export.run.parity import parity
     from flatnas.data.resize import resize
 
-    resolution = read_json(context.path(ARCH))["resolution"]
+    resolution = read_value(Arch, context.path(ARCH)).resolution
     pixels = resize(context.data.val.subset(context.settings.parity_images).pixels_nhwc, resolution)
     inputs = (pixels.astype(np.int16) - 128).astype(np.int8)
     with context.report.track("comparing runtimes") as advance:
@@ -39,12 +40,12 @@ def _run(context: StageContext[Comparing]) -> None:
             progress=advance,
             fake_quantized=True,
         )
-    write_json(context.path(PARITY), [parity_record(row).model_dump() for row in rows])
+    write_value(context.path(PARITY), tuple(map(parity_row, rows)))
 
 
-def parity_record(parity: Parity) -> ParityRecord:
+def parity_row(parity: Parity) -> ParityRow:
     """One runtime's row of `parity.json`."""
-    return ParityRecord(
+    return ParityRow(
         runner=parity.runner,
         max_abs_lsb=parity.max_abs_lsb,
         mismatches=parity.mismatches,

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from flatnas.data.dataset import Images
+from flatnas.space.arch import Arch
 from pipeline.config import QuantizeName
-from pipeline.files import read_json, write_bytes, write_json
+from pipeline.files import write_bytes
 from pipeline.finetuning import training_images
+from pipeline.results.quantization import Method, Quantization, QuantizationAttempt, QuantizationStep
 from pipeline.runs.layout import ARCH, FLOAT_ONNX, INT8_ONNX, LABELS, QUANTIZATION
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.training import divergence_told
+from pipeline.values import read_value, write_value
 
 if TYPE_CHECKING:
     from export.post_training import PostTraining
@@ -44,34 +47,34 @@ class Quantizing:
 
 
 def _run(context: StageContext[Quantizing]) -> None:
-    resolution = read_json(context.path(ARCH))["resolution"]
+    resolution = read_value(Arch, context.path(ARCH)).resolution
     float_onnx = context.path(FLOAT_ONNX).read_bytes()
     x, labels = _to_input(context.data.val, resolution), context.data.val.labels
     expected = _accuracy(float_onnx, x, labels)
     calibration = context.data.train.subset(context.settings.calibration_images, context.settings.seed)
-    attempts: list[dict[str, Any]] = []
+    attempts: list[QuantizationAttempt] = []
     models = []
     for method, qdq_onnx, steps in _attempts(context, float_onnx, calibration, resolution):
         accuracy = _accuracy(qdq_onnx, x, labels)
-        attempts.append({"method": method, "accuracy": accuracy, "steps": steps})
+        attempts.append(QuantizationAttempt(method, accuracy, steps))
         models.append(qdq_onnx)
         if context.settings.quantize == "auto" and expected - accuracy <= LARGEST_GAP:
             break
-    best = int(np.argmax([attempt["accuracy"] for attempt in attempts]))
+    best = int(np.argmax([attempt.accuracy for attempt in attempts]))
     write_bytes(context.path(INT8_ONNX), models[best])
-    record = {
-        "method": attempts[best]["method"],
-        "calibration_images": len(calibration),
-        "validation_images": len(labels),
-        "float_accuracy": expected,
-        "attempts": attempts,
-    }
-    write_json(context.path(QUANTIZATION), record)
+    how = Quantization(
+        method=attempts[best].method,
+        calibration_images=len(calibration),
+        validation_images=len(labels),
+        float_accuracy=expected,
+        attempts=tuple(attempts),
+    )
+    write_value(context.path(QUANTIZATION), how)
 
 
 def _attempts(
     context: StageContext[Quantizing], float_onnx: bytes, calibration: Images, resolution: int
-) -> Iterator[tuple[str, bytes, list[dict[str, Any]]]]:
+) -> Iterator[tuple[Method, bytes, tuple[QuantizationStep, ...]]]:
     """(method, QDQ ONNX, the techniques it kept), from cheap to expensive, each computed when it is asked for."""
     from export.calibrate import calibrate
     from export.passes.canonical import canonical
@@ -81,10 +84,10 @@ def _attempts(
     mode = context.settings.quantize
     x = _to_input(calibration, resolution)
     if mode == "auto":
-        yield "minmax", quantize_graph(canonical(float_onnx), calibrate(float_onnx, x), _INPUT), []
+        yield "minmax", quantize_graph(canonical(float_onnx), calibrate(float_onnx, x), _INPUT), ()
     with context.report.track("quantizing") as advance:
         found = post_training(float_onnx, x, _INPUT, advance)
-    steps = [{"name": step.name, "error": step.error} for step in found.steps if step.kept]
+    steps = tuple(QuantizationStep(step.name, step.error) for step in found.steps if step.kept)
     if mode != "qat":
         yield "post-training", found.qdq_onnx, steps
     if mode != "ptq":

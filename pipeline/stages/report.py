@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from export.write.package import possible_files
+from flatnas.search.measured import Evaluation
+from flatnas.space.arch import Arch
 from hardware_profiles.profile import HardwareProfile
-from pipeline.audits.classifier import classifier_record
-from pipeline.audits.predictions import PredictionsFile
-from pipeline.config import RunConfig
-from pipeline.files import read_json, write_bytes, write_json
+from pipeline.audits.result import AuditResult, Gate
+from pipeline.config import GateSettings, RunConfig
+from pipeline.files import write_bytes
 from pipeline.firmware_proof import ELF
 from pipeline.gates import limit_gates, run_gates, search_warnings, usefulness_warnings
-from pipeline.provenance import cpu_name
-from pipeline.records import footprint_record
-from pipeline.results import (
-    Accuracy,
-    BudgetRecord,
-    EvaluationRecord,
-    FinalistRecord,
-    FirmwareRecord,
-    HostLatencyRecord,
-    HostLatencyRow,
-    MemoryRow,
-    ParityRecord,
-    QuantizationRecord,
-    Robustness,
-    RunReport,
-    SearchRecord,
-    StageSeconds,
-)
+from pipeline.report.run_report import DatasetFacts, RunReport
+from pipeline.results.firmware import FirmwareProof
+from pipeline.results.model_facts import ModelFacts
+from pipeline.results.parity import ParityRow
+from pipeline.results.quantization import Quantization
+from pipeline.results.search import Finalist, Front, Search
 from pipeline.runs.layout import (
     ARCH,
     AUDIT,
@@ -54,12 +43,12 @@ from pipeline.runs.layout import (
     PROOF,
     QUANTIZATION,
     REPORT,
-    RUN,
     WEIGHTS,
 )
 from pipeline.runs.manifest import artifacts_in
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.searching import Judging
+from pipeline.values import read_lines, read_value, write_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +65,8 @@ def _run(context: StageContext[Reporting]) -> None:
     from pipeline.report.page import render_page
 
     report = _report(context)
-    labels = read_json(context.path(MODEL))["labels"]
-    write_json(context.path(REPORT), report.model_dump(by_alias=True))
+    labels = read_value(ModelFacts, context.path(MODEL)).labels
+    write_value(context.path(REPORT), report)
     write_bytes(context.path(PAGE), render_page(report, labels).encode())
     write_bytes(context.path(CARD), render_card(report, labels, context.settings.config).encode())
 
@@ -88,69 +77,71 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     from hardware_profiles.footprint import footprint, op_costs, violations
     from hardware_profiles.kernels import uncounted
 
+    config, profile = context.settings.config, context.settings.profile
     path = context.path(INT8_TFLITE)
     ops = to_ops(read_tflite(path))
-    cost = footprint(ops, context.settings.profile, file_bytes=path.stat().st_size)
-    audited = read_json(context.path(AUDIT))
-    accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
-    parity = [ParityRecord(**row) for row in read_json(context.path(PARITY))]
-    searched = read_json(context.path(FRONT))
-    arch = read_json(context.path(ARCH))
-    lines = context.path(EVALUATIONS).read_text().splitlines()
-    evaluations = [EvaluationRecord.model_validate_json(line) for line in lines]
-    stages = [StageSeconds(name=s["name"], seconds=s["seconds"]) for s in read_json(context.directory / RUN)["stages"]]
+    cost = footprint(ops, profile, file_bytes=path.stat().st_size)
+    over = violations(cost, profile.budget)
+    audited = read_value(AuditResult, context.path(AUDIT))
+    parity = read_value(tuple[ParityRow, ...], context.path(PARITY))
     proof = context.path(PROOF)
-    firmware = FirmwareRecord(**read_json(proof)) if proof.exists() else None
-    labels = read_json(context.path(MODEL))["labels"]
-    answers = PredictionsFile.read(context.path(PREDICTIONS))
-    classifier = classifier_record(answers.predictions["int8"].classes[0], answers.labels, labels)
-    config = context.settings.config
-    over = violations(cost, context.settings.profile.budget)
-    gates = run_gates(over, accuracy, classifier, robustness, parity, firmware)
-    gates += limit_gates(
-        config.gates,
-        accuracy=accuracy.tflite_int8,
-        classifier=classifier,
-        mce=robustness.mce.int8,
-        per_corruption={name: row.int8 for name, row in robustness.per_corruption.items()},
-    )
+    firmware = read_value(FirmwareProof, proof) if proof.exists() else None
+    gates = run_gates(over, audited, parity, firmware) + _limits(config.gates, audited)
+    search = _search(context)
+    errors = [e.clean_error for e in read_lines(Evaluation, context.path(EVALUATIONS))]
+    assert audited.classifier is not None
     judged = min(context.settings.judging.images, len(context.data.val))
-    warnings = usefulness_warnings(classifier) + search_warnings([e.clean_error for e in evaluations], judged)
+    artifacts = {a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))}
     return RunReport(
-        target=context.settings.config.target,
-        dataset=context.settings.config.data.dataset,
-        seed=context.settings.config.seed,
-        arch=arch,
-        footprint=footprint_record(cost),
-        budget=BudgetRecord(**context.settings.profile.budget.model_dump()),
+        target=config.target,
+        dataset=DatasetFacts(Path(config.data.dataset).name, context.data.content_sha256),
+        seed=config.seed,
+        arch=read_value(Arch, context.path(ARCH)),
+        footprint=cost,
+        budget=profile.budget.model_dump(),
         fits=not over,
-        uncounted=list(uncounted(ops, context.settings.profile.core, context.settings.profile.runtime)),
+        uncounted=uncounted(ops, profile.core, profile.runtime),
         teacher=_teacher(context),
-        search=SearchRecord(
-            evaluations=len(evaluations),
-            **searched,
-            selected=next((e for e in evaluations if e.arch == arch), None),
-            finalists=[FinalistRecord(**f) for f in read_json(context.path(FINALISTS))],
-            seconds=next((s.seconds for s in stages if s.name == "search"), 0.0),
-        ),
-        quantization=QuantizationRecord(**read_json(context.path(QUANTIZATION))),
-        accuracy=accuracy,
-        classifier=classifier,
-        robustness=robustness,
+        search=search,
+        quantization=read_value(Quantization, context.path(QUANTIZATION)),
+        audit=audited,
         parity=parity,
         firmware=firmware,
-        memory=[
-            MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
-            for c in op_costs(ops, context.settings.profile)
-        ],
-        host_latency=_host_latency(context) if context.settings.profile.kind == "mobile" else None,
-        gates=gates,
+        memory=tuple(op_costs(ops, profile)),
+        gates=tuple(gates),
         passed=all(gate.passed for gate in gates),
-        warnings=warnings,
-        artifacts={
-            a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))
-        },
-        stages=[s for s in stages if s.name != "report"],
+        warnings=(*usefulness_warnings(audited.classifier), *search_warnings(errors, judged)),
+        artifacts=artifacts,
+    )
+
+
+def _limits(limits: GateSettings, audited: AuditResult) -> list[Gate]:
+    """The gates that were asked for, on the int8 file's figures."""
+    r = audited.robustness
+    return limit_gates(
+        limits,
+        accuracy=audited.accuracy["int8"],
+        classifier=audited.classifier,
+        mce=r.mce["int8"],
+        per_corruption={name: row["int8"] for name, row in r.per_corruption.items()},
+    )
+
+
+def _search(context: StageContext[Reporting]) -> Search:
+    arch = read_value(Arch, context.path(ARCH))
+    evaluations = read_lines(Evaluation, context.path(EVALUATIONS))
+    front = read_value(Front, context.path(FRONT))
+    return Search(
+        objective=front.objective,
+        alpha=front.alpha,
+        sigmas=front.sigmas,
+        front=front.front,
+        hypervolume=front.hypervolume,
+        kendall_tau=front.kendall_tau,
+        proposer=front.proposer,
+        evaluations=len(evaluations),
+        selected=next((e for e in evaluations if e.arch == arch), None),
+        finalists=read_value(tuple[Finalist, ...], context.path(FINALISTS)),
     )
 
 
@@ -159,20 +150,6 @@ def _teacher(context: StageContext[Reporting]) -> Literal["shipped", "trained"] 
     if not context.path(LABELS).exists():
         return None
     return "trained" if context.settings.config.supernet.teacher == "train" else "shipped"
-
-
-def _host_latency(context: StageContext[Reporting]) -> HostLatencyRecord:
-    """One thread and all of them, with XNNPACK; one without."""
-    from export.run.host_latency import host_latency
-
-    cores = os.cpu_count() or 1
-    ways = dict.fromkeys(((1, True), (cores, True), (1, False)))
-    rows = [
-        HostLatencyRow(**asdict(host_latency(path, threads, xnnpack)))
-        for path in sorted((context.directory / "model").glob("*.tflite"))
-        for threads, xnnpack in ways
-    ]
-    return HostLatencyRecord(cpu=cpu_name(), rows=rows)
 
 
 STAGE = Stage(

@@ -11,11 +11,12 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
-from pipeline.files import write_bytes, write_json
-from pipeline.records import evaluation_record
+from pipeline.files import write_bytes
+from pipeline.results.search import Front
 from pipeline.runs.layout import EVALUATIONS, FRONT, SUPERNET
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.searching import Searching
+from pipeline.values import plain, write_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +65,18 @@ def _run(context: StageContext[Settings]) -> None:
 
 def _write(context: StageContext[Settings], generations: list[Generation], objective: Objective) -> None:
     last = generations[-1]
-    lines = [json.dumps(evaluation_record(e).model_dump(), sort_keys=True) for e in last.evaluations]
+    lines = [json.dumps(plain(e)) for e in last.evaluations]
     write_bytes(context.path(EVALUATIONS), ("\n".join(lines) + "\n").encode())
-    write_json(
-        context.path(FRONT),
-        {
-            "objective": objective.kind,
-            "alpha": objective.alpha,
-            "sigmas": list(objective.sigmas),
-            "front": [evaluation_record(e).model_dump() for e in last.front],
-            "hypervolume": [g.hypervolume for g in generations],
-            "kendall_tau": [g.kendall_tau for g in generations],
-            "proposer": [g.proposer for g in generations],
-        },
+    front = Front(
+        objective=objective.kind,
+        alpha=objective.alpha,
+        sigmas=objective.sigmas,
+        front=last.front,
+        hypervolume=tuple(g.hypervolume for g in generations),
+        kendall_tau=tuple(g.kendall_tau for g in generations),
+        proposer=tuple(g.proposer for g in generations),
     )
+    write_value(context.path(FRONT), front)
 
 
 STAGE = Stage("search", reads=(SUPERNET,), writes=(EVALUATIONS, FRONT), settings=Settings, run=_run)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flatnas.search.finalists import select_finalist
+from flatnas.search.measured import Evaluation
 from flatnas.search.search import select_from
-from flatnas.space.arch import Arch
 from pipeline.config import SelectName
-from pipeline.files import read_json, write_json
-from pipeline.records import read_evaluation
-from pipeline.results import FinalistRecord
+from pipeline.results.search import Finalist
 from pipeline.runs.layout import ARCH, EVALUATIONS, FINALISTS
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.searching import Judging
+from pipeline.values import read_lines, read_value, write_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +24,17 @@ class Selecting:
 
 
 def _run(context: StageContext[Selecting]) -> None:
-    evaluations = [read_evaluation(line) for line in context.path(EVALUATIONS).read_text().splitlines()]
-    finalists = [FinalistRecord(**record) for record in read_json(context.path(FINALISTS))]
+    evaluations = read_lines(Evaluation, context.path(EVALUATIONS))
+    finalists = read_value(tuple[Finalist, ...], context.path(FINALISTS))
     if finalists:
         by_arch = {evaluation.arch: evaluation for evaluation in evaluations}
-        trained = [by_arch[Arch.from_json(finalist.arch)] for finalist in finalists]
+        trained = [by_arch[finalist.arch] for finalist in finalists]
         chosen = select_finalist(trained, [finalist.trained_error for finalist in finalists])
     else:
         judging = context.settings.judging
         images = min(judging.images, len(context.data.val))
         chosen = select_from(evaluations, judging.merit, context.settings.select, images)
-    write_json(context.path(ARCH), chosen.arch.to_json())
+    write_value(context.path(ARCH), chosen.arch)
 
 
 STAGE = Stage("select", reads=(EVALUATIONS, FINALISTS), writes=(ARCH,), settings=Selecting, run=_run)

@@ -6,9 +6,10 @@ import json
 from dataclasses import dataclass
 
 from flatnas.space.arch import Arch
-from pipeline.files import read_json, write_bytes
+from pipeline.files import write_bytes
 from pipeline.runs.layout import ARCH, FLOAT_ONNX, SUPERNET, WEIGHTS
 from pipeline.runs.stage import Stage, StageContext
+from pipeline.values import plain, read_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +27,14 @@ def _run(context: StageContext[Naming]) -> None:
     from flatnas.nets.supernet import Subnet
     from flatnas.nets.supernet_file import read_space
 
-    arch = Arch.from_json(read_json(context.path(ARCH)))
+    arch = read_value(Arch, context.path(ARCH))
     net = Subnet(read_space(context.path(SUPERNET)), arch).eval()
     net.load_state_dict(load_file(context.path(WEIGHTS)))
     metadata = {
         "input_scale": "0.0078125",
         "input_zero_point": "0",
         "labels": json.dumps(context.settings.class_names),
-        "arch": json.dumps(arch.to_json()),
+        "arch": json.dumps(plain(arch)),
     }
     onnx_bytes = to_onnx(fold_batch_norm(net), (1, 3, arch.resolution, arch.resolution), metadata=metadata)
     write_bytes(context.path(FLOAT_ONNX), onnx_bytes)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.files import write_bytes, write_json
+from pipeline.files import write_bytes
+from pipeline.results.model_facts import ModelFacts, ModelInput, ModelOutput
 from pipeline.runs.layout import (
     DYNAMIC_TFLITE,
     FLOAT16_TFLITE,
@@ -21,6 +22,7 @@ from pipeline.runs.layout import (
     MODEL,
 )
 from pipeline.runs.stage import Stage, StageContext
+from pipeline.values import write_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,28 +51,20 @@ def _run(context: StageContext[Writing]) -> None:
     image, logits = graph.tensor(graph.inputs[0]), graph.tensor(graph.outputs[0])
     assert image.qparams is not None
     assert logits.qparams is not None
-    value = {
-        "file": Path(INT8_TFLITE).name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "labels": list(context.settings.class_names),
-        "input": {
-            "layout": "NHWC",
-            "shape": list(image.shape),
-            "dtype": "int8",
-            "scale": float(image.qparams.scale.item()),
-            "zero_point": int(image.qparams.zero_point.item()),
-            "pixel": "q = pixel - 128 for RGB pixels 0..255",
-            "resize": "area",
-        },
-        "output": {
-            "shape": list(logits.shape),
-            "dtype": "int8",
-            "scale": float(logits.qparams.scale.item()),
-            "zero_point": int(logits.qparams.zero_point.item()),
-            "meaning": "logits, in the order of labels",
-        },
-    }
-    write_json(context.path(MODEL), value)
+    facts = ModelFacts(
+        Path(INT8_TFLITE).name,
+        hashlib.sha256(content).hexdigest(),
+        context.settings.class_names,
+        ModelInput(
+            shape=image.shape, scale=float(image.qparams.scale.item()), zero_point=int(image.qparams.zero_point.item())
+        ),
+        ModelOutput(
+            shape=logits.shape,
+            scale=float(logits.qparams.scale.item()),
+            zero_point=int(logits.qparams.zero_point.item()),
+        ),
+    )
+    write_value(context.path(MODEL), facts)
 
 
 STAGE = Stage(

@@ -82,7 +82,7 @@ def study(
         finetune_epochs=config.training.finetune_epochs,
         audit_images=min(audit_images, len(data.test)),
         supernet_sha256=sha256_of(out / SUPERNET),
-        members=members,
+        members=tuple(members),
         conclusions={training: conclusions(members, training, config.seed) for training in population.trainings},
         sam_against_sgd=sam_against_sgd(members, config.seed),
     )

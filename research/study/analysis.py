@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.search.objective import figure_of_merit
-from flatnas.space.arch import Arch
 from research.study.records import Correlation, Difference, Member, Outcome, Prediction, Training, TrainingConclusions
 
 Float64Array = npt.NDArray[np.float64]
@@ -26,19 +25,19 @@ def conclusions(members: Sequence[Member], training: Training, seed: int = 0) ->
     mce = _column(after, lambda o: o.mce["int8"])
     added = mce - _column(after, lambda o: o.mce["float"])
 
-    def predictions(outcome: Float64Array) -> list[Prediction]:
+    def predictions(outcome: Float64Array) -> tuple[Prediction, ...]:
         found = []
         for name, values in known.items():
             alone = correlation(spearman, [values, outcome], seed)
             beyond = None if name in _TRIVIAL else correlation(partial, [values, outcome, *trivial], seed)
             found.append(Prediction(predictor=name, alone=alone, beyond=beyond))
-        return found
+        return tuple(found)
 
     tau = None
     if training != "inherited":
         pair = [np.array([b.clean_error for b in before]), _column(after, lambda o: o.validation_error["float"])]
         tau = correlation(kendall, pair, seed)
-    hardest = {c: float(np.mean([o.per_corruption[c].int8 for o in after])) for c in after[0].per_corruption}
+    hardest = {c: float(np.mean([o.per_corruption[c]["int8"] for o in after])) for c in after[0].per_corruption}
     return TrainingConclusions(
         of_mce=predictions(mce),
         of_loss=predictions(added),
@@ -55,14 +54,14 @@ def predictors(members: Sequence[Member]) -> dict[str, Float64Array]:
         "MACs": np.array([float(b.footprint.macs) for b in before]),
         "parameters": np.array([float(b.footprint.params) for b in before]),
     }
-    for flatness in before[0].flatness:
-        values = [next(f.r for f in b.flatness if f.perturbation == flatness.perturbation) for b in before]
+    for flatness in before[0].measured.flatness:
+        values = [next(f.r for f in b.measured.flatness if f.perturbation == flatness.perturbation) for b in before]
         known[f"R, {flatness.perturbation}"] = np.array(values)
     for name in [name for name in known if name.startswith("R, gaussian")]:
         for alpha in _ALPHAS:
             merits = figure_of_merit(known["clean error"], known[name][:, None], alpha)
             known[f"F_AR, alpha {alpha:g}, {name.removeprefix('R, ')}"] = merits
-    archs = [Arch.from_json(b.arch) for b in before]
+    archs = [b.arch for b in before]
     known["resolution"] = np.array([float(a.resolution) for a in archs])
     known["depth"] = np.array([float(sum(len(s.blocks) for s in a.stages)) for a in archs])
     known["mean kernel"] = np.array([np.mean([b.kernel for s in a.stages for b in s.blocks]) for a in archs])
@@ -71,7 +70,7 @@ def predictors(members: Sequence[Member]) -> dict[str, Float64Array]:
     return known
 
 
-def sam_against_sgd(members: Sequence[Member], seed: int = 0) -> list[Difference]:
+def sam_against_sgd(members: Sequence[Member], seed: int = 0) -> tuple[Difference, ...]:
     """SAM minus SGD on the same subnets."""
     pairs = [(m.after["sam"], m.after["sgd"]) for m in members if {"sam", "sgd"} <= m.after.keys()]
     measures: dict[str, Callable[[Outcome], float]] = {
@@ -80,14 +79,14 @@ def sam_against_sgd(members: Sequence[Member], seed: int = 0) -> list[Difference
         "mCE that int8 adds": lambda o: o.mce["int8"] - o.mce["float"],
     }
     if not pairs:
-        return []
+        return ()
     found = []
     for what, measure in measures.items():
         differences = np.array([measure(sam) - measure(sgd) for sam, sgd in pairs])
         means = differences[_resamples(len(pairs), seed)].mean(1)
         low, high = np.quantile(means, (0.025, 0.975))
         found.append(Difference(what=what, mean=float(differences.mean()), ci95=(float(low), float(high))))
-    return found
+    return tuple(found)
 
 
 def correlation(statistic: Callable[..., Float64Array], columns: Sequence[Float64Array], seed: int) -> Correlation:

@@ -14,12 +14,13 @@ from rich.text import Text
 from pipeline.files import write_bytes
 from pipeline.report.plots import figure_of, style
 from pipeline.report.quantities import MINUS, percent, points
+from pipeline.values import write_value
 from research.study.records import Correlation, Prediction, Study, Training
 
 
 def write_study(study: Study, directory: Path) -> None:
     """`study.json`, `STUDY.md` and a plot of each way of training."""
-    write_bytes(directory / "study.json", (study.model_dump_json(indent=1) + "\n").encode())
+    write_value(directory / "study.json", study)
     for training, found in study.conclusions.items():
         write_bytes(directory / f"{training}.svg", correlations_plot(found.of_mce).encode())
     write_bytes(directory / "STUDY.md", _markdown(study).encode())

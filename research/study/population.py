@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from flatnas.data.dataset import Dataset
-from flatnas.search.measured import Measured
-from flatnas.search.search import Evaluation, Plan, search
+from flatnas.search.measured import Evaluation, Measured
+from flatnas.search.search import Plan, search
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
+from pipeline.audits.result import AuditResult
 from pipeline.config import RunConfig
 from pipeline.feasibility import check_feasible
-from pipeline.files import read_json, write_json
 from pipeline.layers import changed
 from pipeline.progress import Reporter
-from pipeline.records import evaluation_record
-from pipeline.results import Accuracy, Robustness
+from pipeline.results.quantization import Quantization
 from pipeline.runs.facts import Origin
 from pipeline.runs.layout import ARCH, AUDIT, QUANTIZATION, SUPERNET
 from pipeline.runs.manifest import unfinish
@@ -32,6 +31,7 @@ from pipeline.runs.runner import run_stages
 from pipeline.runs.stage import Stage, StageContext, settings_from
 from pipeline.searching import Searching
 from pipeline.stages import audit, finetune, quantize, supernet, to_onnx, to_tflite
+from pipeline.values import read_value, write_value
 from research.study.records import Member, Outcome, Training
 
 
@@ -70,7 +70,7 @@ def measure(population: Population, directory: Path, reporter: Reporter) -> Iter
             by = _trained_by(trained, training)
             run_stages(_stages(evaluation.arch), place, population.origin(by), reporter)
             after[training] = _outcome(place)
-        yield Member(before=evaluation_record(evaluation), after=after)
+        yield Member(before=evaluation, after=after)
 
 
 def _draw(population: Population, directory: Path, reporter: Reporter) -> tuple[Evaluation, ...]:
@@ -128,22 +128,20 @@ def _given(arch: Arch) -> Stage[_Nothing]:
     """In the place of search and selection: this subnet, whose directory is its own."""
 
     def run(context: StageContext[_Nothing]) -> None:
-        write_json(context.path(ARCH), arch.to_json())
+        write_value(context.path(ARCH), arch)
 
     return Stage("given", (), (ARCH,), _Nothing, run)
 
 
 def _outcome(directory: Path) -> Outcome:
-    quantization, audited = read_json(directory / QUANTIZATION), read_json(directory / AUDIT)
-    accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
-    int8_accuracy = max(attempt["accuracy"] for attempt in quantization["attempts"])
-    mce = robustness.mce
-    assert mce.float is not None  # all corruptions are audited
-    assert mce.int8 is not None
+    quantization = read_value(Quantization, directory / QUANTIZATION)
+    audited = read_value(AuditResult, directory / AUDIT)
+    mce = {role: error for role, error in audited.robustness.mce.items() if error is not None}
+    int8_accuracy = max(attempt.accuracy for attempt in quantization.attempts)
     return Outcome(
-        validation_error={"float": 1 - quantization["float_accuracy"], "int8": 1 - int8_accuracy},
-        test_error={"float": 1 - accuracy.float, "int8": 1 - accuracy.tflite_int8},
-        mce={"float": mce.float, "int8": mce.int8},
-        source=robustness.source,
-        per_corruption=robustness.per_corruption,
+        validation_error={"float": 1 - quantization.float_accuracy, "int8": 1 - int8_accuracy},
+        test_error={"float": 1 - audited.accuracy["float"], "int8": 1 - audited.accuracy["int8"]},
+        mce={"float": mce["float"], "int8": mce["int8"]},  # all corruptions are audited
+        source=audited.robustness.source,
+        per_corruption=audited.robustness.per_corruption,
     )

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from pipeline.results import EvaluationRecord, Severities
+from flatnas.search.measured import Evaluation
 
 Training = Literal["inherited", "sgd", "sam"]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Outcome(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
     """What became of a subnet that was trained in one way and quantized.
 
     Attributes:
@@ -25,28 +22,31 @@ class Outcome(_Record):
         source: of the corrupted images.
     """
 
-    validation_error: dict[Literal["float", "int8"], float]
-    test_error: dict[Literal["float", "int8"], float]
-    mce: dict[Literal["float", "int8"], float]
+    validation_error: Mapping[Literal["float", "int8"], float]
+    test_error: Mapping[Literal["float", "int8"], float]
+    mce: Mapping[Literal["float", "int8"], float]
     source: Literal["official", "generated"]
-    per_corruption: dict[str, Severities]
+    per_corruption: Mapping[str, Mapping[str, tuple[float, ...]]]
 
 
-class Member(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
     """One subnet: what the search would know of it, and what became of it by each way of training."""
 
-    before: EvaluationRecord
-    after: dict[Training, Outcome]
+    before: Evaluation
+    after: Mapping[Training, Outcome]
 
 
-class Correlation(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correlation:
     """A rank correlation over subnets with its 95 % bootstrap interval."""
 
     rho: float
     ci95: tuple[float, float]
 
 
-class Prediction(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
     """How one number known beforehand goes with the int8 mCE.
 
     Attributes:
@@ -59,7 +59,8 @@ class Prediction(_Record):
     beyond: Correlation | None
 
 
-class Difference(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
     """A paired difference of means over the same subnets, with its 95 % bootstrap interval."""
 
     what: str
@@ -67,7 +68,8 @@ class Difference(_Record):
     ci95: tuple[float, float]
 
 
-class TrainingConclusions(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConclusions:
     """What the subnets of one way of training show.
 
     Attributes:
@@ -77,13 +79,14 @@ class TrainingConclusions(_Record):
         hardest: mean int8 error by corruption, the hardest first.
     """
 
-    of_mce: list[Prediction]
-    of_loss: list[Prediction]
+    of_mce: tuple[Prediction, ...]
+    of_loss: tuple[Prediction, ...]
     inherited_tau: Correlation | None
-    hardest: dict[str, float]
+    hardest: Mapping[str, float]
 
 
-class Study(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
     """`study.json`.
 
     Attributes:
@@ -96,6 +99,6 @@ class Study(_Record):
     finetune_epochs: int
     audit_images: int
     supernet_sha256: str
-    members: list[Member]
-    conclusions: dict[Training, TrainingConclusions]
-    sam_against_sgd: list[Difference]
+    members: tuple[Member, ...]
+    conclusions: Mapping[Training, TrainingConclusions]
+    sam_against_sgd: tuple[Difference, ...]

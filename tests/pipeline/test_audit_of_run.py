@@ -24,15 +24,16 @@ def test_a_runs_figures_come_back_from_the_command(tmp_path: Path, seed: int | N
     found = tmp_path / "audit.json"
     subprocess.run([sys.executable, "-m", "pipeline", "audit", str(directory), "--json", str(found)], check=True)
     report, audited = json.loads((directory / "report.json").read_text()), json.loads(found.read_text())
-    robustness, again = report["robustness"], audited["robustness"]
+    own = report["audit"]
+    robustness, again = own["robustness"], audited["robustness"]
     roles = {"int8": "model", "float": "baseline"}
     for name, role in roles.items():
         assert robustness["mce"][name] == again["mce"][role]
         assert robustness["mean_error"][name] == again["mean_error"][role]
         for corruption, errors in robustness["per_corruption"].items():
             assert errors[name] == again["per_corruption"][corruption][role]
-    assert report["accuracy"]["tflite_int8"] == audited["accuracy"]["model"]
-    assert report["accuracy"]["float"] == audited["accuracy"]["baseline"]
+    assert own["accuracy"]["int8"] == audited["accuracy"]["model"]
+    assert own["accuracy"]["float"] == audited["accuracy"]["baseline"]
     assert robustness["delta"] == again["delta"]
-    assert robustness["device"] == audited["device"]
-    assert report["classifier"] == audited["classifier"]
+    assert own["device"] == audited["device"]
+    assert own["classifier"] == audited["classifier"]

@@ -3,27 +3,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.audits.classifier import classifier_record
+from export.prove.proof import Flash, Proof, Ram
+from pipeline.audits.classifier import classifier_of
 from pipeline.audits.request import AuditGates
-from pipeline.gates import delta_gates, limit_gates, run_gates, search_warnings, usefulness_gates, usefulness_warnings
-from pipeline.results import (
-    Accuracy,
-    ClassifierRecord,
-    ClassRecord,
-    CoreProof,
+from pipeline.audits.result import (
+    AuditResult,
+    Classifier,
+    ClassRecall,
     Delta,
-    FirmwareRecord,
-    FlashRecord,
+    FallsBelow,
     Gate,
-    Pair,
-    ParityRecord,
-    RamRecord,
     Robustness,
-    Severities,
 )
+from pipeline.gates import delta_gates, limit_gates, run_gates, search_warnings, usefulness_gates, usefulness_warnings
+from pipeline.results.firmware import FirmwareProof
+from pipeline.results.parity import ParityRow
 
 
-def classified(*right_of: tuple[int, int]) -> ClassifierRecord:
+def classified(*right_of: tuple[int, int]) -> Classifier:
     """Classes a, b, …, each with (right answers, pictures); wrong answers are those of the next class."""
     n = len(right_of)
     labels = np.repeat(np.arange(n), [images for _, images in right_of])
@@ -31,7 +28,7 @@ def classified(*right_of: tuple[int, int]) -> ClassifierRecord:
     for index, (right, images) in enumerate(right_of):
         wrong = np.flatnonzero(labels == index)[right:images]
         predicted[wrong] = (index + 1) % n
-    return classifier_record(predicted, labels, "abcdefgh"[:n])
+    return classifier_of(predicted, labels, "abcdefgh"[:n])
 
 
 def test_balanced_accuracy_is_the_mean_of_the_recalls() -> None:
@@ -45,7 +42,7 @@ def test_balanced_accuracy_is_the_mean_of_the_recalls() -> None:
 
 def test_a_class_without_pictures_counts_nowhere() -> None:
     record = classified((3, 4), (0, 0))
-    assert record.classes[1] == ClassRecord(name="b", images=0, recall=None)
+    assert record.classes[1] == ClassRecall(name="b", images=0, recall=None)
     assert record.balanced_accuracy == 0.75
     assert usefulness_warnings(record) == ["class 'b' has no test picture: nothing is known of it"]
 
@@ -87,60 +84,79 @@ def test_a_search_on_equal_errors_says_so() -> None:
     assert search_warnings([0.0, 0.0], 80)
 
 
-ACCURACY = Accuracy(float=0.90, onnx=0.89, tflite_int8=0.89)
 USEFUL = classified((290, 300), (16, 20))
 
 
-def robustness(low: float, high: float) -> Robustness:
-    return Robustness(
-        source="generated",
-        images=320,
-        corruptions=["fog"],
-        mce=Pair(float=None, int8=None),
-        mean_error=Pair(float=0.2, int8=0.21),
-        per_corruption={"fog": Severities(float=[0.2] * 5, int8=[0.1, 0.1, 0.2, 0.2, 0.4])},
-        delta=Delta(mean=(low + high) / 2, ci95=(low, high)),
-        device=None,
+def audited(low: float = 0.0, high: float = 0.0, *, int8: float = 0.89) -> AuditResult:
+    return AuditResult(
+        dataset="two",
+        seed=0,
+        models={},
+        accuracy={"float": 0.90, "onnx": 0.89, "int8": int8},
+        classifier=USEFUL,
+        robustness=Robustness(
+            source="generated",
+            images=320,
+            corruptions=("fog",),
+            mce={"float": None, "int8": None},
+            mean_error={"float": 0.2, "int8": 0.21},
+            ci95={},
+            degradation={},
+            per_corruption={"fog": {"float": (0.2,) * 5, "int8": (0.1, 0.1, 0.2, 0.2, 0.4)}},
+            falls_below=FallsBelow(0.5, {}),
+            delta=Delta((low + high) / 2, (low, high)),
+        ),
+        calibration={},
     )
 
 
-def parity(*, holds: bool) -> ParityRecord:
-    return ParityRecord(runner="tflm", max_abs_lsb=0, mismatches=0, n=1, top1_agreement=1.0, bound_lsb=0, holds=holds)
+def parity(*, holds: bool) -> ParityRow:
+    return ParityRow(
+        runner="tflm",
+        max_abs_lsb=0,
+        mismatches=0,
+        n=1,
+        top1_agreement=1.0,
+        bound_lsb=0,
+        beyond=0.0,
+        holds=holds,
+        first_difference=None,
+    )
 
 
-def proof(mismatches: int) -> FirmwareRecord:
-    core = CoreProof(
+def proof(mismatches: int) -> FirmwareProof:
+    core = Proof(
         core="cortex-m7",
         emulator="qemu",
         compiler="gcc",
-        references=["tflm"],
+        references=("tflm",),
         images=20,
         mismatches=mismatches,
         first_mismatch=None,
         instructions=1,
-        flash_bytes=FlashRecord(code=1, data=1, total=2),
-        ram_bytes=RamRecord(arena=1, variables=1, stack=1, total=3),
-        layers=[],
+        flash_bytes=Flash.of(1, 1),
+        ram_bytes=Ram.of(1, 1, 1),
+        layers=(),
     )
-    return FirmwareRecord(cores=[core])
+    return FirmwareProof((core,))
 
 
 def test_the_gates_of_a_run_look_at_the_end_of_the_interval() -> None:
-    gates = run_gates([], ACCURACY, USEFUL, robustness(0.0, 0.02), [parity(holds=True)], proof(0))
+    gates = run_gates([], audited(0.0, 0.02), [parity(holds=True)], proof(0))
     assert [gate.passed for gate in gates] == [True] * 7
-    by_name = {gate.name: gate for gate in run_gates([], ACCURACY, USEFUL, robustness(-0.03, 0.021), [], None)}
+    by_name = {gate.name: gate for gate in run_gates([], audited(-0.03, 0.021), [], None)}
     added = by_name["corruption error added by int8 (upper end)"]
     assert (added.value, added.limit, added.passed) == (0.021, 0.02, False)  # the mean is below 0
     assert len(by_name) == 6  # no firmware, no gate
 
 
 def test_each_gate_of_a_run_fails_alone() -> None:
-    def failed(*, accuracy: Accuracy = ACCURACY, holds: bool = True, mismatches: int = 0) -> list[str]:
-        found = run_gates([], accuracy, USEFUL, robustness(0, 0), [parity(holds=holds)], proof(mismatches))
+    def failed(*, int8: float = 0.89, holds: bool = True, mismatches: int = 0) -> list[str]:
+        found = run_gates([], audited(int8=int8), [parity(holds=holds)], proof(mismatches))
         return [gate.name for gate in found if not gate.passed]
 
     assert failed() == []
-    assert failed(accuracy=Accuracy(float=0.9, onnx=0.89, tflite_int8=0.8899)) == ["accuracy lost to int8"]
+    assert failed(int8=0.8899) == ["accuracy lost to int8"]
     assert failed(holds=False) == ["parity (runtimes out of bounds)"]
     assert failed(mismatches=1) == ["firmware (inputs that differ)"]
 

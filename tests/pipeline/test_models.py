@@ -11,7 +11,8 @@ from pipeline.cli import pipeline
 from pipeline.errors import PipelineError
 from pipeline.files import sha256_of
 from pipeline.models import find_model, model_file, released_models
-from pipeline.results import RunReport
+from pipeline.report.run_report import RunReport
+from pipeline.values import read_value
 
 
 def a_run(directory: Path) -> Path:
@@ -51,13 +52,13 @@ def test_every_released_model_is_whole_and_its_report_is_about_its_bytes(name: s
     directory = released_models()[name]
     verified = CliRunner().invoke(pipeline, ["verify", name], standalone_mode=False)
     assert verified.return_value == 0, verified.output
-    report = RunReport.model_validate_json((directory / "report.json").read_bytes())
+    report = read_value(RunReport, directory / "report.json")
     assert report.passed
     assert report.artifacts["model/model.int8.tflite"] == sha256_of(model_file(directory))
-    assert report.robustness.mce.int8 is not None
+    assert report.audit.robustness.mce["int8"] is not None
     listed = CliRunner().invoke(pipeline, ["models"]).output
     assert name in listed
-    assert f"{100 * report.accuracy.tflite_int8:.2f} %" in listed
+    assert f"{100 * report.audit.accuracy['int8']:.2f} %" in listed
 
 
 def test_the_table_cuts_no_name() -> None:

@@ -10,12 +10,15 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import PipelineError
+from pipeline.layers import configured
 from pipeline.run_data import load_data_as_run
+from pipeline.values import plain
 
 
 def write_run(directory: Path, **config: Any) -> Path:
     directory.mkdir()
-    (directory / "run.json").write_text(json.dumps({"config": {"target": "cortex-m7", "dataset": "x", **config}}))
+    content = plain(configured({"target": "cortex-m7", "dataset": "x", **config}))
+    (directory / "run.json").write_text(json.dumps({"config": content}))
     return directory
 
 
@@ -51,5 +54,7 @@ def test_pictures_have_the_resolution_of_the_runs_own_supernet(
 
 
 def test_a_run_of_another_version_is_told(pictures: str, tmp_path: Path) -> None:
+    directory = write_run(tmp_path / "run")
+    (directory / "run.json").write_text(json.dumps({"config": {"target": "cortex-m7", "unheard_of": 1}}))
     with pytest.raises(PipelineError, match=r"run\.json is of another version; call 'pipeline run' again"):
-        load_data_as_run(write_run(tmp_path / "run", unheard_of=1), pictures, None)
+        load_data_as_run(directory, pictures, None)

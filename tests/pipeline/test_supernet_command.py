@@ -140,7 +140,7 @@ def test_an_out_that_is_a_file_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("--sigma", "0.1"), ("--finetune-epochs", "3"), ("--finalist-epochs", "2"), ("--augment", "augmix")]
+    "option", [("--sigma", "0.1"), ("--objective", "rounding"), ("--finalist-epochs", "2"), ("--augment", "augmix")]
 )
 def test_the_published_protocol_takes_no_options_of_ours(option: tuple[str, str]) -> None:
     command = ["run", "--target", "cortex-m7", "--protocol", "paper", *option]

@@ -3,8 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flatnas.search.finalists import finalists, select_finalist
-from flatnas.search.measured import Flatness, Measured
-from flatnas.search.search import Evaluation
+from flatnas.search.measured import Evaluation, Flatness, Measured
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
 from hardware_profiles.footprint import footprint

@@ -9,20 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flatnas.search.candidates import Candidates
-from flatnas.search.measured import Flatness, Measured
+from flatnas.search.measured import Evaluation, Flatness, Measured
 from flatnas.search.nsga2 import nsga2, tell
 from flatnas.search.objective import figure_of_merit, knee, select
-from flatnas.search.search import (
-    Evaluation,
-    Generation,
-    Map,
-    Objective,
-    Plan,
-    front_of,
-    hypervolume,
-    search,
-    select_from,
-)
+from flatnas.search.search import Generation, Map, Objective, Plan, front_of, hypervolume, search, select_from
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space

@@ -17,9 +17,9 @@ import pytest
 
 from pipeline import Audit, AuditRequest, audit, compare
 from pipeline.audits.predictions import PredictionsFile
-from pipeline.audits.result import AuditResult, LayerRecord
+from pipeline.audits.result import AuditResult, Gate, LayerNoise
 from pipeline.errors import PipelineError
-from pipeline.results import Gate
+from pipeline.values import from_plain
 
 GATES = [
     Gate(name="mCE", limit=0.2, value=0.3, unit="share", passed=False),
@@ -46,7 +46,7 @@ def found(digit_models: Any) -> Audit:
 
 def test_the_json_is_read_back_by_its_own_model_and_has_the_contracts_keys(found: Audit) -> None:
     content = json.loads(json.dumps(found.result.to_json()))
-    assert AuditResult(**content) == found.result
+    assert from_plain(AuditResult, content, "the audit") == found.result
     assert set(content["accuracy"]) == {"model", "baseline"}
     robustness = content["robustness"]
     assert {"source", "images", "corruptions", "mce", "mean_error", "per_corruption", "delta"} <= set(robustness)
@@ -76,8 +76,8 @@ def test_junit_has_a_case_per_gate_and_says_why_one_failed(found: Audit) -> None
 def test_the_page_needs_no_other_file_and_shows_pictures_that_flipped(found: Audit) -> None:
     from pipeline.report.audit_page import render_audit_page
 
-    layer = LayerRecord(name="stem/conv", sqnr_db=None, saturated={"clean": 0.0, "fog": 0.125})
-    found = replace(found, result=found.result.model_copy(update={"layers": [layer]}))
+    layer = LayerNoise(name="stem/conv", sqnr_db=None, saturated={"clean": 0.0, "fog": 0.125})
+    found = replace(found, result=replace(found.result, layers=(layer,)))
     page = render_audit_page(found)
     tags: list[tuple[str, dict[str, str | None]]] = []
 
@@ -123,7 +123,7 @@ def test_predictions_written_are_compared_without_running_anything(
     result = compare(tmp_path / "a.npz", tmp_path / "b.npz")
     assert result.models["model"].file == "int8.tflite"
     assert result.models["baseline"].file == "float.onnx"
-    assert result.robustness.corruptions == ["fog"]
+    assert result.robustness.corruptions == ("fog",)
     shared = np.intersect1d(found.predictions.indices, other.predictions.indices)
     assert result.robustness.images == len(shared) > 0
     columns = np.searchsorted(other.predictions.indices, shared)

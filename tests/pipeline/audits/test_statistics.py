@@ -5,6 +5,7 @@ import pytest
 
 from flatnas.corruptions import STANDARD_15
 from pipeline.audits.predictions import Predictions
+from pipeline.audits.result import Delta
 from pipeline.audits.statistics import (
     by_corruption,
     calibration,
@@ -21,7 +22,6 @@ from pipeline.audits.statistics import (
     paired_delta,
     relative_mce,
 )
-from pipeline.results import Delta
 
 
 def predictions(*rows: list[int]) -> Predictions:
@@ -38,7 +38,7 @@ def test_error_rates_and_their_means_are_those_worked_by_hand() -> None:
     said = predictions(RIGHT, RIGHT, FLIPPED, FLIPPED, RIGHT, [1, 0, 1, 0])
     rates = error_rates(said, LABELS)
     assert rates.tolist() == [0, 0, 0.25, 0.25, 0, 1]
-    assert by_corruption(rates, FOG) == {"fog": [0, 0.25, 0.25, 0, 1]}
+    assert by_corruption(rates, FOG) == {"fog": (0, 0.25, 0.25, 0, 1)}
     assert mean_error(rates) == 0.3
     assert mce(rates, FOG) is None
     assert falls_below(rates, FOG, 0.75) == {"fog": 5}

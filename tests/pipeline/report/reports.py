@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from pipeline.layers import configured
-from pipeline.results import RunReport
+from pipeline.report.run_report import RunReport
+from pipeline.values import from_plain, plain
 
 CONFIG = configured({"target": "cortex-m7", "dataset": "cifar10"})
 
@@ -57,6 +58,7 @@ def sample_footprint(params: int, macs: int, sram_bytes: int = 61_440) -> dict[s
         "flash_bytes": 181_248,
         "sram_bytes": sram_bytes,
         "latency_ms": latency,
+        "unknown": [],
     }
 
 
@@ -70,9 +72,11 @@ def sample_front() -> list[dict[str, Any]]:
     ]
     return [
         {
-            "arch": ARCH if macs == 12.345678 else {**ARCH, "resolution": 20 + 2 * i},
-            "clean_error": error,
-            "flatness": [{"perturbation": "gaussian-0.05", "r": r, "ci95": [r - 0.004, r + 0.004]}],
+            "measured": {
+                "arch": ARCH if macs == 12.345678 else {**ARCH, "resolution": 20 + 2 * i},
+                "clean_error": error,
+                "flatness": [{"perturbation": "gaussian-0.05", "r": r, "low": r - 0.004, "high": r + 0.004}],
+            },
             "footprint": sample_footprint(int(12_000 * macs), round(macs * 1e6)),
         }
         for i, (macs, error, r) in enumerate(points_of_front)
@@ -105,24 +109,18 @@ def report_with_finalists() -> RunReport:
         {"arch": {**ARCH, "resolution": 24}, "inherited_error": 0.1756, "trained_error": 0.1466},
         {"arch": off, "inherited_error": 0.2136, "trained_error": 0.1376},
     ]
-    selected = {**sample_front()[0], "arch": off, "clean_error": 0.2136}
-    search = {**report.search.model_dump(), "finalists": finalists, "selected": selected}
+    first = sample_front()[0]
+    selected = {**first, "measured": {**first["measured"], "arch": off, "clean_error": 0.2136}}
+    search = {**plain(report.search), "finalists": finalists, "selected": selected}
     return sample_report(arch=off, search=search)
 
 
 def sample_report(**changes: Any) -> RunReport:
     """A run as `pipeline run` would write it; `changes` replace top-level keys."""
-    severities = {
-        name: {
-            "float": [round(first * (1 + 0.55 * s), 4) for s in range(5)],
-            "int8": [round(first * (1 + 0.55 * s) + 0.004 * ((s * 7 + i * 3) % 5 - 1), 4) for s in range(5)],
-        }
-        for i, (name, first) in enumerate(zip(CORRUPTIONS, FIRST_ERROR, strict=True))
-    }
     value: dict[str, Any] = {
-        "schema": 1,
+        "schema": 2,
         "target": "stm32f746",
-        "dataset": "cifar10",
+        "dataset": {"name": "cifar10", "sha256": "d4" * 32},
         "seed": 7,
         "arch": ARCH,
         "footprint": sample_footprint(148_312, 12_345_678),
@@ -134,7 +132,11 @@ def sample_report(**changes: Any) -> RunReport:
             "latency_ms": 100.0,
         },
         "fits": True,
+        "uncounted": [],
+        "teacher": None,
         "search": {
+            "objective": "flatness",
+            "selected": None,
             "evaluations": 96,
             "front": sample_front(),
             "alpha": 0.5,
@@ -142,27 +144,27 @@ def sample_report(**changes: Any) -> RunReport:
             "hypervolume": [0.412, 0.467, 0.489, 0.501, 0.507, 0.508],
             "kendall_tau": [None, 0.41, 0.52, 0.24, 0.61, 0.66],
             "proposer": ["random", "linear", "tree ensemble", "nsga2", "linear", "linear"],
-            "seconds": 1843.2,
         },
-        "accuracy": {"float": 0.9012, "onnx": 0.8968, "tflite_int8": 0.8964},
-        "robustness": {
-            "source": "generated",
-            "images": 10_000,
-            "corruptions": CORRUPTIONS,
-            "mce": {"float": None, "int8": None},
-            "mean_error": {"float": 0.3127, "int8": 0.3184},
-            "per_corruption": severities,
-            "delta": {"mean": 0.0057, "ci95": [0.0031, 0.0083]},
-            "device": {
-                "runner": "tflm",
-                "images": 1000,
-                "disagreement": 0.013,
-                "mean_error_fast": 0.322,
-                "mean_error_device": 0.324,
-            },
+        "quantization": {
+            "method": "minmax",
+            "calibration_images": 512,
+            "validation_images": 5000,
+            "float_accuracy": 0.9,
+            "attempts": [{"method": "minmax", "accuracy": 0.898, "steps": []}],
         },
+        "audit": sample_audit(),
         "parity": [
-            {"runner": "tflm", "max_abs_lsb": 0, "mismatches": 0, "n": 10_000, "top1_agreement": 1.0, "bound_lsb": 0},
+            {
+                "runner": "tflm",
+                "max_abs_lsb": 0,
+                "mismatches": 0,
+                "n": 10_000,
+                "top1_agreement": 1.0,
+                "bound_lsb": 0,
+                "beyond": 0.0,
+                "holds": True,
+                "first_difference": None,
+            },
             {
                 "runner": "litert-xnnpack",
                 "max_abs_lsb": 1,
@@ -170,6 +172,9 @@ def sample_report(**changes: Any) -> RunReport:
                 "n": 10_000,
                 "top1_agreement": 0.9991,
                 "bound_lsb": 1,
+                "beyond": 0.0,
+                "holds": True,
+                "first_difference": None,
             },
             {
                 "runner": "onnxruntime",
@@ -178,6 +183,9 @@ def sample_report(**changes: Any) -> RunReport:
                 "n": 10_000,
                 "top1_agreement": 0.9987,
                 "bound_lsb": 2,
+                "beyond": 0.0,
+                "holds": True,
+                "first_difference": None,
             },
         ],
         "firmware": None,
@@ -189,19 +197,60 @@ def sample_report(**changes: Any) -> RunReport:
             {"name": "parity", "limit": 0.0, "value": 0.0, "passed": True},
         ],
         "passed": True,
+        "warnings": [],
         "artifacts": {
             "model/model.int8.tflite": "a1" * 32,
             "model/model.int8.onnx": "b2" * 32,
             "audit/audit.json": "c3" * 32,
         },
-        "stages": [
-            {"name": "supernet", "seconds": 0.4},
-            {"name": "search", "seconds": 1843.2},
-            {"name": "finetune", "seconds": 3911.0},
-            {"name": "audit", "seconds": 262.5},
-        ],
     }
-    return RunReport.model_validate({**value, **changes})
+    return from_plain(RunReport, {**value, **changes}, "the sample")
+
+
+def sample_audit(**changes: Any) -> dict[str, Any]:
+    """An audit of int8 and float, as JSON has it; `changes` replace keys of its robustness."""
+    severities = {
+        name: {
+            "float": [round(first * (1 + 0.55 * s), 4) for s in range(5)],
+            "int8": [round(first * (1 + 0.55 * s) + 0.004 * ((s * 7 + i * 3) % 5 - 1), 4) for s in range(5)],
+        }
+        for i, (name, first) in enumerate(zip(CORRUPTIONS, FIRST_ERROR, strict=True))
+    }
+    robustness = {
+        "source": "generated",
+        "images": 10_000,
+        "corruptions": CORRUPTIONS,
+        "mce": {"float": None, "int8": None},
+        "mean_error": {"float": 0.3127, "int8": 0.3184},
+        "ci95": {"float": [0.309, 0.316], "int8": [0.315, 0.322]},
+        "degradation": {"float": 0.2139, "int8": 0.2148},
+        "per_corruption": severities,
+        "falls_below": {"accuracy": 0.5, "severity": {}},
+        "delta": {"mean": 0.0057, "ci95": [0.0031, 0.0083]},
+    }
+    return {
+        "dataset": "cifar10",
+        "seed": 7,
+        "models": {
+            "int8": {"file": "model.int8.tflite", "sha256": "a1" * 32, "runner": "litert"},
+            "float": {"file": "model.float.onnx", "sha256": "e5" * 32, "runner": "onnxruntime"},
+        },
+        "accuracy": {"float": 0.9012, "onnx": 0.8968, "int8": 0.8964},
+        "classifier": {
+            "balanced_accuracy": 0.8964,
+            "ci95": [0.89, 0.903],
+            "classes": [{"name": name, "images": 1000, "recall": 0.8964} for name in LABELS],
+        },
+        "robustness": {**robustness, **changes},
+        "calibration": {},
+        "device": {
+            "runner": "tflm",
+            "images": 1000,
+            "disagreement": 0.013,
+            "mean_error_fast": 0.322,
+            "mean_error_device": 0.324,
+        },
+    }
 
 
 HOSTILE = "<script>alert('x')</script>|`rm`*b* $\\frac$ &amp; [a](b)\n# head"
@@ -285,7 +334,12 @@ def hostile_report() -> RunReport:
     memory = [{**row, "name": HOSTILE if row["peak"] else row["name"]} for row in sample_memory()]
     gates = [{"name": HOSTILE, "limit": 1.0, "value": 2.0, "passed": False}]
     return sample_report(
-        target=HOSTILE, dataset=HOSTILE, memory=memory, gates=gates, artifacts={HOSTILE: HOSTILE}, passed=False
+        target=HOSTILE,
+        dataset={"name": HOSTILE, "sha256": ""},
+        memory=memory,
+        gates=gates,
+        artifacts={HOSTILE: HOSTILE},
+        passed=False,
     )
 
 

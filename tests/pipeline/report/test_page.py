@@ -54,30 +54,21 @@ def test_the_page_tells_every_measurement(page: Page) -> None:
         "+0.57 points",
         "95 % interval +0.31 to +0.83",
         "No mCE: not all 15",
-        "96 subnets evaluated in 30 min 43 s; 5 on the Pareto front",
+        "96 subnets evaluated; 5 on the Pareto front",
         "Peak: stage0.0/depthwise (DEPTHWISE_CONV_2D) with 51.71 kB alive",
         "litert-xnnpack 212 / 10,000 1 1 99.91 %",
         "mean error, XNNPACK 32.20 %",
         "mean error, tflm 32.40 %",
         "classified differently 1.30 %",
         "input 32 × 32 × 3 stem 16 channels stage 0, 16 3×3 · 1 stage 1, 24 3×3 · 4 5×5 · 3",
-        "Seed 7.",
-        "finetune 1 h 05 min",
         "audit/audit.json " + "c3" * 32,
     ]
     assert [fact for fact in facts if fact not in text] == []
 
 
-def test_the_page_shows_a_mobile_targets_latency_on_the_host_as_the_hosts(page: Page) -> None:
-    row = {"file": "model.int8.tflite", "threads": 1, "xnnpack": True, "median_ms": 0.4321, "p90_ms": 0.5}
-    rows = [row, {**row, "xnnpack": False, "median_ms": 12.34, "p90_ms": 15.0}]
-    mobile = Page(render_page(sample_report(host_latency={"cpu": "Some CPU <3", "rows": rows}), LABELS))
-    text = mobile.said()
-    assert "Some CPU <3, one image at a time. Not the target's latency" in text
-    assert "model.int8.tflite XNNPACK 1 0.432 ms 0.5 ms" in text
-    assert "model.int8.tflite built in 1 12.3 ms 15 ms" in text
-    assert mobile.open == []
-    assert "LiteRT on this computer" not in page.said()
+def test_a_page_is_the_same_on_every_computer(page: Page) -> None:
+    assert "this computer" not in page.said()
+    assert "seconds" not in page.said()
 
 
 def test_the_heat_map_shows_float_int8_and_difference_of_each_severity(page: Page) -> None:
@@ -95,8 +86,8 @@ def test_the_page_of_a_produced_report_tells_its_figures(name: str) -> None:
     said = page.said()
     assert page.open == []
     assert ("✓ PASS" if report["passed"] else "✗ FAIL") in said
-    assert f"int8 top-1 {100 * report['accuracy']['tflite_int8']:.1f} %" in said
-    for corruption, errors in report["robustness"]["per_corruption"].items():
+    assert f"int8 top-1 {100 * report['audit']['accuracy']['int8']:.1f} %" in said
+    for corruption, errors in report["audit"]["robustness"]["per_corruption"].items():
         rates = " ".join(f"{100 * error:.1f}" for role in ("float", "int8") for error in errors[role])
         assert f"{corruption.replace('_', ' ')} {rates}" in said
     for path, digest in report["artifacts"].items():

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from reports import sample_report
 
+from pipeline.audits.result import Gate
 from pipeline.report.budget import budget_rows, failures
 from pipeline.report.quantities import count, duration, interval_ms, milliseconds, percent, plain, points, size
-from pipeline.results import Gate
 
 
 @pytest.mark.parametrize(

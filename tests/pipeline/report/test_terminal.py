@@ -4,11 +4,12 @@ from pathlib import Path
 
 from reports import failing_report, printed, sample_report
 
-from pipeline.report.tables import audit_table, summary
+from pipeline.report.tables import audit_table, host_latency_table, summary
+from pipeline.runs.timings import HostLatency, Timings
 
 
 def test_names_are_not_read_as_rich_markup() -> None:
-    report = sample_report(target="[red]x[/]", dataset="[/]")
+    report = sample_report(target="[red]x[/]", dataset={"name": "[/]", "sha256": ""})
     assert "[red]x[/] · [/]" in printed(summary(report))
     alone = audit_table(
         "[bold]m[/]", None, {"model": 0.5}, {"model": 0.5}, {"model": None}, {"[x]": {"model": [0.5] * 5}}, None
@@ -76,3 +77,12 @@ def test_the_audit_table_of_one_model_has_no_baseline() -> None:
     assert "baseline" not in text
     assert "31.00 %" in text
     assert "fog 30.0 10.0 20.0 30.0 40.0 50.0" in " ".join(text.split())
+
+
+def test_a_mobile_targets_latency_on_this_computer_is_called_that() -> None:
+    slow = HostLatency("model.int8.tflite", 1, xnnpack=False, median_ms=12.34, p90_ms=15.0)
+    fast = HostLatency("model.int8.tflite", 1, xnnpack=True, median_ms=0.4321, p90_ms=0.5)
+    text = " ".join(printed(host_latency_table(Timings("Some CPU <3", {}, (fast, slow)))).split())
+    assert "on this computer (Some CPU <3), one image at a time; not the target's latency" in text
+    assert "model.int8.tflite XNNPACK 1 0.432 ms 0.5 ms" in text
+    assert "model.int8.tflite built in 1 12.3 ms 15 ms" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,11 @@ import pytest
 from scipy.stats import kendalltau, spearmanr
 
 from flatnas.corruptions import CORRUPTIONS
+from flatnas.search.measured import Evaluation, Flatness, Measured
 from flatnas.space.spaces import mcu_space
-from pipeline.results import EvaluationRecord, FlatnessRecord, FootprintRecord, Latency, Severities
+from hardware_profiles.footprint import Footprint
+from hardware_profiles.latency import Interval
+from pipeline.values import read_value
 from research.study.analysis import conclusions, correlation, kendall, partial, sam_against_sgd, spearman
 from research.study.pages import study_screen, write_study
 from research.study.records import Member, Outcome, Study
@@ -21,7 +25,7 @@ SPACE = mcu_space(10)
 
 
 def outcome(error: float, int8_mce: float) -> Outcome:
-    severities = {c: Severities(float=[0.1] * 5, int8=[0.01 * i] * 5) for i, c in enumerate(CORRUPTIONS)}
+    severities = {c: {"float": (0.1,) * 5, "int8": (0.01 * i,) * 5} for i, c in enumerate(CORRUPTIONS)}
     return Outcome(
         validation_error={"float": error, "int8": error},
         test_error={"float": error, "int8": error},
@@ -36,8 +40,8 @@ def members(n: int = 40) -> list[Member]:
     found = []
     for arch in (SPACE.sample(RNG) for _ in range(n)):
         error, r = RNG.uniform(0.1, 0.3), RNG.uniform(0.0, 0.1)
-        latency = Latency(low=1, mid=2, high=3)
-        cost = FootprintRecord(
+        latency = Interval(1, 2, 3)
+        cost = Footprint(
             runtime="tflm",
             params=int(RNG.integers(1e4, 1e5)),
             macs=int(RNG.integers(1e6, 1e7)),
@@ -45,11 +49,8 @@ def members(n: int = 40) -> list[Member]:
             sram_bytes=1,
             latency_ms=latency,
         )
-        flatness = [
-            FlatnessRecord(perturbation="gaussian-0.05", r=r, ci95=(r, r)),
-            FlatnessRecord(perturbation="int4", r=RNG.uniform(), ci95=(0, 1)),
-        ]
-        before = EvaluationRecord(arch=arch.to_json(), clean_error=error, flatness=flatness, footprint=cost)
+        flatness = (Flatness("gaussian-0.05", r, r, r), Flatness("int4", RNG.uniform(), 0, 1))
+        before = Evaluation(Measured(arch, error, flatness), cost)
         mce = error + 0.2 + r
         after = {"inherited": outcome(error, mce), "sgd": outcome(error, mce), "sam": outcome(error, mce - 0.02)}
         found.append(Member(before=before, after=after))
@@ -117,8 +118,8 @@ def test_sam_is_compared_with_sgd_on_the_same_subnets() -> None:
     assert by_name["int8 mCE"].mean == pytest.approx(-0.02)
     assert by_name["int8 mCE"].ci95[1] < 0
     assert by_name["int8 clean error"].mean == 0
-    only = [m.model_copy(update={"after": {"sgd": m.after["sgd"]}}) for m in MEMBERS]
-    assert sam_against_sgd(only) == []
+    only = [replace(m, after={"sgd": m.after["sgd"]}) for m in MEMBERS]
+    assert sam_against_sgd(only) == ()
 
 
 def test_a_study_is_written_for_programs_and_for_people(tmp_path: Path) -> None:
@@ -129,12 +130,12 @@ def test_a_study_is_written_for_programs_and_for_people(tmp_path: Path) -> None:
         finetune_epochs=2,
         audit_images=100,
         supernet_sha256="0" * 64,
-        members=MEMBERS,
+        members=tuple(MEMBERS),
         conclusions={t: conclusions(MEMBERS, t) for t in ("inherited", "sam")},
         sam_against_sgd=sam_against_sgd(MEMBERS),
     )
     write_study(study, tmp_path)
-    assert Study.model_validate_json((tmp_path / "study.json").read_text()) == study
+    assert read_value(Study, tmp_path / "study.json") == study
     text = (tmp_path / "STUDY.md").read_text()
     assert "| int8 mCE | −2.00 (−2.00 to −2.00) |" in text
     assert re.search(r"\| R, gaussian-0.05 \| \+0\.\d\d \(", text)

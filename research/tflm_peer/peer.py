@@ -1,7 +1,7 @@
 """A peer of the generated firmware: TFLite Micro, built from the user's own checkout for the same emulated board.
 
 Nothing of it is part of this project: a tree that the user names is searched by the rules below, and
-runtime/peer/peer.cc calls its public C++ API. It gets the best of it: an interpreter that knows the model's operators
+peer.cc calls its public C++ API. It gets the best of it: an interpreter that knows the model's operators
 only, in their int8 variants, without error messages, optimized for size; kernels optimized for speed, CMSIS-NN's where
 the tree has them; libc's memcpy. Constants, code, variables, arena and stack are read off as in export.prove.proof.
 """
@@ -208,10 +208,10 @@ def _build(
 ) -> Path:
     """The peer's ELF file: the tree's own sources, and those of the proof with peer.cc in the place of the model."""
     operators = sorted({node.op for node in sources.graph.nodes})
-    runtime = files("export") / "runtime" / "peer"
+    here = files("research.tflm_peer")
     own = {name: text for name, text in proof_files().items() if name != "libc.c"}  # newlib's are faster
     own["link.ld"] = link_script(own["link.ld"], core)
-    own |= {name: (runtime / name).read_text() for name in ("peer.cc", "peer.h")}
+    own |= {name: (here / name).read_text() for name in ("peer.cc", "peer.h")}
     own["model.h"] = sources.files["model.h"]
     registered = [_OPERATORS[op][:2] for op in operators]
     own["peer_operators.h"] = "".join(f"PEER_OPERATOR({method}, {name})\n" for method, name in registered)

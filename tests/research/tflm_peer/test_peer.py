@@ -11,14 +11,14 @@ import pytest
 from tiny_tflm import copying_model, write_tiny_cmsis_nn, write_tiny_tflm
 
 from export.graph import ExportError
-from export.prove import peer
 from export.prove.emulate import find_emulator
-from export.prove.peer import Checkout, Peer, cxx_compiler, find_checkout, prove_peer
 from export.prove.proof import reference_outputs
 from export.runtime.build import Toolchain, find_toolchain
 from export.runtime.cores import CORES
 from export.write.layers import SUPPORTED
 from export.write.to_c import to_c
+from research.tflm_peer import peer
+from research.tflm_peer.peer import Checkout, Peer, cxx_compiler, find_checkout, prove_peer
 
 CORE = "cortex-m4"
 

@@ -1,4 +1,4 @@
-"""`pipeline firmware --peer-tflm`: what it adds to proof.json and the terminal, and how it refuses."""
+"""`python -m research.tflm_peer`: what it shows and writes, and how it refuses."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pytest
 from tiny_tflm import copying_model, write_tiny_tflm
 
 from export.graph import ExportError
-from export.prove.peer import cxx_compiler
 from export.runtime.build import find_toolchain
+from research.tflm_peer.peer import cxx_compiler
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
-def pipeline(model: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "pipeline", "firmware", model, "--target", "cortex-m4", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def compare(model: Path, tree: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "research.tflm_peer", model, "--target", "cortex-m4", "--tree", tree]
+    return subprocess.run([*command, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -43,11 +43,10 @@ def tools() -> None:
 
 @pytest.mark.usefixtures("tools")
 def test_the_peer_stands_beside_the_firmware(model: Path, tmp_path: Path) -> None:
-    tree, out = write_tiny_tflm(tmp_path / "tree"), tmp_path / "out"
-    done = pipeline(model, "--out", out, "--emulate", "--peer-tflm", tree)
+    done = compare(model, write_tiny_tflm(tmp_path / "tree"), "--json", tmp_path / "both.json")
     assert done.returncode == 0, done.stderr
-    proof = json.loads((out / "proof.json").read_text())
-    (core,), (peer,) = proof["cores"], proof["peers"]
+    both = json.loads((tmp_path / "both.json").read_text())
+    core, peer = both["firmware"], both["peer"]
     assert set(peer) <= set(core) | {"name"}
     assert (peer["name"], peer["images"], peer["mismatches"]) == ("TFLite Micro, reference kernels", 20, 0)
     assert peer["flash_bytes"]["total"] == peer["flash_bytes"]["code"] + peer["flash_bytes"]["data"]
@@ -58,24 +57,16 @@ def test_the_peer_stands_beside_the_firmware(model: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("tools")
-def test_a_peer_that_does_not_build_leaves_the_proof(model: Path, tmp_path: Path) -> None:
-    tree, out = write_tiny_tflm(tmp_path / "tree"), tmp_path / "out"
+def test_a_peer_that_does_not_build_says_why(model: Path, tmp_path: Path) -> None:
+    tree = write_tiny_tflm(tmp_path / "tree")
     (tree / "tensorflow/lite/micro/kernels/pooling.cc").write_text("#error too old")
-    done = pipeline(model, "--out", out, "--emulate", "--peer-tflm", tree)
+    done = compare(model, tree)
     assert done.returncode == 2
     assert "#error too old" in done.stderr
-    assert json.loads((out / "proof.json").read_text())["peers"] == []
-
-
-def test_a_peer_needs_the_emulator(model: Path, tmp_path: Path) -> None:
-    done = pipeline(model, "--out", tmp_path / "out", "--peer-tflm", tmp_path)
-    assert done.returncode == 2
-    assert "add --emulate" in done.stderr
 
 
 @pytest.mark.usefixtures("tools")
 def test_what_is_no_checkout_is_refused_before_anything_is_built(model: Path, tmp_path: Path) -> None:
-    done = pipeline(model, "--out", tmp_path / "out", "--emulate", "--peer-tflm", tmp_path)
+    done = compare(model, tmp_path)
     assert done.returncode == 2
     assert "is no TFLite Micro tree" in done.stderr
-    assert not (tmp_path / "out").exists()
