@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hardware_profiles.ops import OpKind, OpSpec, TensorSpec
+from hardware_profiles.cost.ops import OpKind, OpSpec, TensorSpec
 
 Activation = Literal["NONE", "RELU", "RELU_N1_TO_1", "RELU6"]
 Padding = Literal["SAME", "VALID"]

@@ -14,7 +14,7 @@ from export.graph import Activation, Array, ExportError, Graph, Node, Options, P
 from export.onnx_graph import OnnxGraph, attributes, onnx_content, parse_onnx
 from export.ops.accumulators import check_accumulator
 from export.passes.canonical import canonical, clip_bounds
-from hardware_profiles.ops import same_padding
+from hardware_profiles.cost.ops import same_padding
 
 _SIMPLE = {"Add": "ADD", "Mul": "MUL", "HardSwish": "HARD_SWISH", "Sigmoid": "LOGISTIC"}
 _FUSABLE = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MUL")

@@ -4,7 +4,8 @@ params        weights + biases
 flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure; of our firmware, its code
               and packed constants
 sram_bytes    the planned arena, and the runtime's own state beside it
-latency_ms    an interval, see hardware_profiles.latency; of our firmware, its instructions times cycles per instruction
+latency_ms    an interval, see hardware_profiles.cost.latency; of our firmware, its instructions times cycles per
+              instruction
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
-from hardware_profiles.firmware import FirmwarePlan, InstructionSet, instruction_set, plan_firmware
-from hardware_profiles.firmware_flash import firmware_flash
-from hardware_profiles.instructions import instructions_of_operators
-from hardware_profiles.latency import Interval, latency_ms, total
-from hardware_profiles.memory import ORDERS, TFLM_ORDER, plan_memory
-from hardware_profiles.ops import OpSpec, macs, params
+from hardware_profiles.cost.cycles_per_instruction import CYCLES_PER_INSTRUCTION
+from hardware_profiles.cost.latency import Interval, latency_ms, total
+from hardware_profiles.cost.memory import ORDERS, TFLM_ORDER, plan_memory
+from hardware_profiles.cost.ops import OpSpec, macs, params
+from hardware_profiles.firmware.flash import firmware_flash
+from hardware_profiles.firmware.instructions import instructions_of_operators
+from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, instruction_set, plan_firmware
 from hardware_profiles.profile import Budget, HardwareProfile
 
 RESOURCES = tuple(Budget.model_fields)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from hardware_profiles.firmware import instruction_set
+from hardware_profiles.firmware.plan import instruction_set
 from hardware_profiles.profile_file import Number, nearest, read_profile, read_text
 from hardware_profiles.profile_file import ProfileError as ProfileError
 from hardware_profiles.profile_file import profile_names as profile_names

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hardware_profiles.cost.libraries import unaccelerated
+from hardware_profiles.cost.ops import OpSpec
+from hardware_profiles.cost.order import smallest_order
+from hardware_profiles.cost.rescale import RescaleError, as_int8, is_float, rescale, without
 from hardware_profiles.footprint import Footprint, excess, flatbuffer_bytes, footprint, needs
-from hardware_profiles.kernels import unaccelerated
-from hardware_profiles.ops import OpSpec
-from hardware_profiles.order import smallest_order
 from hardware_profiles.profile import HardwareProfile
-from hardware_profiles.rescale import RescaleError, as_int8, is_float, rescale, without
 
 WIDTHS = (0.75, 0.5, 0.35, 0.25)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardware_profiles.firmware import CORES, instruction_set
+from hardware_profiles.firmware.plan import CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
 from pipeline.errors import InfeasibleBudgetError, PipelineError
 from pipeline.files import write_bytes, write_json, writing_to

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flatnas.search.measured import Flatness, Measured
 from flatnas.search.search import Evaluation
 from flatnas.space.arch import Arch
+from hardware_profiles.cost.latency import Interval
 from hardware_profiles.footprint import Footprint
-from hardware_profiles.latency import Interval
 from pipeline.results import (
     EvaluationRecord,
     FlatnessRecord,

@@ -1,4 +1,4 @@
-"""Counts instructions on emulated cores and fits `hardware_profiles/instruction_weights.py` to them.
+"""Counts instructions on emulated cores and fits `hardware_profiles/firmware/instruction_weights.py` to them.
 
     python -m research.instruction_weights DIRECTORY
 
@@ -43,8 +43,8 @@ from export.write.to_onnx import to_onnx  # noqa: E402
 from export.write.to_tflite import to_tflite  # noqa: E402
 from flatnas.nets.supernet import Subnet  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
-from hardware_profiles.firmware import InstructionSet, compiled_for  # noqa: E402
-from hardware_profiles.instructions import steps  # noqa: E402
+from hardware_profiles.firmware.instructions import steps  # noqa: E402
+from hardware_profiles.firmware.plan import InstructionSet, compiled_for  # noqa: E402
 
 CORES: dict[str, InstructionSet] = {
     "cortex-m0plus": "scalar",
@@ -156,7 +156,9 @@ def write(rows: list[dict[str, Any]], weights: dict[str, dict[str, list[float]]]
         {"seed": seed, "instructions": {r["core"]: sum(r["counts"]) for r in rows if _is_subnet(r, seed)}}
         for seed in HELD_OUT
     ]
-    (TESTS / "hardware_profiles" / "firmware_instructions.json").write_text(json.dumps(held_out, indent=1) + "\n")
+    (TESTS / "hardware_profiles" / "firmware" / "firmware_instructions.json").write_text(
+        json.dumps(held_out, indent=1) + "\n"
+    )
 
 
 def _is_subnet(row: dict[str, Any], seed: int) -> bool:

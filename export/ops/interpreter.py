@@ -23,7 +23,7 @@ from export.ops.fixed_point import (
     rescale,
     softmax,
 )
-from hardware_profiles.ops import same_padding
+from hardware_profiles.cost.ops import same_padding
 
 Int8s = npt.NDArray[np.int8]
 _Kernel = Callable[..., Array]  # int8 activations (N, ...) in the order of the node's inputs -> (N, ...)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from export.ops.fixed_point import quantize_multiplier
-from hardware_profiles.firmware import InstructionSet
+from hardware_profiles.firmware.plan import InstructionSet
 
 Array = npt.NDArray[Any]
 

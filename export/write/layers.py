@@ -14,8 +14,8 @@ from export.graph import ExportError, Graph, Node, Tensor
 from export.ops.fixed_point import exp_of_negative, input_radius, quantize_multiplier, rescale
 from export.ops.interpreter import Interpreter, activation_bounds
 from export.write.kernels import UNARY, Kernel, Layout, Multiplier, kernel_for, multiplier
-from hardware_profiles.firmware import FirmwarePlan, InstructionSet, Step
-from hardware_profiles.ops import same_padding
+from hardware_profiles.cost.ops import same_padding
+from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, Step
 
 Array = npt.NDArray[Any]
 ADD_LEFT_SHIFT = 20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from export.graph import ExportError, Graph, to_ops
 from export.write.layers import SUPPORTED, lower
-from hardware_profiles.firmware import plan_firmware
+from hardware_profiles.firmware.plan import plan_firmware
 
 
 def firmware_obstacle(graph: Graph) -> str | None:

@@ -1,7 +1,7 @@
 """TFLite -> C99 sources: any int8 model whose operators have kernels in export/runtime.
 
 Read on in export/firmware: `layers` (nodes to kernel calls), `kernels` (which kernel, and its packing), `source` (the
-text). What lies where in the arena is decided by hardware_profiles.firmware.
+text). What lies where in the arena is decided by hardware_profiles.firmware.plan.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from export.read_tflite import read_tflite
 from export.write.layers import Layer, lower
 from export.write.source import ModelFacts, model_header, model_source
 from export.write.supported import firmware_obstacle
-from hardware_profiles.firmware import FirmwarePlan, InstructionSet, plan_firmware
+from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, plan_firmware
 
 _HEADERS = ("nn.h", "nn_kernels.h")
 

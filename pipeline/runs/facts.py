@@ -79,7 +79,7 @@ def _corrupted_files(origin: Origin) -> str | None:
 
 def _firmware_tools(origin: Origin) -> str | None:
     """Compiler and emulator of the target's core: a proof that lacked one is made once it is there."""
-    from hardware_profiles.firmware import CORES
+    from hardware_profiles.firmware.plan import CORES
     from pipeline.firmware_proof import find_tools
 
     if origin.profile.core not in CORES:

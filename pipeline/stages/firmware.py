@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.write.package import possible_files
-from hardware_profiles.firmware import CORES
+from hardware_profiles.firmware.plan import CORES
 from hardware_profiles.profile import HardwareProfile
 from pipeline.files import read_json, write_json
 from pipeline.firmware_proof import ELF, PROOF, emulate, find_tools, generate, write_package

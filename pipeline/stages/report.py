@@ -85,8 +85,8 @@ def _run(context: StageContext[Reporting]) -> None:
 def _report(context: StageContext[Reporting]) -> RunReport:
     from export.graph import to_ops
     from export.read_tflite import read_tflite
+    from hardware_profiles.cost.libraries import uncounted
     from hardware_profiles.footprint import footprint, op_costs, violations
-    from hardware_profiles.kernels import uncounted
 
     path = context.path(INT8_TFLITE)
     ops = to_ops(read_tflite(path))

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
-from hardware_profiles.firmware import CORES, instruction_set
+from hardware_profiles.cost.cycles_per_instruction import CYCLES_PER_INSTRUCTION
+from hardware_profiles.cost.latency import latency_ms
+from hardware_profiles.cost.memory import plan_memory
+from hardware_profiles.cost.ops import OpSpec, TensorSpec, macs, params
+from hardware_profiles.firmware.instructions import instructions
+from hardware_profiles.firmware.plan import CORES, instruction_set
 from hardware_profiles.footprint import excess, footprint, op_costs, violations
-from hardware_profiles.instructions import instructions
-from hardware_profiles.latency import latency_ms
-from hardware_profiles.memory import plan_memory
-from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
 from hardware_profiles.profile import load_profile
 
 TFLM = {"runtime": "tflm"}

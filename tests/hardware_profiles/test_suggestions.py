@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.rescale import rescale
 from hardware_profiles.footprint import footprint, violations
-from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile
-from hardware_profiles.rescale import rescale
 from hardware_profiles.suggestions import suggestions
 
 Network = tuple[OpSpec, ...]

@@ -11,9 +11,9 @@ import pytest
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space, mobile_space
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.ops import macs
 from hardware_profiles.footprint import excess, footprint
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
-from hardware_profiles.ops import macs
 from hardware_profiles.profile import load_profile
 
 SPACE = mcu_space(10)

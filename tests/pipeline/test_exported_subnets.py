@@ -15,7 +15,7 @@ from export.read_tflite import read_tflite
 from export.run.tflite_runtimes import load_tracer, tflm_head_bytes
 from flatnas.space.arch import Arch, SearchSpace
 from flatnas.space.spaces import mcu_space, mobile_space
-from hardware_profiles.memory import plan_memory
+from hardware_profiles.cost.memory import plan_memory
 
 # squeeze-excite is a gene of the MCU spaces, and belongs to some stages of the mobile ones
 SPACES = {

@@ -22,8 +22,8 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
 from flatnas.training.train import recalibrate
-from hardware_profiles.firmware import instruction_set, plan_firmware
-from hardware_profiles.firmware_flash import firmware_flash
+from hardware_profiles.firmware.flash import firmware_flash
+from hardware_profiles.firmware.plan import instruction_set, plan_firmware
 from pipeline.shipped import shipped_supernet
 
 TOOLCHAIN = find_toolchain()

@@ -13,7 +13,7 @@ import pytest
 
 from export.graph import ExportError
 from export.write.to_c import to_c
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.errors import PipelineError
 from pipeline.fitting import fit_target

@@ -19,8 +19,8 @@ from export.runtime.build import Toolchain, find_toolchain
 from export.runtime.cores import CORES
 from export.write.to_c import Sources, to_c
 from export.write.to_tflite import to_tflite
-from hardware_profiles.firmware import InstructionSet, plan_firmware
-from hardware_profiles.firmware_flash import firmware_flash
+from hardware_profiles.firmware.flash import firmware_flash
+from hardware_profiles.firmware.plan import InstructionSet, plan_firmware
 
 FEATURES: dict[str, InstructionSet] = {
     "cortex-m0plus": "scalar",

@@ -16,7 +16,7 @@ from export.run.crosscheck import crosscheck
 from export.run.tensorflow_converter import PACKAGES, convert
 from export.run.tflite_runtimes import tflm_head_bytes
 from export.write.to_tflite import to_tflite
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
-from hardware_profiles.firmware import CORES, InstructionSet
-from hardware_profiles.instructions import instructions
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
+from hardware_profiles.firmware.instructions import instructions
+from hardware_profiles.firmware.plan import CORES, InstructionSet
 
 KERNELS: dict[str, InstructionSet] = dict.fromkeys(CORES, "dsp") | {
     "cortex-m0plus": "scalar",

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
-from hardware_profiles.ops import OpSpec, TensorSpec
-from hardware_profiles.order import smallest_order
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.order import smallest_order
 
 UNIT = 16
 

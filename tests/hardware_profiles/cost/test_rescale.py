@@ -8,8 +8,8 @@ import pytest
 
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
-from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
-from hardware_profiles.rescale import RescaleError, as_int8, is_float, rescale, without
+from hardware_profiles.cost.ops import OpSpec, TensorSpec, macs, params
+from hardware_profiles.cost.rescale import RescaleError, as_int8, is_float, rescale, without
 
 Network = tuple[OpSpec, ...]
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from hardware_profiles.kernels import KERNELS, KernelCycles, is_accelerated, library_of, unaccelerated
-from hardware_profiles.latency import Interval, cycles, latency_ms
-from hardware_profiles.ops import OpSpec, TensorSpec, macs
+from hardware_profiles.cost.latency import Interval, cycles, latency_ms
+from hardware_profiles.cost.libraries import KERNELS, KernelCycles, is_accelerated, library_of, unaccelerated
+from hardware_profiles.cost.ops import OpSpec, TensorSpec, macs
 
 M4 = KERNELS["cortex-m4", "cmsis-nn"]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from hardware_profiles.ops import OpKind, OpSpec
+from hardware_profiles.cost.ops import OpKind, OpSpec
 
 
 @dataclass(frozen=True, slots=True)

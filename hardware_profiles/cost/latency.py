@@ -2,7 +2,7 @@
 
     cycles(op) = MACs * cycles per MAC(kernel) + elements * cycles per element
 
-Kernel costs are in `kernels.KERNELS`, per core and per library of kernels. An operator that the library does not
+Kernel costs are in `libraries.KERNELS`, per core and per library of kernels. An operator that the library does not
 accelerate runs on reference C, an order of magnitude slower: a hard-swish or a squeeze-excite gate costs more than its
 MACs say. The interval is what published measurements of the same core and library leave open. Flash wait states,
 caches, external memory and other work on the core are not in it but where the measured boards had them.
@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
-from hardware_profiles.kernels import KERNELS, KernelCycles, is_accelerated, library_of
-from hardware_profiles.ops import OpSpec, macs
+from hardware_profiles.cost.libraries import KERNELS, KernelCycles, is_accelerated, library_of
+from hardware_profiles.cost.ops import OpSpec, macs
 
 _FEW_CHANNELS = 4  # an input of at most so many channels leaves SIMD lanes of a convolution empty
 

@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from hardware_profiles.memory import MemoryPlan, plan_memory, scratch_name
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.memory import MemoryPlan, plan_memory, scratch_name
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 
 InstructionSet = Literal["scalar", "dsp", "mve", "host"]
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hardware_profiles.ops import OpSpec
-from hardware_profiles.placement import Life, first_fit, improve
+from hardware_profiles.cost.ops import OpSpec
+from hardware_profiles.cost.placement import Life, first_fit, improve
 
 ALIGNMENT_BYTES = 16  # of TFLite Micro's arena
 

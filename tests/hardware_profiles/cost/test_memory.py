@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hardware_profiles.memory import plan_memory
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.memory import plan_memory
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 
 
 def net(*lines: str, sizes: dict[str, int]) -> list[OpSpec]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import prod
 
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 
 Shape = tuple[int, ...]
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, prod
 
-from hardware_profiles.firmware import FirmwarePlan, InstructionSet, compiled_for, plan_firmware
-from hardware_profiles.instruction_weights import WEIGHTS
-from hardware_profiles.ops import OpSpec
+from hardware_profiles.cost.ops import OpSpec
+from hardware_profiles.firmware.instruction_weights import WEIGHTS
+from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, compiled_for, plan_firmware
 
 
 def instructions(ops: Sequence[OpSpec], core: str, instruction_set: InstructionSet) -> int:

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 from scipy.optimize import minimize
 
-from hardware_profiles.kernels import KERNELS, KernelCycles
-from hardware_profiles.latency import cycles
-from hardware_profiles.ops import OpSpec
+from hardware_profiles.cost.latency import cycles
+from hardware_profiles.cost.libraries import KERNELS, KernelCycles
+from hardware_profiles.cost.ops import OpSpec
 
 Row = Mapping[str, str]
 Networks = Mapping[str, tuple[OpSpec, ...]]

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from hardware_profiles.memory import aligned, plan_memory
-from hardware_profiles.ops import OpSpec
+from hardware_profiles.cost.memory import aligned, plan_memory
+from hardware_profiles.cost.ops import OpSpec
 
 _SETS = 20_000  # of operators done; beyond, a network keeps its order
 _SMALL = 8  # operators up to which every order is placed where the best one leaves gaps
