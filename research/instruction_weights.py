@@ -28,7 +28,7 @@ import single_ops  # noqa: E402
 from small_nets import randomise  # noqa: E402
 
 from export.calibrate import calibrate  # noqa: E402
-from export.graph import ExportError, Graph, to_ops  # noqa: E402
+from export.graph import ExportError, Graph  # noqa: E402
 from export.passes.canonical import canonical  # noqa: E402
 from export.prove.emulate import find_emulator  # noqa: E402
 from export.prove.proof import prove  # noqa: E402
@@ -37,6 +37,7 @@ from export.read_onnx import read_onnx  # noqa: E402
 from export.read_tflite import read_tflite  # noqa: E402
 from export.runtime.build import find_toolchain  # noqa: E402
 from export.runtime.cores import CORES as EMULATED  # noqa: E402
+from export.to_ops import to_ops  # noqa: E402
 from export.write.fold import fold_batch_norm  # noqa: E402
 from export.write.to_c import to_c  # noqa: E402
 from export.write.to_onnx import to_onnx  # noqa: E402
@@ -151,7 +152,7 @@ def write(rows: list[dict[str, Any]], weights: dict[str, dict[str, list[float]]]
         text += [f'    "{table}": {{']
         text += [f'        "{kind}": ({", ".join(f"{w:.5g}" for w in row)}),' for kind, row in kinds.items()]
         text += ["    },"]
-    (TESTS.parent / "hardware_profiles" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
+    (TESTS.parent / "hardware_profiles" / "firmware" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
     held_out = [
         {"seed": seed, "instructions": {r["core"]: sum(r["counts"]) for r in rows if _is_subnet(r, seed)}}
         for seed in HELD_OUT

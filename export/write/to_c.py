@@ -1,7 +1,7 @@
 """TFLite -> C99 sources: any int8 model whose operators have kernels in export/runtime.
 
-Read on in export/firmware: `layers` (nodes to kernel calls), `kernels` (which kernel, and its packing), `source` (the
-text). What lies where in the arena is decided by hardware_profiles.firmware.plan.
+Read on in `layers` (nodes to kernel calls) and `source` (the text). Each operator's file in export/ops tells its call;
+hardware_profiles.firmware decides which kernel does it and what lies where in the arena.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from export.graph import ExportError, Graph, to_ops
+from export.graph import ExportError, Graph
+from export.ops.layer import Layer
 from export.read_tflite import read_tflite
-from export.write.layers import Layer, lower
+from export.to_ops import to_ops
+from export.write.layers import firmware_obstacle, lower
 from export.write.source import ModelFacts, model_header, model_source
-from export.write.supported import firmware_obstacle
 from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, plan_firmware
 
 _HEADERS = ("nn.h", "nn_kernels.h")

@@ -1,7 +1,7 @@
 """Flash of our C firmware: constants to the byte, code by the sizes of the kernels that a network uses.
 
 Sizes are GCC 12's with -O2; the linker keeps a kernel once, however many layers call it. A layer whose numbers a fast
-kernel can't hold gets the portable one (export.write.kernels): its code comes on top, and is not known beforehand.
+kernel can't hold gets the portable one: its code comes on top, and is not known beforehand.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ def _run(context: StageContext[Reporting]) -> None:
 
 
 def _report(context: StageContext[Reporting]) -> RunReport:
-    from export.graph import to_ops
     from export.read_tflite import read_tflite
+    from export.to_ops import to_ops
     from hardware_profiles.cost.libraries import uncounted
     from hardware_profiles.footprint import footprint, op_costs, violations
 

@@ -82,8 +82,8 @@ def exported(arch: Arch) -> bytes:
 
 
 def in_file(content: bytes, profile: object) -> tuple[object, ...]:
-    from export.graph import to_ops
     from export.read_tflite import read_tflite
+    from export.to_ops import to_ops
 
     cost = footprint(to_ops(read_tflite(content)), profile, file_bytes=len(content))  # type: ignore[arg-type]
     return cost.params, cost.macs, cost.sram_bytes, cost.latency_ms

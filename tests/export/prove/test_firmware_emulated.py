@@ -12,11 +12,12 @@ import pytest
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
-from export.graph import ExportError, Graph, Node, QParams, Tensor, to_ops
+from export.graph import ExportError, Graph, Node, QParams, Tensor
 from export.prove.emulate import Emulator, find_emulator
 from export.prove.proof import Proof, prove, reference_outputs
 from export.runtime.build import Toolchain, find_toolchain
 from export.runtime.cores import CORES
+from export.to_ops import to_ops
 from export.write.to_c import Sources, to_c
 from export.write.to_tflite import to_tflite
 from hardware_profiles.firmware.flash import firmware_flash

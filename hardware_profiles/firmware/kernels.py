@@ -6,47 +6,14 @@ A kernel that is faster accepts less; the portable one, last in its row, takes e
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from export.ops.fixed_point import quantize_multiplier
+from hardware_profiles.cost.ops import OpKind
+from hardware_profiles.firmware.layout import Array, Layout, Multiplier
 from hardware_profiles.firmware.plan import InstructionSet
-
-Array = npt.NDArray[Any]
-
-
-class Multiplier(NamedTuple):
-    """A real factor as mantissa / 2^31 / 2^shift; the mantissa is 0 or in [2^30, 2^31). Negative shifts go left."""
-
-    mantissa: int
-    shift: int
-
-
-def multiplier(real: float) -> Multiplier:
-    """The nearest multiplier, as export.ops.fixed_point has it, with the shift to the right."""
-    mantissa, left = quantize_multiplier(real)
-    return Multiplier(mantissa, -left)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layout:
-    """A layer, as a kernel is asked whether it does it.
-
-    Attributes:
-        bias: with the input's zero point folded in.
-        factors: of the requantization, one per output channel.
-        add: factors of both summands and of the sum, where its epilogue adds.
-    """
-
-    geometry: Mapping[str, int] = field(default_factory=dict)
-    weights: Array = field(default_factory=lambda: np.zeros((0, 0), np.int8))
-    bias: Array = field(default_factory=lambda: np.zeros(0, np.int64))
-    factors: Sequence[Multiplier] = ()
-    add: Sequence[Multiplier] = ()
 
 
 def _as_is(values: Array) -> Array:
@@ -205,27 +172,24 @@ ADD_HOST = Kernel("nn_add_host", ("add_host.c", "nn_host.h"), needs="host", acce
 ADD_C = Kernel("nn_add_c", ("add_c.c",))
 ADD_DSP = Kernel("nn_add_dsp", ("add_dsp.c", "nn_dsp.h"), needs="dsp", accepts=_dsp_add, factor=doubled)
 
-# Functions of one int8 value: a table of 256, computed offline.
-UNARY = ("RELU", "RELU6", "HARD_SWISH", "LOGISTIC", "QUANTIZE")
-
 # Fastest first; a layer gets the first kernel that the core can run and that accepts it.
-KERNELS: Mapping[str, tuple[Kernel, ...]] = {
-    "CONV_2D": (CONV_HOST, CONV_MVE, CONV_DSP, CONV_C),
-    "DEPTHWISE_CONV_2D": (DEPTHWISE_HOST, DEPTHWISE_MVE, *DEPTHWISE_DSP, DEPTHWISE_C),
-    "FULLY_CONNECTED": (CONV_HOST, CONV_MVE, CONV_DSP, CONV_C),
-    "ADD": (ADD_HOST, ADD_MVE, ADD_DSP, ADD_C),
-    "MUL": (Kernel("nn_mul_c", ("mul_c.c",)),),
-    "MEAN": (Kernel("nn_mean_c", ("mean_c.c",)),),
-    "AVERAGE_POOL_2D": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),
-    "MAX_POOL_2D": (Kernel("nn_max_pool_c", ("max_pool_c.c",)),),
-    "PAD": (Kernel("nn_pad_c", ("pad_c.c",)),),
-    "CONCATENATION": (Kernel("nn_copy_rows_c", ("copy_rows_c.c",)),),
-    "SOFTMAX": (Kernel("nn_softmax_c", ("softmax_c.c",)),),
-    **{op: (Kernel("nn_lookup_c", ("lookup_c.c",)),) for op in UNARY},
+KERNELS: Mapping[OpKind, tuple[Kernel, ...]] = {
+    "conv": (CONV_HOST, CONV_MVE, CONV_DSP, CONV_C),
+    "depthwise_conv": (DEPTHWISE_HOST, DEPTHWISE_MVE, *DEPTHWISE_DSP, DEPTHWISE_C),
+    "fully_connected": (CONV_HOST, CONV_MVE, CONV_DSP, CONV_C),
+    "add": (ADD_HOST, ADD_MVE, ADD_DSP, ADD_C),
+    "mul": (Kernel("nn_mul_c", ("mul_c.c",)),),
+    "mean": (Kernel("nn_mean_c", ("mean_c.c",)),),
+    "avg_pool": (Kernel("nn_average_pool_c", ("average_pool_c.c",)),),
+    "max_pool": (Kernel("nn_max_pool_c", ("max_pool_c.c",)),),
+    "pad": (Kernel("nn_pad_c", ("pad_c.c",)),),
+    "concat": (Kernel("nn_copy_rows_c", ("copy_rows_c.c",)),),
+    "softmax": (Kernel("nn_softmax_c", ("softmax_c.c",)),),
+    **dict.fromkeys(("activation", "quantize"), (Kernel("nn_lookup_c", ("lookup_c.c",)),)),  # a table of 256 values
 }
 
 
-def kernel_for(op: str, instruction_set: InstructionSet, layout: Layout) -> Kernel:
+def kernel_for(instruction_set: InstructionSet, kind: OpKind, layout: Layout) -> Kernel:
     """The kernel of a layer on an instruction set."""
-    runnable = (k for k in KERNELS[op] if k.needs in ("scalar", instruction_set))
+    runnable = (k for k in KERNELS[kind] if k.needs in ("scalar", instruction_set))
     return next(k for k in runnable if k.accepts(layout))
