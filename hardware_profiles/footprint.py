@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hardware_profiles.cores import InstructionSet, instruction_set
 from hardware_profiles.cost.cycles_per_instruction import CYCLES_PER_INSTRUCTION
 from hardware_profiles.cost.latency import Interval, latency_ms, total
 from hardware_profiles.cost.memory import ORDERS, TFLM_ORDER, plan_memory
 from hardware_profiles.cost.ops import OpSpec, macs, params
 from hardware_profiles.firmware.flash import firmware_flash
 from hardware_profiles.firmware.instructions import instructions_of_operators
-from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, instruction_set, plan_firmware
+from hardware_profiles.firmware.plan import FirmwarePlan, plan_firmware
 from hardware_profiles.profile import Budget, HardwareProfile
 
 RESOURCES = tuple(Budget.model_fields)

@@ -7,10 +7,10 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict
 
+from hardware_profiles.cores import instruction_set
 from hardware_profiles.cost.libraries import is_accelerated, library_of, unaccelerated, uncounted
 from hardware_profiles.cost.ops import OpSpec
 from hardware_profiles.firmware.instructions import instructions
-from hardware_profiles.firmware.plan import instruction_set
 from hardware_profiles.footprint import excess, footprint, latencies_on, needs, op_costs, violations
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.suggestions import suggestions

@@ -36,7 +36,6 @@ from export.quantize import quantize_graph  # noqa: E402
 from export.read_onnx import read_onnx  # noqa: E402
 from export.read_tflite import read_tflite  # noqa: E402
 from export.runtime.build import find_toolchain  # noqa: E402
-from export.runtime.cores import CORES as EMULATED  # noqa: E402
 from export.to_ops import to_ops  # noqa: E402
 from export.write.fold import fold_batch_norm  # noqa: E402
 from export.write.to_c import to_c  # noqa: E402
@@ -44,21 +43,20 @@ from export.write.to_onnx import to_onnx  # noqa: E402
 from export.write.to_tflite import to_tflite  # noqa: E402
 from flatnas.nets.supernet import Subnet  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
+from hardware_profiles.cores import CORES, FIRMWARE_CORES, InstructionSet, compiled_for, instruction_set  # noqa: E402
 from hardware_profiles.firmware.instructions import steps  # noqa: E402
-from hardware_profiles.firmware.plan import InstructionSet, compiled_for  # noqa: E402
 
-CORES: dict[str, InstructionSet] = {
-    "cortex-m0plus": "scalar",
-    "cortex-m3": "scalar",
-    "cortex-m4": "dsp",
-    "cortex-m7": "dsp",
-    "cortex-m33": "dsp",
-    "cortex-m55": "mve",
-}
 FITTED, HELD_OUT = range(8), range(8, 31)
 OPERATORS = ("add", "mul", "mean", "max_pool", "pad", "softmax", "concatenation", "average_pool", "relu")
 LEAST = 2000  # instructions; below it an error does not matter
 _OWN = {"dsp": "_dsp", "mve": "_mve"}  # ends of the names of the kernels that an instruction set has of its own
+
+
+def kernels_of(core: str) -> InstructionSet:
+    """The kernels of a chip that has all that its core can have."""
+    kernels = instruction_set(core, CORES[core].features)
+    assert kernels is not None
+    return kernels
 
 
 def subnet(seed: int) -> Graph:
@@ -97,15 +95,15 @@ def count(directory: Path) -> list[dict[str, Any]]:
     for name, seed, graph in graphs():
         shape = graph.tensor(graph.inputs[0]).shape
         x = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
-        for core, instruction_set in CORES.items():
+        for core, known_core in FIRMWARE_CORES.items():
             if (name, seed, core) in known:
                 continue
-            emulator = find_emulator(EMULATED[core])
+            emulator = find_emulator(known_core)
             assert emulator is not None
-            sources = to_c(to_tflite(graph), instruction_set, version="0", labels=())
+            sources = to_c(to_tflite(graph), kernels_of(core), version="0", labels=())
             try:
                 with tempfile.TemporaryDirectory() as build:
-                    proof = prove(sources, core, EMULATED[core], x, {}, toolchain, emulator, Path(build))
+                    proof = prove(sources, core, known_core, x, {}, toolchain, emulator, Path(build))
             except ExportError:  # larger than the board's flash
                 continue
             row = {"name": name, "seed": seed, "core": core}
@@ -124,9 +122,9 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     for row in rows:
         if row["name"] == "subnet" and row["seed"] in HELD_OUT:
             continue
-        instruction_set = CORES[row["core"]]
-        table = compiled_for(row["core"], instruction_set)
-        described = steps(ops[row["name"], row["seed"]], instruction_set)
+        kernels = kernels_of(row["core"])
+        table = compiled_for(row["core"], kernels)
+        described = steps(ops[row["name"], row["seed"]], kernels)
         for (kind, terms), kernel, counted in zip(described, row["kernels"], row["counts"], strict=True):
             samples[table][kind].append((terms, kernel.endswith(_OWN.get(table, "_c")), counted))
     weights: dict[str, dict[str, list[float]]] = {}

@@ -20,8 +20,8 @@ from export.ops.table import OPERATORS
 from export.prove.emulate import Emulator
 from export.prove.proof import Flash, Int8s, Ram, run_proof, section_sizes
 from export.runtime.build import Toolchain, compile_units, link_script, proof_files, run_tool
-from export.runtime.cores import Core
 from export.write.to_c import Sources
+from hardware_profiles.cores import FirmwareCore
 
 _MICRO = "tensorflow/lite/micro"
 _HEADERS = {  # what must be found somewhere under the checkout, by whose it is
@@ -122,7 +122,7 @@ def prove_peer(
     tflite: bytes,
     sources: Sources,
     core_name: str,
-    core: Core,
+    core: FirmwareCore,
     inputs: Int8s,
     expected: Int8s,
     toolchain: Toolchain,
@@ -186,7 +186,7 @@ def cxx_compiler(toolchain: Toolchain) -> str:
 
 
 def _build(
-    checkout: Checkout, tflite: bytes, sources: Sources, core: Core, compiler: str, arena: int, directory: Path
+    checkout: Checkout, tflite: bytes, sources: Sources, core: FirmwareCore, compiler: str, arena: int, directory: Path
 ) -> Path:
     """The peer's ELF file: the tree's own sources, and those of the proof with peer.cc in the place of the model."""
     operators = sorted({node.op for node in sources.graph.nodes})

@@ -8,8 +8,9 @@ from export.graph import ExportError, Graph
 from export.ops.layer import Context, Layer
 from export.ops.table import OPERATORS
 from export.to_ops import to_ops
+from hardware_profiles.cores import InstructionSet
 from hardware_profiles.firmware.kernels import kernel_for
-from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, Step, plan_firmware
+from hardware_profiles.firmware.plan import FirmwarePlan, Step, plan_firmware
 
 
 def lower(graph: Graph, plan: FirmwarePlan, instruction_set: InstructionSet) -> tuple[Layer, ...]:

@@ -17,7 +17,8 @@ from export.read_tflite import read_tflite
 from export.to_ops import to_ops
 from export.write.layers import firmware_obstacle, lower
 from export.write.source import ModelFacts, model_header, model_source
-from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, plan_firmware
+from hardware_profiles.cores import InstructionSet
+from hardware_profiles.firmware.plan import FirmwarePlan, plan_firmware
 
 _HEADERS = ("nn.h", "nn_kernels.h")
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
+from hardware_profiles.cores import CORES
 from hardware_profiles.cost.ops import OpKind, OpSpec
 
 
@@ -218,8 +219,6 @@ KERNELS: Mapping[tuple[str, str], CoreKernels] = {
     ),
 }
 
-_ESPRESSIF = tuple(core for core, library in KERNELS if library == "esp-nn")
-
 # Operators with a kernel of their own. CMSIS-NN has none for hard-swish, sigmoid, mean and requantization, nor a
 # multiplication that broadcasts; TFLite Micro then runs its reference kernel.
 _CMSIS_NN = {
@@ -255,9 +254,8 @@ def library_of(core: str, runtime: str) -> str:
     Raises:
         ValueError: the runtime does not run there.
     """
-    libraries = {"tflm": "esp-nn" if core in _ESPRESSIF else "cmsis-nn", "firmware": "compiled", "litert": "xnnpack"}
-    library = libraries.get(runtime, "")
-    if (core, library) not in KERNELS:
+    library = CORES[core].libraries.get(runtime)
+    if library is None:
         raise ValueError(f"runtime '{runtime}' does not run on {core}")
     return library
 

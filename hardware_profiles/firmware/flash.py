@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hardware_profiles.cores import InstructionSet, compiled_for
 from hardware_profiles.cost.ops import OpSpec
-from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, compiled_for
+from hardware_profiles.firmware.plan import FirmwarePlan
 
 # What a layer's kernel is told, by the fields of export/runtime/nn.h and nn_kernels.h; and the tables that some read.
 _STRUCT_BYTES: Mapping[str, int] = {

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import ceil, prod
 
+from hardware_profiles.cores import InstructionSet, compiled_for
 from hardware_profiles.cost.ops import OpSpec
 from hardware_profiles.firmware.instruction_weights import WEIGHTS
-from hardware_profiles.firmware.plan import FirmwarePlan, InstructionSet, compiled_for, plan_firmware
+from hardware_profiles.firmware.plan import FirmwarePlan, plan_firmware
 
 
 def instructions(ops: Sequence[OpSpec], core: str, instruction_set: InstructionSet) -> int:

@@ -11,9 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from hardware_profiles.cores import InstructionSet
 from hardware_profiles.cost.ops import OpKind
 from hardware_profiles.firmware.layout import Array, Layout, Multiplier
-from hardware_profiles.firmware.plan import InstructionSet
 
 
 def _as_is(values: Array) -> Array:

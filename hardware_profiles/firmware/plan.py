@@ -12,29 +12,12 @@ The generator obeys this plan and the footprint counts it, so that the search an
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from hardware_profiles.cores import InstructionSet
 from hardware_profiles.cost.memory import MemoryPlan, plan_memory, scratch_name
 from hardware_profiles.cost.ops import OpSpec, TensorSpec
-
-InstructionSet = Literal["scalar", "dsp", "mve", "host"]
-
-# Cores that firmware is made for, with what their kernels may use where the chip has it.
-CORES = ("cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
-
-
-def instruction_set(core: str, features: Collection[str]) -> InstructionSet | None:
-    """Which kernels a chip runs: Helium's, the DSP extension's or portable C; None where no firmware is made for it."""
-    if core not in CORES:
-        return None
-    return "mve" if "mve" in features else "dsp" if "dsp" in features else "scalar"
-
-
-def compiled_for(core: str, instruction_set: InstructionSet) -> str:
-    """Whose code a core runs: the DSP extension's, Helium's, or portable C as Thumb-1 or Thumb-2."""
-    return ("armv6-m" if core == "cortex-m0plus" else "armv7-m") if instruction_set == "scalar" else instruction_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +71,7 @@ def plan_firmware(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> Fir
 
     Args:
         ops: in execution order.
-        instruction_set: of the core, see `instruction_set`.
+        instruction_set: of the core, see `hardware_profiles.cores.instruction_set`.
     """
     readers = _readers(ops)
     fused = _fused_adds(ops, readers)

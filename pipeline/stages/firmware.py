@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.write.package import possible_files
-from hardware_profiles.firmware.plan import CORES
+from hardware_profiles.cores import FIRMWARE_CORES
 from hardware_profiles.profile import HardwareProfile
 from pipeline.files import read_json, write_json
 from pipeline.firmware_proof import ELF, PROOF, emulate, find_tools, generate, write_package
@@ -30,7 +30,7 @@ def _run(context: StageContext[Building]) -> None:
     from flatnas.data.resize import resize
 
     profile = context.settings.profile
-    if profile.core not in CORES:
+    if profile.core not in FIRMWARE_CORES:
         return
     told, directory = read_json(context.path(MODEL)), context.path(FIRMWARE)
     tflite = context.path(INT8_TFLITE).read_bytes()

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
+from hardware_profiles.cores import FIRMWARE_CORES, instruction_set
 from hardware_profiles.cost.cycles_per_instruction import CYCLES_PER_INSTRUCTION
 from hardware_profiles.cost.latency import latency_ms
 from hardware_profiles.cost.memory import plan_memory
 from hardware_profiles.cost.ops import OpSpec, TensorSpec, macs, params
 from hardware_profiles.firmware.instructions import instructions
-from hardware_profiles.firmware.plan import CORES, instruction_set
 from hardware_profiles.footprint import excess, footprint, op_costs, violations
 from hardware_profiles.profile import load_profile
 
@@ -176,7 +176,7 @@ def test_an_operator_that_reads_nothing_is_an_error_that_names_it() -> None:
         OpSpec("conv", "CONV_2D", (), TensorSpec("y", (1, 1)))
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", FIRMWARE_CORES)
 def test_the_firmwares_latency_is_its_instructions_times_the_cores_cycles_per_instruction(core: str) -> None:
     profile, per = load_profile(core), CYCLES_PER_INSTRUCTION[core]
     kernels = instruction_set(core, profile.features)

@@ -104,9 +104,9 @@ def test_the_library_has_the_floating_point_abi_of_the_targets_applications(
 def test_it_proves_the_model_on_an_emulated_core(model: Path, tmp_path: Path) -> None:
     from export.prove.emulate import find_emulator
     from export.runtime.build import find_toolchain
-    from export.runtime.cores import CORES
+    from hardware_profiles.cores import FIRMWARE_CORES
 
-    if find_toolchain() is None or find_emulator(CORES["cortex-m4"]) is None:
+    if find_toolchain() is None or find_emulator(FIRMWARE_CORES["cortex-m4"]) is None:
         pytest.skip("no compiler or no emulator for Cortex-M4")
     inputs = tmp_path / "x.npy"
     np.save(inputs, np.random.default_rng(0).integers(-128, 128, (25, 8, 8, 3)).astype(np.int8))

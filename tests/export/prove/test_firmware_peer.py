@@ -17,14 +17,14 @@ from export.prove.emulate import find_emulator
 from export.prove.peer import Checkout, Peer, cxx_compiler, find_checkout, prove_peer
 from export.prove.proof import reference_outputs
 from export.runtime.build import Toolchain, find_toolchain
-from export.runtime.cores import CORES
 from export.write.to_c import to_c
+from hardware_profiles.cores import FIRMWARE_CORES
 
 CORE = "cortex-m4"
 
 
 def prove_tree(tree: Path, directory: Path, model: bytes | None = None) -> Peer:
-    toolchain, emulator = find_toolchain(), find_emulator(CORES[CORE])
+    toolchain, emulator = find_toolchain(), find_emulator(FIRMWARE_CORES[CORE])
     if toolchain is None or emulator is None:
         pytest.skip(f"no compiler or no emulator of {CORE}")
     try:
@@ -38,7 +38,7 @@ def prove_tree(tree: Path, directory: Path, model: bytes | None = None) -> Peer:
     x = np.random.default_rng(0).integers(-128, 127, (20, *shape)).astype(np.int8)
     expected = reference_outputs(tflite, x)["integer interpreter"]
     return prove_peer(
-        find_checkout(tree), tflite, sources, CORE, CORES[CORE], x, expected, toolchain, emulator, directory
+        find_checkout(tree), tflite, sources, CORE, FIRMWARE_CORES[CORE], x, expected, toolchain, emulator, directory
     )
 
 

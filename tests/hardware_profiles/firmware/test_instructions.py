@@ -10,11 +10,11 @@ import pytest
 
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
+from hardware_profiles.cores import FIRMWARE_CORES, InstructionSet
 from hardware_profiles.cost.ops import OpSpec, TensorSpec
 from hardware_profiles.firmware.instructions import instructions
-from hardware_profiles.firmware.plan import CORES, InstructionSet
 
-KERNELS: dict[str, InstructionSet] = dict.fromkeys(CORES, "dsp") | {
+KERNELS: dict[str, InstructionSet] = dict.fromkeys(FIRMWARE_CORES, "dsp") | {
     "cortex-m0plus": "scalar",
     "cortex-m3": "scalar",
     "cortex-m55": "mve",
@@ -24,7 +24,7 @@ HELD_OUT = json.loads(
 )  # research.instruction_weights
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", FIRMWARE_CORES)
 def test_twenty_subnets_that_the_fit_has_not_seen_are_predicted_within_five_percent(core: str) -> None:
     errors = []
     for row in HELD_OUT:
