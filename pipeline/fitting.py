@@ -7,11 +7,19 @@ from types import MappingProxyType
 
 from pydantic import BaseModel, ConfigDict
 
-from hardware_profiles.cores import instruction_set
 from hardware_profiles.cost.libraries import is_accelerated, library_of, unaccelerated, uncounted
 from hardware_profiles.cost.ops import OpSpec
-from hardware_profiles.firmware.instructions import instructions
-from hardware_profiles.footprint import excess, footprint, latencies_on, needs, op_costs, violations
+from hardware_profiles.footprint import (
+    Plan,
+    excess,
+    footprint,
+    latencies_on,
+    needs,
+    op_costs,
+    plan_for,
+    predicted_instructions,
+    violations,
+)
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.suggestions import suggestions
 from pipeline.errors import PipelineError
@@ -129,12 +137,13 @@ def fit_target(
     if runtime not in profile.runtimes:
         has = ", ".join(profile.runtimes)
         raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
-    cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
+    plan = plan_for(ops, profile, runtime)
+    cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes, plan=plan)
     over = violations(cost, profile.budget)
-    peak = next(row for row in op_costs(ops, profile, runtime) if row.peak)
+    peak = next(row for row in op_costs(ops, plan) if row.peak)
     ms, needed = cost.latency_ms, needs(cost)
     complete = runtime not in obstacles and not cost.unknown
-    changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and complete else ()
+    changes = suggestions(ops, profile, cost, file_bytes=file_bytes) if over and complete else ()
     return Fit(
         target=profile.name,
         fits=not over and complete,
@@ -156,9 +165,9 @@ def fit_target(
         unknown=sorted(set(cost.unknown)),
         complete=complete,
         uncounted=list(uncounted(ops, profile.core, runtime)),
-        instructions=_instructions(ops, profile) if runtime == "firmware" and complete else None,
+        instructions=predicted_instructions(profile, ops, plan) if complete else None,
         suggestions=[FitSuggestion(change=s.change, saves=dict(s.saves), fits=s.fits) for s in changes],
-        operators=_operators(ops, profile, runtime) if per_operator else [],
+        operators=_operators(ops, profile, runtime, plan) if per_operator else [],
     )
 
 
@@ -168,15 +177,10 @@ def default_runtime(profile: HardwareProfile, obstacles: Mapping[str, str]) -> s
     return next((runtime for runtime in runtimes if runtime not in obstacles), profile.runtime)
 
 
-def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None:
-    kernels = instruction_set(profile.core, profile.features)
-    return instructions(ops, profile.core, kernels) if kernels else None
-
-
-def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> list[FitOperator]:
+def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str, plan: Plan) -> list[FitOperator]:
     library = library_of(profile.core, runtime)
     shares = []
-    costs, latencies = op_costs(ops, profile, runtime), latencies_on(profile, ops, runtime)
+    costs, latencies = op_costs(ops, plan), latencies_on(profile, ops, runtime, plan)
     for op, row, ms in zip(ops, costs, latencies, strict=True):
         shares.append(
             FitOperator(

@@ -44,12 +44,12 @@ from export.write.to_tflite import to_tflite  # noqa: E402
 from flatnas.nets.supernet import Subnet  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
 from hardware_profiles.cores import CORES, FIRMWARE_CORES, InstructionSet, compiled_for, instruction_set  # noqa: E402
-from hardware_profiles.firmware.instructions import steps  # noqa: E402
+from hardware_profiles.firmware.instructions import step_terms  # noqa: E402
+from hardware_profiles.firmware.plan import plan_firmware  # noqa: E402
 
 FITTED, HELD_OUT = range(8), range(8, 31)
 OPERATORS = ("add", "mul", "mean", "max_pool", "pad", "softmax", "concatenation", "average_pool", "relu")
 LEAST = 2000  # instructions; below it an error does not matter
-_OWN = {"dsp": "_dsp", "mve": "_mve"}  # ends of the names of the kernels that an instruction set has of its own
 
 
 def kernels_of(core: str) -> InstructionSet:
@@ -123,17 +123,19 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
         if row["name"] == "subnet" and row["seed"] in HELD_OUT:
             continue
         kernels = kernels_of(row["core"])
-        table = compiled_for(row["core"], kernels)
-        described = steps(ops[row["name"], row["seed"]], kernels)
-        for (kind, terms), kernel, counted in zip(described, row["kernels"], row["counts"], strict=True):
-            samples[table][kind].append((terms, kernel.endswith(_OWN.get(table, "_c")), counted))
+        network = ops[row["name"], row["seed"]]
+        for step, kernel, counted in zip(
+            plan_firmware(network, kernels).steps, row["kernels"], row["counts"], strict=True
+        ):
+            for name, terms in step_terms(network[step.op], step.add is not None, kernels):
+                if name.split()[0] == kernel:  # some layers' numbers leave them the portable one
+                    samples[compiled_for(row["core"], kernels)][name].append((terms, counted))
     weights: dict[str, dict[str, list[float]]] = {}
     for table, kinds in sorted(samples.items()):
         weights[table] = {}
         for kind, found in sorted(kinds.items()):
-            chosen = [s for s in found if s[1]] or found  # of a kernel that some layers only get, none
-            A = np.array([terms for terms, _, _ in chosen], np.float64)
-            y = np.array([counted for _, _, counted in chosen], np.float64)
+            A = np.array([terms for terms, _ in found], np.float64)
+            y = np.array([counted for _, counted in found], np.float64)
             scale = 1 / np.maximum(y, LEAST)
             weights[table][kind] = nnls(A * scale[:, None], y * scale)[0].tolist()
     return weights

@@ -18,7 +18,7 @@ from hardware_profiles.firmware.layout import Layout, Multiplier
 if TYPE_CHECKING:
     import torch
 
-    from hardware_profiles.firmware.kernels import Kernel
+    from hardware_profiles.firmware.kernel import Kernel
 
 LEFT_SHIFT = 20  # NN_ADD_LEFT_SHIFT of export/runtime/nn.h
 
@@ -69,7 +69,7 @@ def add_struct(graph: Graph, node: Node, a_name: str, b_name: str, kernel: Kerne
 
 def _lower(context: Context, node: Node) -> Layer:
     large, small = large_and_small(context.graph, node)
-    kernel = context.choose("add", Layout(add=add_factors(context.graph, node, large, small)))
+    kernel = context.choose(Layout(add=add_factors(context.graph, node, large, small)))
     struct = add_struct(context.graph, node, large, small, kernel)
     return lower_elementwise(context, node, kernel, struct, large, small)
 

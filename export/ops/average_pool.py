@@ -90,7 +90,7 @@ def _write_mean(writer: OnnxWriter, node: Any, inputs: list[str]) -> str:
 
 
 def _lower(context: Context, node: Node) -> Layer:
-    return lower_pool(context, node, "avg_pool")
+    return lower_pool(context, node)
 
 
 AVERAGE_POOL_2D = Operator(

@@ -93,7 +93,7 @@ def _lower(context: Context, node: Node) -> Layer:
         row = prod(part.shape[axis:])
         calls.append((source, f"{context.at(y.name)} + {done}", str(rows), str(row), str(to_row)))
         done += row
-    return context.layer(node, context.choose("concat", Layout()), tuple(constants), (), *calls)
+    return context.layer(node, context.choose(Layout()), tuple(constants), (), *calls)
 
 
 CONCATENATION = Operator(

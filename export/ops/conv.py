@@ -123,7 +123,7 @@ def _write_batch_norm(writer: OnnxWriter, name: str, x: str, layer: Any) -> str:
 def _lower(context: Context, node: Node) -> Layer:
     weights = int8_weights(context.graph, node, 4)
     geometry = window_geometry(context.graph, node)
-    return lower_weighted(context, node, "conv", geometry, weights.reshape(len(weights), -1))
+    return lower_weighted(context, node, geometry, weights.reshape(len(weights), -1))
 
 
 CONV_2D = Operator(

@@ -47,7 +47,7 @@ def _prepare(graph: Graph, node: Node) -> Compute:
 def _lower(context: Context, node: Node) -> Layer:
     weights = int8_weights(context.graph, node, 4)[0]
     by_channel = weights.transpose(2, 0, 1).reshape(weights.shape[2], -1)
-    return lower_weighted(context, node, "depthwise_conv", window_geometry(context.graph, node), by_channel)
+    return lower_weighted(context, node, window_geometry(context.graph, node), by_channel, adds=False)
 
 
 DEPTHWISE_CONV_2D = Operator(

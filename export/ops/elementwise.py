@@ -16,7 +16,7 @@ from export.ops.onnx_writer import OnnxWriter, WriteFunction
 if TYPE_CHECKING:
     import torch
 
-    from hardware_profiles.firmware.kernels import Kernel
+    from hardware_profiles.firmware.kernel import Kernel
 
 
 def centred(graph: Graph, node: Node) -> Callable[..., tuple[Ints, Ints]]:

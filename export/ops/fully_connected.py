@@ -75,7 +75,7 @@ def _lower(context: Context, node: Node) -> Layer:
     geometry = dict.fromkeys((*ones, "dilation_h", "dilation_w"), 1)
     geometry |= {"in_c": steps, "out_c": c_out, "pad_top": 0, "pad_left": 0}
     check_geometry(node, geometry)
-    return lower_weighted(context, node, "fully_connected", geometry, weights)
+    return lower_weighted(context, node, geometry, weights)
 
 
 FULLY_CONNECTED = Operator(

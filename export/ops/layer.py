@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from export.graph import Array, ExportError, Graph, Node, Tensor
 from export.ops.fixed_point import quantize_multiplier
-from hardware_profiles.cost.ops import OpKind, same_padding
+from hardware_profiles.cost.ops import same_padding
 from hardware_profiles.firmware.layout import Layout, Multiplier
 
 if TYPE_CHECKING:  # what a kernel costs is no part of the keys of stages that quantize or run integers
-    from hardware_profiles.firmware.kernels import Kernel
+    from hardware_profiles.firmware.kernel import Kernel
     from hardware_profiles.firmware.plan import FirmwarePlan
 
 Fields = dict[str, str | int]
@@ -69,14 +69,14 @@ class Context:
     Attributes:
         index: of the step.
         add: the ADD that the step does, too.
-        choose: the kernel of a kind of operator for a layer's numbers.
+        choose: the kernel for the layer's numbers.
     """
 
     graph: Graph
     plan: FirmwarePlan
     index: int
     add: Node | None
-    choose: Callable[[OpKind, Layout], Kernel]
+    choose: Callable[[Layout], Kernel]
 
     def at(self, tensor: str) -> str:
         """Where a tensor lies, as C text."""
@@ -107,10 +107,10 @@ class Context:
         title = ", then ".join(_title(self.graph, n) for n in nodes)
         return Layer(self.name, title, kernel, constants, structs, calls, output, self.at(output.name))
 
-    def simple(self, node: Node, kind: OpKind, ctype: str, fields: Fields, *constants: Constant) -> Layer:
+    def simple(self, node: Node, ctype: str, fields: Fields, *constants: Constant) -> Layer:
         """The layer of a kernel that takes one struct, reads one tensor and writes one."""
         arguments = (f"&{self.name}", self.at(node.inputs[0]), self.at(node.outputs[0]))
-        return self.layer(node, self.choose(kind, Layout()), constants, (Struct(ctype, "", fields),), arguments)
+        return self.layer(node, self.choose(Layout()), constants, (Struct(ctype, "", fields),), arguments)
 
 
 def _title(graph: Graph, node: Node) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 from export.graph import Array, Graph, Node
 from export.ops.fixed_point import Ints
 from export.ops.layer import Constant, Context, Layer
-from hardware_profiles.cost.ops import OpKind
 from hardware_profiles.firmware.layout import Layout
 
 
@@ -26,7 +25,7 @@ def lookup(table: Ints) -> Callable[[Array], Array]:
 
 
 def lower_lookup(
-    prepare: Callable[[Graph, Node], Callable[..., Array]], kind: OpKind = "activation"
+    prepare: Callable[[Graph, Node], Callable[..., Array]],
 ) -> Callable[[Context, Node], Layer]:
     """What makes the layer of an operator: the table of what its integer meaning gives for each value."""
 
@@ -37,6 +36,6 @@ def lower_lookup(
         table = prepare(Graph((node,), tensors, node.inputs, node.outputs), node)(values)
         y = graph.tensor(node.outputs[0])
         arguments = (f"{context.name}_table", context.at(node.inputs[0]), context.at(y.name), str(prod(y.shape)))
-        return context.layer(node, context.choose(kind, Layout()), (Constant("int8_t", "table", table),), (), arguments)
+        return context.layer(node, context.choose(Layout()), (Constant("int8_t", "table", table),), (), arguments)
 
     return lower

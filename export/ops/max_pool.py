@@ -41,7 +41,7 @@ def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tens
 
 
 def _lower(context: Context, node: Node) -> Layer:
-    return lower_pool(context, node, "max_pool")
+    return lower_pool(context, node)
 
 
 MAX_POOL_2D = Operator(

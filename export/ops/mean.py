@@ -62,7 +62,7 @@ def _lower(context: Context, node: Node) -> Layer:
         "in_zero": zero_point(x),
         "out_zero": zero_point(y),
     }
-    return context.simple(node, "mean", "nn_mean", fields)
+    return context.simple(node, "nn_mean", fields)
 
 
 MEAN = Operator(

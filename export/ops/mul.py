@@ -48,7 +48,7 @@ def _lower(context: Context, node: Node) -> Layer:
     fields: Fields = {"multiplier": factor.mantissa, "shift": factor.shift}
     fields |= {"zero_a": zero_point(a), "zero_b": zero_point(b), "out_zero": zero_point(y)}
     fields |= {"out_min": low, "out_max": high}
-    kernel = context.choose("mul", Layout())
+    kernel = context.choose(Layout())
     return lower_elementwise(context, node, kernel, Struct("nn_mul", "mul", fields), large, small)
 
 

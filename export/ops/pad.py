@@ -68,7 +68,7 @@ def _lower(context: Context, node: Node) -> Layer:
         fields |= {f"{key}_{axis}": side for axis, side in zip("hwc", shape[1:], strict=True)}
     fields |= {f"before_{axis}": int(pair[0]) for axis, pair in zip("hwc", amounts[1:], strict=True)}
     fields["value"] = zero_point(y)
-    return context.simple(node, "pad", "nn_pad", fields)
+    return context.simple(node, "nn_pad", fields)
 
 
 PAD = Operator(

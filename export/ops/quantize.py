@@ -40,7 +40,7 @@ QUANTIZE = Operator(
     types=_quantize_types,
     int8_version=2,
     prepare=_prepare,
-    lower=lower_lookup(_prepare, "quantize"),
+    lower=lower_lookup(_prepare),
     tflm=("Quantize", "QUANTIZE", "quantize"),
 )
 DEQUANTIZE = Operator(

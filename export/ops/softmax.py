@@ -82,7 +82,7 @@ def _lower(context: Context, node: Node) -> Layer:
         "rows": prod(x.shape[:-1]),
         "columns": x.shape[-1],
     }
-    return context.simple(node, "softmax", "nn_softmax", fields, Constant("int32_t", "exponentials", table))
+    return context.simple(node, "nn_softmax", fields, Constant("int32_t", "exponentials", table))
 
 
 SOFTMAX = Operator(

@@ -21,7 +21,6 @@ from export.ops.integers import Int8s, activation_bounds, constant, ends, requan
 from export.ops.layer import Constant, Context, Fields, Layer, Struct, multiplier
 from export.ops.onnx_reader import OnnxReader
 from export.ops.shapes import refuse
-from hardware_profiles.cost.ops import OpKind
 from hardware_profiles.firmware.layout import Layout, Multiplier
 
 if TYPE_CHECKING:
@@ -122,11 +121,14 @@ def read_bias(reader: OnnxReader, node: Any, channels: int) -> str:
     return reader.constant(f"{node.name}.bias", np.zeros(channels, dtype))
 
 
-def lower_weighted(context: Context, node: Node, kind: OpKind, geometry: dict[str, int], weights: Array) -> Layer:
+def lower_weighted(
+    context: Context, node: Node, geometry: dict[str, int], weights: Array, *, adds: bool = True
+) -> Layer:
     """The layer of a convolution, depthwise convolution or linear layer, and of an ADD behind it.
 
     Args:
         weights: int8, output channels first, shape (C_out, steps) in the order that windows are read.
+        adds: whether its kernels have an epilogue that adds.
     """
     graph = context.graph
     x, y = ends(graph, node)
@@ -134,7 +136,7 @@ def lower_weighted(context: Context, node: Node, kind: OpKind, geometry: dict[st
     bias = folded_bias(graph, node, weights, zero_point(x))
     other = "" if context.add is None else next(name for name in context.add.inputs if name != node.outputs[0])
     add = add_factors(graph, context.add, other, node.outputs[0]) if context.add else ()
-    kernel = context.choose(kind, Layout(geometry, weights, bias, factors, add))
+    kernel = context.choose(Layout(weights, bias, factors, add))
     factors = [kernel.factor(f) for f in factors]
     constants = [
         Constant("int8_t", "weights", kernel.pack(weights)),
@@ -152,7 +154,7 @@ def lower_weighted(context: Context, node: Node, kind: OpKind, geometry: dict[st
     if context.add is not None:
         structs.append(add_struct(graph, context.add, other, node.outputs[0], kernel))
         added, residual = f"&{context.name}_add", context.at(other)
-    between = (source,) if kind == "depthwise_conv" else (added, source, residual)
+    between = (added, source, residual) if adds else (source,)
     arguments = (f"&{context.name}", *between, target, context.scratch)
     return context.layer(node, kernel, tuple(constants), tuple(structs), arguments)
 

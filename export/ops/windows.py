@@ -13,7 +13,7 @@ from export.ops.integers import activation_bounds, ends
 from export.ops.layer import Context, Fields, Layer, window_geometry
 from export.ops.onnx_reader import OnnxReader, pair
 from export.ops.onnx_writer import OnnxWriter, WriteLayer
-from hardware_profiles.cost.ops import OpKind, same_padding
+from hardware_profiles.cost.ops import same_padding
 
 
 def read_padding(
@@ -103,11 +103,11 @@ def _pair(value: Any) -> list[int]:
     return [value, value] if isinstance(value, int) else list(value)
 
 
-def lower_pool(context: Context, node: Node, kind: OpKind) -> Layer:
+def lower_pool(context: Context, node: Node) -> Layer:
     """The layer of a pooling operator."""
     geometry = window_geometry(context.graph, node)
     low, high = activation_bounds(node, ends(context.graph, node)[1])
     keys = ("in_h", "in_w", "out_h", "out_w", "kernel_h", "kernel_w", "stride_h", "stride_w", "pad_top", "pad_left")
     fields: Fields = {key: geometry[key] for key in keys}
     fields |= {"channels": geometry["in_c"], "out_min": low, "out_max": high}
-    return context.simple(node, kind, "nn_pool", fields)
+    return context.simple(node, "nn_pool", fields)

@@ -20,12 +20,14 @@ def lower(graph: Graph, plan: FirmwarePlan, instruction_set: InstructionSet) -> 
         ExportError: an operator, option or type that no kernel does; names the node.
     """
 
+    ops = to_ops(graph)
+
     def layer(index: int, step: Step) -> Layer:
         node = graph.nodes[step.op]
         make = OPERATORS[node.op].lower
         assert make is not None, node.op
         add = None if step.add is None else graph.nodes[step.add]
-        return make(Context(graph, plan, index, add, partial(kernel_for, instruction_set)), node)
+        return make(Context(graph, plan, index, add, partial(kernel_for, instruction_set, ops[step.op])), node)
 
     return tuple(layer(index, step) for index, step in enumerate(plan.steps))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -24,14 +24,12 @@ class Layout:
     """The numbers of a layer; those that its operator does not have keep their defaults.
 
     Attributes:
-        geometry: the fields of `nn_conv` in export/runtime/nn.h.
         weights: int8, shape (C_out, steps).
         bias: with the input's zero point folded in.
         factors: of the requantization, one per output channel.
         add: factors of both summands and of the sum, where its epilogue adds.
     """
 
-    geometry: Mapping[str, int] = field(default_factory=dict)
     weights: Array = field(default_factory=lambda: np.zeros((0, 0), np.int8))
     bias: Array = field(default_factory=lambda: np.zeros(0, np.int64))
     factors: Sequence[Multiplier] = ()

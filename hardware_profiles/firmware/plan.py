@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from hardware_profiles.cores import InstructionSet
 from hardware_profiles.cost.memory import MemoryPlan, plan_memory, scratch_name
 from hardware_profiles.cost.ops import OpSpec, TensorSpec
+from hardware_profiles.firmware.kernels import candidates, scratch_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +108,6 @@ def plan_firmware(ops: Sequence[OpSpec], instruction_set: InstructionSet) -> Fir
     return FirmwarePlan(tuple(steps), buffers, plan_memory(specs))
 
 
-def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:
-    """Arena that an operator's kernel needs for itself."""
-    if op.kind not in ("conv", "depthwise_conv", "fully_connected"):
-        return 0
-    channels = op.inputs[0].shape[-1]
-    (kernel_h, kernel_w), (stride_h, stride_w) = op.kernel_hw, op.stride_hw
-    if op.kind == "depthwise_conv":
-        _, out_h, out_w, _ = op.output.shape
-        rows = (out_h - 1) * stride_h + (kernel_h - 1) * op.dilation_hw[0] + 1
-        if instruction_set == "dsp" and (kernel_h, stride_h) in _DSP_DEPTHWISE and op.dilation_hw == (1, 1):
-            fours = -(-out_w // 4) * 4
-            return 2 * rows * (fours * stride_w + kernel_w - 1) * min(2, channels) + 4 * fours
-        plane = rows * ((out_w - 1) * stride_w + (kernel_w - 1) * op.dilation_hw[1] + 1)
-        row = {"host": 5 * channels, "mve": channels}.get(instruction_set, 0)
-        return max(plane, row)  # what the portable kernel needs, too: a layer's multipliers may leave it no other
-    steps = kernel_h * kernel_w * channels if op.kind == "conv" else op.inputs[0].nbytes
-    if instruction_set == "host":
-        padded = -(-op.output.shape[-1] // 16) * 16
-        return 4 * 8 * (steps + padded) + 2 * padded
-    if instruction_set == "dsp":
-        padded = -(-steps // 4) * 4
-        return 8 * padded + (padded if channels % 4 else 0)
-    pointwise = op.kernel_hw == op.stride_hw == (1, 1)
-    if instruction_set == "mve":
-        return 24 * -(-op.output.shape[-1] // 2) + (0 if pointwise else 3 * steps)
-    return 0 if pointwise else 2 * steps
-
-
-_DSP_DEPTHWISE = tuple((kernel, stride) for kernel in (3, 5, 7) for stride in (1, 2))
-
-
 def _readers(ops: Sequence[OpSpec]) -> dict[str, list[int]]:
     """Indices of the operators that read a tensor; those of a graph output end with one after the last."""
     readers: dict[str, list[int]] = {op.output.name: [] for op in ops}
@@ -180,8 +150,8 @@ def _writable(
     """Tensors that the operator's kernel can write its output over."""
     if residual:  # a convolution reads its input again after its first output is written
         return [t for t in residual if buffers[t.name] not in {buffers[x.name] for x in op.inputs}]
-    depthwise = op.kind == "depthwise_conv" and op.stride_hw == (1, 1) and instruction_set not in ("mve", "host")
-    if op.kind in ("add", "mul", "activation", "quantize") or depthwise:
+    kernels = candidates(instruction_set, op)
+    if kernels and all(kernel.in_place(op) for kernel in kernels):
         return [t for t in op.inputs if t.shape == op.output.shape]
     return []
 

@@ -86,11 +86,13 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     from export.read_tflite import read_tflite
     from export.to_ops import to_ops
     from hardware_profiles.cost.libraries import uncounted
-    from hardware_profiles.footprint import footprint, op_costs, violations
+    from hardware_profiles.footprint import footprint, op_costs, plan_for, violations
 
     path = context.path(INT8_TFLITE)
     ops = to_ops(read_tflite(path))
-    cost = footprint(ops, context.settings.profile, file_bytes=path.stat().st_size)
+    profile = context.settings.profile
+    plan = plan_for(ops, profile, profile.runtime)
+    cost = footprint(ops, profile, file_bytes=path.stat().st_size, plan=plan)
     audited = read_json(context.path(AUDIT))
     accuracy, robustness = Accuracy(**audited["accuracy"]), Robustness(**audited["robustness"])
     parity = [ParityRecord(**row) for row in read_json(context.path(PARITY))]
@@ -105,7 +107,7 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     answers = PredictionsFile.read(context.path(PREDICTIONS))
     classifier = classifier_record(answers.predictions["int8"].classes[0], answers.labels, labels)
     config = context.settings.config
-    over = violations(cost, context.settings.profile.budget)
+    over = violations(cost, profile.budget)
     gates = run_gates(over, accuracy, classifier, robustness, parity, firmware)
     gates += limit_gates(
         config.gates,
@@ -122,9 +124,9 @@ def _report(context: StageContext[Reporting]) -> RunReport:
         seed=context.settings.config.seed,
         arch=arch,
         footprint=footprint_record(cost),
-        budget=BudgetRecord(**context.settings.profile.budget.model_dump()),
+        budget=BudgetRecord(**profile.budget.model_dump()),
         fits=not over,
-        uncounted=list(uncounted(ops, context.settings.profile.core, context.settings.profile.runtime)),
+        uncounted=list(uncounted(ops, profile.core, profile.runtime)),
         teacher=_teacher(context),
         search=SearchRecord(
             evaluations=len(evaluations),
@@ -141,9 +143,9 @@ def _report(context: StageContext[Reporting]) -> RunReport:
         firmware=firmware,
         memory=[
             MemoryRow(op=c.op, name=c.name, macs=c.macs, params=c.params, live_bytes=c.live_bytes, peak=c.peak)
-            for c in op_costs(ops, context.settings.profile)
+            for c in op_costs(ops, plan)
         ],
-        host_latency=_host_latency(context) if context.settings.profile.kind == "mobile" else None,
+        host_latency=_host_latency(context) if profile.kind == "mobile" else None,
         gates=gates,
         passed=all(gate.passed for gate in gates),
         warnings=warnings,

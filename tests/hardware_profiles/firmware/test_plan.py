@@ -7,7 +7,8 @@ import pytest
 from hardware_profiles.cores import instruction_set
 from hardware_profiles.cost.ops import OpKind, OpSpec, TensorSpec
 from hardware_profiles.firmware.flash import firmware_flash
-from hardware_profiles.firmware.plan import plan_firmware, scratch_bytes
+from hardware_profiles.firmware.kernels import scratch_bytes
+from hardware_profiles.firmware.plan import plan_firmware
 from hardware_profiles.footprint import footprint
 from hardware_profiles.profile import load_profile
 
