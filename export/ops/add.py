@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from operator import add
+from typing import TYPE_CHECKING
 
 from export.graph import Array, Graph, Node
-from export.onnx_graph import OnnxGraph
-from export.ops.elementwise import centred, fake_operands, large_and_small, lower_elementwise, write_binary
+from export.ops.elementwise import centred, fake_binary, large_and_small, lower_elementwise, write_binary
 from export.ops.fixed_point import quantize_multiplier, rescale
 from export.ops.integers import activation_bounds, requantize, scale, zero_point
 from export.ops.layer import Context, Fields, Layer, Struct, multiplier
-from export.ops.onnx_reader import OnnxReader
+from export.ops.onnx_reader import elementwise
 from export.ops.operator import Compute, OnnxForm, Operator
 from export.ops.shapes import broadcast
 from hardware_profiles.firmware.layout import Layout, Multiplier
 
 if TYPE_CHECKING:
-    import torch
-
     from hardware_profiles.firmware.kernel import Kernel
 
 LEFT_SHIFT = 20  # NN_ADD_LEFT_SHIFT of export/runtime/nn.h
@@ -36,15 +34,6 @@ def _prepare(graph: Graph, node: Node) -> Compute:
         return requantize(sums, m, shift, zero_point(y), bounds)
 
     return run
-
-
-def _read(reader: OnnxReader, node: Any) -> None:
-    reader.append_elementwise("ADD", node)
-
-
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    a, b = fake_operands(node, graph, inputs)
-    return a + b
 
 
 def add_factors(graph: Graph, node: Node, a_name: str, b_name: str) -> tuple[Multiplier, Multiplier, Multiplier]:
@@ -85,6 +74,6 @@ ADD = Operator(
     prepare=_prepare,
     lower=_lower,
     tflm=("Add", "ADD_INT8", "add"),
-    onnx={"Add": OnnxForm(read=_read, quantized="operands", fake=_fake, homogeneous=True)},
+    onnx={"Add": OnnxForm(read=elementwise("ADD"), quantized="operands", fake=fake_binary(add), homogeneous=True)},
     functions={"add": write_binary("Add"), "iadd": write_binary("Add")},
 )

@@ -7,22 +7,18 @@ A global average is one of the whole map, for which CMSIS-NN has a kernel; where
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from export.graph import Array, ExportError, Graph, Node, Options
 from export.onnx_graph import OnnxGraph, attributes
 from export.ops.integers import activation_bounds, ends, taps
-from export.ops.layer import Context, Layer
 from export.ops.onnx_reader import OnnxReader, same_quantization
 from export.ops.onnx_writer import OnnxWriter
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import pooled
 from export.ops.windows import lower_pool, read_pool, torch_pads, write_pool
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _prepare(graph: Graph, node: Node) -> Compute:
@@ -49,7 +45,7 @@ def _read_global(reader: OnnxReader, node: Any) -> None:
     reader.append("MEAN", node, [x, axes], Options(keep_dims=True))
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     import torch
     from torch.nn import functional
 
@@ -60,10 +56,6 @@ def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tens
         return sums
     ones = functional.pad(torch.ones_like(inputs[0][:1, :1]), torch_pads(given))
     return sums / functional.avg_pool2d(ones, kernel, strides)
-
-
-def _fake_global(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    return inputs[0].mean((2, 3), keepdim=True)
 
 
 def _write_global(writer: OnnxWriter, name: str, x: str, layer: Any) -> str:
@@ -89,10 +81,6 @@ def _write_mean(writer: OnnxWriter, node: Any, inputs: list[str]) -> str:
     return writer.add("Flatten", node.name, [pooled_map], axis=1)
 
 
-def _lower(context: Context, node: Node) -> Layer:
-    return lower_pool(context, node)
-
-
 AVERAGE_POOL_2D = Operator(
     name="AVERAGE_POOL_2D",
     kind="avg_pool",
@@ -100,13 +88,18 @@ AVERAGE_POOL_2D = Operator(
     options="Pool2DOptions",
     int8_version=2,
     prepare=_prepare,
-    lower=_lower,
+    lower=lambda context, node: lower_pool(context, node),
     tflm=("AveragePool2D", "AVERAGE_POOL_2D_INT8", "pooling"),
     onnx={
         "AveragePool": OnnxForm(
             read=partial(read_pool, "AVERAGE_POOL_2D"), quantized="shared", fake=_fake, homogeneous=True
         ),
-        "GlobalAveragePool": OnnxForm(read=_read_global, quantized="shared", fake=_fake_global, homogeneous=True),
+        "GlobalAveragePool": OnnxForm(
+            read=_read_global,
+            quantized="shared",
+            fake=lambda node, graph, inputs: inputs[0].mean((2, 3), keepdim=True),
+            homogeneous=True,
+        ),
     },
     layers={"AdaptiveAvgPool2d": _write_global, "AvgPool2d": write_pool("AveragePool")},
     functions={"adaptive_avg_pool2d": _write_global_function, "mean": _write_mean},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,9 @@ from export.ops.integers import scale, zero_point
 from export.ops.layer import Constant, Context, Layer
 from export.ops.onnx_reader import OnnxReader
 from export.ops.onnx_writer import OnnxWriter
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import Shape, refuse
 from hardware_profiles.firmware.layout import Layout
-
-if TYPE_CHECKING:
-    import torch
 
 _MANY = 1_000_000
 
@@ -68,7 +65,7 @@ def _read(reader: OnnxReader, node: Any) -> None:
     reader.append("CONCATENATION", node, inputs, Options(axis=axis))
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     import torch
 
     return torch.cat(inputs, attributes(node)["axis"])

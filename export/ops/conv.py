@@ -6,7 +6,7 @@ ONNX's Conv is this, or DEPTHWISE_CONV_2D where each group has one input channel
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from export.ops.integers import constant, ends, exact_float, taps, zero_point
 from export.ops.layer import Context, Layer, window_geometry
 from export.ops.onnx_reader import OnnxReader, pair
 from export.ops.onnx_writer import OnnxWriter
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import Shape, feature_map, refuse, window
 from export.ops.weighted import (
     check_weights,
@@ -28,9 +28,6 @@ from export.ops.weighted import (
     requantization,
 )
 from export.ops.windows import read_padding, torch_pads
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _shapes(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
@@ -79,7 +76,7 @@ def _read(reader: OnnxReader, node: Any) -> None:
     reader.append(op, node, [x, w, read_bias(reader, node, weights.shape[0])], options)
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     from torch.nn import functional
 
     x, weights, bias = inputs

@@ -6,23 +6,22 @@ from collections.abc import Callable
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from export.graph import Array, ExportError, Graph, Node
 from export.onnx_graph import OnnxGraph
 from export.ops.fixed_point import Ints
 from export.ops.integers import zero_point
 from export.ops.layer import Constant, Context, Layer, Struct
 from export.ops.onnx_writer import OnnxWriter, WriteFunction
+from export.ops.operator import Fake, Values
 
 if TYPE_CHECKING:
-    import torch
-
     from hardware_profiles.firmware.kernel import Kernel
 
 
 def centred(graph: Graph, node: Node) -> Callable[..., tuple[Ints, Ints]]:
     """What gives both operands' values less their zero points, of the activations among them."""
-    import numpy as np
-
     a, b = (graph.tensor(name) for name in node.inputs)
 
     def operands(*values: Array) -> tuple[Ints, Ints]:
@@ -34,12 +33,17 @@ def centred(graph: Graph, node: Node) -> Callable[..., tuple[Ints, Ints]]:
     return operands
 
 
-def fake_operands(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Both operands in training; a constant one as it is."""
-    import torch
+def fake_binary(combine: Callable[[Values, Values], Values]) -> Fake:
+    """What combines both operands in training; a constant one as it is."""
 
-    given = iter(inputs)
-    return [torch.tensor(graph.constants[name]) if name in graph.constants else next(given) for name in node.input]
+    def fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
+        import torch
+
+        given, constants = iter(inputs), graph.constants
+        a, b = (torch.tensor(constants[name]) if name in constants else next(given) for name in node.input)
+        return combine(a, b)
+
+    return fake
 
 
 def write_binary(op: str) -> WriteFunction:

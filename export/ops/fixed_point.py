@@ -84,15 +84,20 @@ def _exp_of_interval(x: Ints) -> Ints:
     return exp_minus_eighth + high_product(y + tail, exp_minus_eighth)
 
 
-def one_over_one_plus(x: Ints) -> Ints:
-    """1 / (1 + x) in Q0.31 of x in [0, 1) in Q0.31, by three Newton steps in Q2.29."""
+def two_over_one_plus(x: Ints) -> Ints:
+    """2 / (1 + x) in Q2.29 of x in [0, 1) in Q0.31, by three Newton steps."""
     total = x + _MAX
     half_denominator = (total + 1) // 2
     y = 1515870810 + high_product(half_denominator, -1010580540)  # 48/17 - 32/17 d
     for _ in range(3):
         error = (1 << 29) - high_product(half_denominator, y)
-        y = y + _saturate(high_product(y, error) << 2)
-    return _saturate(y << 1)
+        y = y + saturate(high_product(y, error) << 2)
+    return y
+
+
+def one_over_one_plus(x: Ints) -> Ints:
+    """1 / (1 + x) in Q0.31 of x in [0, 1) in Q0.31."""
+    return saturate(two_over_one_plus(x) << 1)
 
 
 def input_radius(integer_bits: int, left_shift: int) -> int:
@@ -100,5 +105,6 @@ def input_radius(integer_bits: int, left_shift: int) -> int:
     return math.floor(((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**left_shift)
 
 
-def _saturate(x: Ints) -> Ints:
+def saturate(x: Ints) -> Ints:
+    """The nearest number that 32 bits hold."""
     return np.clip(x, _MIN, _MAX)

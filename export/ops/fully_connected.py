@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,9 @@ from export.ops.integers import constant, ends, exact_float, zero_point
 from export.ops.layer import Context, Layer, check_geometry
 from export.ops.onnx_reader import OnnxReader
 from export.ops.onnx_writer import OnnxWriter
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import Shape, refuse
 from export.ops.weighted import check_weights, int8_weights, lower_weighted, read_bias, read_weights, requantization
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _shapes(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
@@ -53,7 +50,7 @@ def _read(reader: OnnxReader, node: Any) -> None:
     reader.append("FULLY_CONNECTED", node, [*inputs, read_bias(reader, node, weights.shape[0])])
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     from torch.nn import functional
 
     return functional.linear(*inputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +11,10 @@ from export.onnx_graph import OnnxGraph
 from export.ops.fixed_point import Ints, divide_by_power, quantize_multiplier
 from export.ops.integers import ends, scale, zero_point
 from export.ops.lookup import lookup, lower_lookup
-from export.ops.onnx_reader import OnnxReader
+from export.ops.onnx_reader import elementwise
 from export.ops.onnx_writer import function, layer
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import same
-
-if TYPE_CHECKING:
-    import torch
 
 
 def hard_swish_table(input_scale: float, input_zero_point: int, output_scale: float, output_zero_point: int) -> Ints:
@@ -56,11 +53,7 @@ def _prepare(graph: Graph, node: Node) -> Compute:
     return lookup(hard_swish_table(scale(x), zero_point(x), scale(y), zero_point(y)))
 
 
-def _read(reader: OnnxReader, node: Any) -> None:
-    reader.append_elementwise("HARD_SWISH", node)
-
-
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     from torch.nn import functional
 
     return functional.hardswish(inputs[0])
@@ -74,7 +67,7 @@ HARD_SWISH = Operator(
     prepare=_prepare,
     lower=lower_lookup(_prepare),
     tflm=("HardSwish", "HARD_SWISH", "hard_swish"),
-    onnx={"HardSwish": OnnxForm(read=_read, quantized="own", fake=_fake)},
+    onnx={"HardSwish": OnnxForm(read=elementwise("HARD_SWISH"), quantized="own", fake=_fake)},
     layers={"Hardswish": layer("HardSwish")},
     functions={"hardswish": function("HardSwish")},
 )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
 from export.graph import Graph, Node
-from export.onnx_graph import OnnxGraph
 from export.ops.fixed_point import (
     Ints,
     divide_by_power,
@@ -19,13 +16,10 @@ from export.ops.fixed_point import (
 )
 from export.ops.integers import UNIT, check_output, ends, scale, zero_point
 from export.ops.lookup import lookup, lower_lookup
-from export.ops.onnx_reader import OnnxReader
+from export.ops.onnx_reader import elementwise
 from export.ops.onnx_writer import function, layer
 from export.ops.operator import Compute, OnnxForm, Operator
 from export.ops.shapes import same
-
-if TYPE_CHECKING:
-    import torch
 
 _ONE = 2**31 - 1  # in Q0.31
 
@@ -52,14 +46,6 @@ def _prepare(graph: Graph, node: Node) -> Compute:
     return lookup(logistic_table(scale(x), zero_point(x)))
 
 
-def _read(reader: OnnxReader, node: Any) -> None:
-    reader.append_elementwise("LOGISTIC", node)
-
-
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    return inputs[0].sigmoid()
-
-
 LOGISTIC = Operator(
     name="LOGISTIC",
     kind="activation",
@@ -68,7 +54,13 @@ LOGISTIC = Operator(
     prepare=_prepare,
     lower=lower_lookup(_prepare),
     tflm=("Logistic", "LOGISTIC", "logistic"),
-    onnx={"Sigmoid": OnnxForm(read=_read, quantized=(np.float32(1 / 256), -128), fake=_fake)},
+    onnx={
+        "Sigmoid": OnnxForm(
+            read=elementwise("LOGISTIC"),
+            quantized=(np.float32(1 / 256), -128),
+            fake=lambda node, graph, inputs: inputs[0].sigmoid(),
+        )
+    },
     layers={"Sigmoid": layer("Sigmoid")},
     functions={"sigmoid": function("Sigmoid")},
 )

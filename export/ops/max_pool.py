@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from export.graph import Array, Graph, Node
 from export.onnx_graph import OnnxGraph, attributes
 from export.ops.integers import activation_bounds, ends, taps
-from export.ops.layer import Context, Layer
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import pooled
 from export.ops.windows import lower_pool, read_pool, torch_pads, write_pool
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _prepare(graph: Graph, node: Node) -> Compute:
@@ -31,17 +27,13 @@ def _prepare(graph: Graph, node: Node) -> Compute:
     return run
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     import torch
     from torch.nn import functional
 
     given = attributes(node)
     x = functional.pad(inputs[0], torch_pads(given), value=-torch.inf)
     return functional.max_pool2d(x, tuple(given["kernel_shape"]), tuple(given.get("strides", (1, 1))))
-
-
-def _lower(context: Context, node: Node) -> Layer:
-    return lower_pool(context, node)
 
 
 MAX_POOL_2D = Operator(
@@ -51,7 +43,7 @@ MAX_POOL_2D = Operator(
     options="Pool2DOptions",
     int8_version=2,
     prepare=_prepare,
-    lower=_lower,
+    lower=lambda context, node: lower_pool(context, node),
     tflm=("MaxPool2D", "MAX_POOL_2D_INT8", "pooling"),
     onnx={
         "MaxPool": OnnxForm(read=partial(read_pool, "MAX_POOL_2D"), quantized="shared", fake=_fake, homogeneous=True)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from operator import mul
 
 from export.graph import Array, Graph, Node
-from export.onnx_graph import OnnxGraph
-from export.ops.elementwise import centred, fake_operands, large_and_small, lower_elementwise, write_binary
+from export.ops.elementwise import centred, fake_binary, large_and_small, lower_elementwise, write_binary
 from export.ops.fixed_point import quantize_multiplier
 from export.ops.integers import activation_bounds, requantize, scale, zero_point
 from export.ops.layer import Context, Fields, Layer, Struct, multiplier
-from export.ops.onnx_reader import OnnxReader
+from export.ops.onnx_reader import elementwise
 from export.ops.operator import Compute, OnnxForm, Operator
 from export.ops.shapes import broadcast
 from hardware_profiles.firmware.layout import Layout
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _prepare(graph: Graph, node: Node) -> Compute:
@@ -29,15 +25,6 @@ def _prepare(graph: Graph, node: Node) -> Compute:
         return requantize(u * v, m, shift, zero_point(y), bounds)
 
     return run
-
-
-def _read(reader: OnnxReader, node: Any) -> None:
-    reader.append_elementwise("MUL", node)
-
-
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    a, b = fake_operands(node, graph, inputs)
-    return a * b
 
 
 def _lower(context: Context, node: Node) -> Layer:
@@ -63,6 +50,6 @@ MUL = Operator(
     prepare=_prepare,
     lower=_lower,
     tflm=("Mul", "MUL_INT8", "mul"),
-    onnx={"Mul": OnnxForm(read=_read, quantized="operands", fake=_fake)},
+    onnx={"Mul": OnnxForm(read=elementwise("MUL"), quantized="operands", fake=fake_binary(mul))},
     functions={"mul": write_binary("Mul"), "imul": write_binary("Mul")},
 )

@@ -5,7 +5,7 @@ NCHW becomes NHWC; a value keeps the name of the tensor that it lies in, through
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -145,11 +145,6 @@ class OnnxReader:
         """Add what an ONNX node becomes."""
         self.nodes.append(Node(op, node.name, tuple(inputs), (self.activation(node.output[0], node),), options))
 
-    def append_elementwise(self, op: str, node: Any) -> None:
-        """The same of an operator without options, whose operands may be constants."""
-        rank = len(self.shape(node.output[0], node))
-        self.append(op, node, [self.operand(name, rank, node) for name in node.input])
-
     def _collect_quantization(self, node: Any) -> None:
         scale, zero = self.constants.get(node.input[1]), self.graph.constant(node, 2)
         if scale is None or (zero is None and len(node.input) > 2 and node.input[2]):
@@ -178,6 +173,16 @@ class OnnxReader:
                 f"node '{node.name}' ({node.op_type}): its scale or zero point is not that of the other half of its "
                 "pair"
             )
+
+
+def elementwise(op: str) -> Callable[[OnnxReader, Any], None]:
+    """What reads an operator without options, whose operands may be constants."""
+
+    def read(reader: OnnxReader, node: Any) -> None:
+        rank = len(reader.shape(node.output[0], node))
+        reader.append(op, node, [reader.operand(name, rank, node) for name in node.input])
+
+    return read
 
 
 def is_qdq(node: Any) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from export.graph import Array, Graph, Node, Tensor
+from export.onnx_graph import OnnxGraph
 from export.ops.layer import Context, Layer
 from export.ops.onnx_reader import OnnxReader
 from export.ops.onnx_writer import WriteFunction, WriteLayer
@@ -20,12 +21,11 @@ from hardware_profiles.cost.ops import OpKind
 if TYPE_CHECKING:
     import torch
 
-    from export.onnx_graph import OnnxGraph
-
 Shape = tuple[int, ...]
 Quantization = tuple[np.float32, int]  # scale and zero point of an activation tensor
 Compute = Callable[..., Array]  # int8 activations (N, ...) in the order of the node's inputs -> int8 (N, ...)
-Fake = Callable[[Any, "OnnxGraph", list["torch.Tensor"]], "torch.Tensor"]  # node, graph, activations -> its output
+Values: TypeAlias = "torch.Tensor"
+Fake = Callable[[Any, OnnxGraph, list[Values]], Values]  # ONNX node, graph, activations -> its output
 
 Rule = Literal["weighted", "operands", "clip", "shared", "own"] | Quantization
 """How a float operator is quantized, by the TFLite 8-bit quantization specification.

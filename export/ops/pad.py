@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,8 @@ from export.ops.integers import constant, ends, zero_point
 from export.ops.layer import Context, Fields, Layer
 from export.ops.onnx_reader import OnnxReader
 from export.ops.onnx_writer import OnnxWriter
-from export.ops.operator import Compute, OnnxForm, Operator
+from export.ops.operator import Compute, OnnxForm, Operator, Values
 from export.ops.shapes import MOST_ELEMENTS, Shape, constant_ints, refuse
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _shapes(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
@@ -43,7 +40,7 @@ def _read(reader: OnnxReader, node: Any) -> None:
     reader.append("PAD", node, [reader.activation(node.input[0], node), amounts])
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
+def _fake(node: Any, graph: OnnxGraph, inputs: list[Values]) -> Values:
     from torch.nn import functional
 
     pads = graph.constants[node.input[1]]

@@ -7,12 +7,12 @@ is no operator at all.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from export.graph import Activation, ExportError, Graph, Node, QParams
-from export.onnx_graph import OnnxGraph, clip_bounds
+from export.onnx_graph import clip_bounds
 from export.ops.fixed_point import quantize_multiplier
 from export.ops.integers import ends, requantize, scale, zero_point
 from export.ops.lookup import lower_lookup
@@ -20,9 +20,6 @@ from export.ops.onnx_reader import OnnxReader
 from export.ops.onnx_writer import OnnxWriter, function, layer
 from export.ops.operator import Compute, OnnxForm, Operator
 from export.ops.shapes import same
-
-if TYPE_CHECKING:
-    import torch
 
 _FUSED: dict[tuple[float, float], Activation] = {
     (0, np.inf): "RELU",
@@ -45,14 +42,6 @@ def _prepare_relu6(graph: Graph, node: Node) -> Compute:
         raise ExportError(f"node '{node.name}' (RELU6): its input and output must share one quantization")
     six = zero_point(x) + int(np.floor(np.float32(6) / np.float32(scale(x)) + np.float32(0.5)))
     return lambda value: np.clip(value, max(-128, zero_point(x)), min(127, six)).astype(np.int8)
-
-
-def _read_relu(reader: OnnxReader, node: Any) -> None:
-    _read_bounds(reader, node, 0.0, np.inf)
-
-
-def _read_clip(reader: OnnxReader, node: Any) -> None:
-    _read_bounds(reader, node, *clip_bounds(reader.graph, node))
 
 
 def _read_bounds(reader: OnnxReader, node: Any, low: float, high: float) -> None:
@@ -87,14 +76,6 @@ def _saturates(q: QParams, low: float, high: float) -> bool:
     return step * (-128 - zero) >= low - slack and step * (127 - zero) <= high + slack
 
 
-def _fake_relu(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    return inputs[0].relu()
-
-
-def _fake_clip(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    return inputs[0].clamp(*clip_bounds(graph, node))
-
-
 def _write_relu6(writer: OnnxWriter, name: str, x: str) -> str:
     if not any(i.name == "zero" for i in writer.initializers):
         writer.constant("zero", np.float32(0))
@@ -110,7 +91,14 @@ RELU = Operator(
     prepare=_prepare_relu,
     lower=lower_lookup(_prepare_relu),
     tflm=("Relu", "RELU", "activations"),
-    onnx={"Relu": OnnxForm(read=_read_relu, quantized="clip", fake=_fake_relu, homogeneous=True)},
+    onnx={
+        "Relu": OnnxForm(
+            read=lambda reader, node: _read_bounds(reader, node, 0.0, np.inf),
+            quantized="clip",
+            fake=lambda node, graph, inputs: inputs[0].relu(),
+            homogeneous=True,
+        )
+    },
     layers={"ReLU": layer("Relu")},
     functions={"relu": function("Relu")},
 )
@@ -122,7 +110,13 @@ RELU6 = Operator(
     prepare=_prepare_relu6,
     lower=lower_lookup(_prepare_relu6),
     tflm=("Relu6", "RELU6", "activations"),
-    onnx={"Clip": OnnxForm(read=_read_clip, quantized="clip", fake=_fake_clip)},
+    onnx={
+        "Clip": OnnxForm(
+            read=lambda reader, node: _read_bounds(reader, node, *clip_bounds(reader.graph, node)),
+            quantized="clip",
+            fake=lambda node, graph, inputs: inputs[0].clamp(*clip_bounds(graph, node)),
+        )
+    },
     layers={"ReLU6": lambda writer, name, x, layer: _write_relu6(writer, name, x)},
     functions={"relu6": lambda writer, node, inputs: _write_relu6(writer, node.name, inputs[0])},
 )

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from export.graph import ExportError, Graph, Node, Tensor
-from export.onnx_graph import OnnxGraph
 from export.ops.onnx_reader import OnnxReader, is_qdq, same_quantization
 from export.ops.onnx_writer import OnnxWriter
 from export.ops.operator import Compute, OnnxForm, Operator
 from export.ops.shapes import Shape, constant_ints, refuse
-
-if TYPE_CHECKING:
-    import torch
 
 
 def _shapes(node: Node, inputs: Sequence[Tensor]) -> list[Shape]:
@@ -65,14 +61,6 @@ def _read(reader: OnnxReader, node: Any) -> None:
     reader.rename(node.output[0], x)
 
 
-def _fake_flatten(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    return inputs[0].flatten(1)
-
-
-def _write_layer(writer: OnnxWriter, name: str, x: str, layer: Any) -> str:
-    return writer.add("Flatten", name, [x], axis=layer.start_dim)
-
-
 def _write_function(writer: OnnxWriter, node: Any, inputs: list[str]) -> str:
     start = node.args[1] if len(node.args) > 1 else node.kwargs.get("start_dim", 0)
     if start != 1:
@@ -92,12 +80,12 @@ RESHAPE = Operator(
     prepare=_prepare,
     tflm=("Reshape", "RESHAPE", "reshape"),
     onnx={
-        "Flatten": OnnxForm(read=_read, quantized="shared", fake=_fake_flatten),
+        "Flatten": OnnxForm(read=_read, quantized="shared", fake=lambda node, graph, inputs: inputs[0].flatten(1)),
         "Reshape": OnnxForm(read=_read, quantized="shared"),
         "Squeeze": OnnxForm(read=_read, quantized="shared"),
         "Unsqueeze": OnnxForm(read=_read),
         "Identity": OnnxForm(read=_read),
     },
-    layers={"Flatten": _write_layer},
+    layers={"Flatten": lambda writer, name, x, layer: writer.add("Flatten", name, [x], axis=layer.start_dim)},
     functions={"flatten": _write_function},
 )

@@ -6,12 +6,12 @@ Its output has scale 1/256 and zero point -128.
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from export.graph import Array, ExportError, Graph, Node
-from export.onnx_graph import OnnxGraph, attributes
+from export.onnx_graph import attributes
 from export.ops.fixed_point import (
     Ints,
     divide_by_power,
@@ -25,12 +25,8 @@ from export.ops.fixed_point import (
 from export.ops.integers import UNIT, check_output, ends, scale
 from export.ops.layer import Constant, Context, Fields, Layer
 from export.ops.onnx_reader import OnnxReader
-from export.ops.onnx_writer import OnnxWriter
 from export.ops.operator import Compute, OnnxForm, Operator
 from export.ops.shapes import same
-
-if TYPE_CHECKING:
-    import torch
 
 
 def exponentials(difference: Ints, input_scale: float, beta: float) -> Ints:
@@ -64,14 +60,6 @@ def _read(reader: OnnxReader, node: Any) -> None:
     reader.append("SOFTMAX", node, [x])
 
 
-def _fake(node: Any, graph: OnnxGraph, inputs: list[torch.Tensor]) -> torch.Tensor:
-    return inputs[0].softmax(-1)
-
-
-def _write_layer(writer: OnnxWriter, name: str, x: str, layer: Any) -> str:
-    return writer.add("Softmax", name, [x], axis=layer.dim)
-
-
 def _lower(context: Context, node: Node) -> Layer:
     """The exponentials of all 256 differences are a table."""
     x, y = ends(context.graph, node)
@@ -94,6 +82,10 @@ SOFTMAX = Operator(
     prepare=_prepare,
     lower=_lower,
     tflm=("Softmax", "SOFTMAX_INT8", "softmax"),
-    onnx={"Softmax": OnnxForm(read=_read, quantized=(np.float32(1 / 256), -128), fake=_fake)},
-    layers={"Softmax": _write_layer},
+    onnx={
+        "Softmax": OnnxForm(
+            read=_read, quantized=(np.float32(1 / 256), -128), fake=lambda node, graph, inputs: inputs[0].softmax(-1)
+        )
+    },
+    layers={"Softmax": lambda writer, name, x, layer: writer.add("Softmax", name, [x], axis=layer.dim)},
 )
