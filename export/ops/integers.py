@@ -15,7 +15,6 @@ from hardware_profiles.cost.ops import same_padding
 Int8s = npt.NDArray[np.int8]
 Span = tuple[int, int]
 UNIT = (1 / 256, -128)  # scale and zero point that TFLite asks of values from 0 to 1
-SYMMETRIC_UNIT = (1 / 128, 0)  # ... from -1 to 1
 
 
 def scale(tensor: Tensor) -> float:

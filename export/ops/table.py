@@ -22,6 +22,7 @@ from export.ops.quantize import DEQUANTIZE, QUANTIZE
 from export.ops.relu import RELU, RELU6, RELU_0_TO_1
 from export.ops.reshape import RESHAPE
 from export.ops.softmax import SOFTMAX
+from export.ops.tanh import TANH
 
 _KNOWN = (
     CONV_2D,
@@ -40,6 +41,7 @@ _KNOWN = (
     RELU_0_TO_1,
     HARD_SWISH,
     LOGISTIC,
+    TANH,
     QUANTIZE,
     DEQUANTIZE,
     RESHAPE,
