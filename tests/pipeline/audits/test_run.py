@@ -180,7 +180,7 @@ def test_weights_in_another_file_are_read_and_are_part_of_the_model(
     (tmp_path / "m.onnx.data").write_bytes(weights)
     assert Subject(tmp_path / "m.onnx").key() != before
     (tmp_path / "m.onnx.data").unlink()
-    with pytest.raises(ExportError, match=r"m\.onnx keeps weights in other files: .*m\.onnx\.data"):
+    with pytest.raises(ExportError, match=r"m\.onnx: its weights in other files can't be read: .*m\.onnx\.data"):
         Subject(tmp_path / "m.onnx").key()
 
 
