@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from export.graph import ExportError, Graph
+from export.graph import Graph
 from export.ops.layer import Layer
 from export.read_tflite import read_tflite
 from export.to_ops import to_ops
-from export.write.layers import firmware_obstacle, lower
+from export.write.layers import check_supported, lower
 from export.write.source import ModelFacts, model_header, model_source
 from hardware_profiles.cores import InstructionSet
 from hardware_profiles.firmware.plan import FirmwarePlan, plan_firmware
@@ -50,8 +50,7 @@ def to_c(tflite: bytes, instruction_set: InstructionSet, *, version: str, labels
         ExportError: an operator, option or type that no kernel does; names the node and lists what is supported.
     """
     graph = read_tflite(tflite)
-    if reason := firmware_obstacle(graph):
-        raise ExportError(reason)
+    check_supported(graph)
     plan = plan_firmware(to_ops(graph), instruction_set)
     layers = lower(graph, plan, instruction_set)
     facts = ModelFacts(hashlib.sha256(tflite).hexdigest(), version, plan.memory.peak_bytes, labels)
