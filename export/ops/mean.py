@@ -1,6 +1,6 @@
 """MEAN: the mean over axes, 1 / count in the multiplier, TFLite's reference/integer_ops/mean.h.
 
-What takes a global average from ONNX or torch is told in export.ops.average_pool.
+A global average out of ONNX or torch is in export.ops.average_pool.
 """
 
 from __future__ import annotations

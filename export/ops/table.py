@@ -1,4 +1,4 @@
-"""The operators that are known, each told in a file of its own; others keep their names, and are refused by them."""
+"""The operators that are known, one file each; others keep their names, and are refused by them."""
 
 from __future__ import annotations
 

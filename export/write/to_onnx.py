@@ -1,8 +1,7 @@
 """torch -> float ONNX, written with onnx's own helpers: names from module paths, nothing left over from an exporter.
 
-The module is traced by torch.fx; each layer or function that it calls is told by an operator of
-export.ops.table. Batch is symbolic, so that
-onnxruntime can evaluate many images at once.
+The module is traced by torch.fx; each layer or function that it calls belongs to an operator of
+export.ops.table. Batch is symbolic, so that onnxruntime can evaluate many images at once.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ def to_onnx(
     """Serialized float ONNX of an eval-mode module; input `image`, output `logits`.
 
     Args:
-        module: calls only layers and functions that operators tell.
+        module: calls only layers and functions of export.ops.table.
         input_shape_nchw: its batch entry is replaced by a symbolic one.
         metadata: stored as the model's metadata_props.
 
     Raises:
-        ExportError: a layer or function that none tells, by its path.
+        ExportError: a layer or function outside that table, by its path.
     """
     import onnx
     from onnx import TensorProto, helper

@@ -42,7 +42,7 @@ class Kernel:
         factor: multiplier to the form it wants.
         in_place: whether it can write its output over an input of the same shape.
         scratch: bytes of the arena that it needs for itself.
-        struct_bytes: of what it is told, a struct of export/runtime/nn.h or nn_kernels.h.
+        struct_bytes: of its argument, a struct of export/runtime/nn.h or nn_kernels.h.
         arrays: bytes of a layer's constant arrays, in the order that GCC lays them out.
         code: of the function and what it calls; the linker keeps a piece once.
         weights_row: its row of instruction_weights, its function where that has one.
