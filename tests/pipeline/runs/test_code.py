@@ -48,6 +48,12 @@ def test_a_constant_of_a_cost_model_redoes_what_counts_costs_and_nothing_else(co
     assert changed_stages(copy, file, constant, constant.replace("(", "(1 + ", 1)) == counting
 
 
+def test_what_a_kernel_costs_redoes_no_quantization(copy: Path) -> None:
+    changed = changed_stages(copy, "hardware_profiles/firmware/conv.py", '"nn_conv_dsp": 3072', '"nn_conv_dsp": 3073')
+    assert {"search", "report", "firmware"} <= changed
+    assert not changed & {"teacher", "supernet", "finetune", "to_onnx", "quantize", "to_tflite"}
+
+
 def test_a_constant_of_training_redoes_the_trainings_and_what_measures_with_its_code(copy: Path) -> None:
     trained = {"teacher", "supernet", "search", "finalists", "select", "finetune", "quantize"}
     change = "momentum=0.9, nesterov=True", "momentum=0.8, nesterov=True"
