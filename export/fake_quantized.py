@@ -16,8 +16,8 @@ import torch
 
 from export.graph import Array, ExportError
 from export.onnx_graph import OnnxGraph, attributes, parse_onnx
+from export.ops.operator import Quantization
 from export.qat import FakeQuantized
-from export.quantize import Quantization
 
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 

@@ -166,6 +166,24 @@ def attributes(node: Any) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
+def clip_bounds(graph: OnnxGraph, clip: Any) -> tuple[float, float]:
+    """Bounds of a Clip; infinite where open.
+
+    Raises:
+        ExportError: a bound that is computed.
+    """
+    bounds = []
+    for index, default in ((1, -np.inf), (2, np.inf)):
+        if index >= len(clip.input) or not clip.input[index]:
+            bounds.append(default)
+            continue
+        value = graph.constant(clip, index)
+        if value is None:
+            raise ExportError(f"node '{clip.name}' (Clip): its bounds are computed, not constant")
+        bounds.append(float(value.item()))
+    return bounds[0], bounds[1]
+
+
 def _collect(graph: OnnxGraph, nodes: Any) -> None:
     """Nodes named and in order; constants and identities are no nodes."""
     from onnx import numpy_helper

@@ -22,8 +22,10 @@ from export.calibrate import RULES, minmax, observe, quantization_error, session
 from export.graph import ExportError
 from export.observed import Observation, Range
 from export.onnx_graph import OnnxGraph
+from export.ops.operator import Quantization
+from export.ops.table import ONNX
 from export.passes.canonical import canonical
-from export.quantize import Float32Array, Quantization, quantize_graph, quantize_weights, sharing_groups
+from export.quantize import Float32Array, quantize_graph, quantize_weights, sharing_groups
 
 Progress = Callable[[int, int, str], None]
 
@@ -161,7 +163,7 @@ class _Search:
 def correct_biases(graph: OnnxGraph, observations: Mapping[str, Observation]) -> None:
     """Subtract from each bias what the rounding of its weights adds on average: sum of (q s - w) E[x]."""
     for node in graph.nodes:
-        if node.op_type not in ("Conv", "Gemm"):
+        if ONNX[node.op_type].quantized != "weighted":
             continue
         weights = graph.constants[node.input[1]]
         q, scales = quantize_weights(weights, node.input[1])

@@ -13,21 +13,19 @@ calibrated; the weights learn to live in them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from export.graph import ExportError
 from export.observed import Range
-from export.onnx_graph import OnnxGraph, attributes
-from export.passes.canonical import clip_bounds
-from export.quantize import Quantization, activation_quantization, is_fused
-
-_Run = Callable[[Any, OnnxGraph, list[Tensor]], Tensor]  # node, graph, activations -> its output
+from export.onnx_graph import OnnxGraph
+from export.ops.operator import Fake, Quantization
+from export.ops.table import ONNX
+from export.quantize import activation_quantization, is_fused
 
 
 def round_activation(x: Tensor, quantization: Quantization) -> Tensor:
@@ -71,10 +69,8 @@ class FakeQuantized(nn.Module):
         given = {**(fixed or {}), **({} if image is None else {graph.inputs[0].name: image})}
         self._graph = graph
         self._quantization = activation_quantization(graph, ranges, given)
-        self._layers = [node for node in graph.nodes if node.op_type in ("Conv", "Gemm")]
-        for node in graph.nodes:
-            if node.op_type not in _RUN:
-                raise ExportError(f"node '{node.name}' is a {node.op_type}, which quantization-aware training lacks")
+        self._fakes = {node.name: _fake(node) for node in graph.nodes}
+        self._layers = [node for node in graph.nodes if ONNX[node.op_type].quantized == "weighted"]
         self.weights = nn.ParameterList(_parameter(graph.constants[n.input[1]]) for n in self._layers)
         self.biases = nn.ParameterList(
             _parameter(graph.constants[n.input[2]] if len(n.input) > 2 else np.zeros(len(w)))
@@ -102,7 +98,7 @@ class FakeQuantized(nn.Module):
         if node.name in self._index:
             i = self._index[node.name]
             inputs += [round_weights(self.weights[i]), self.biases[i]]
-        return _RUN[node.op_type](node, self._graph, inputs)
+        return self._fakes[node.name](node, self._graph, inputs)
 
     def trained_graph(self) -> OnnxGraph:
         """The float graph with the weights as they are now."""
@@ -117,79 +113,12 @@ class FakeQuantized(nn.Module):
         return graph
 
 
+def _fake(node: Any) -> Fake:
+    fake = ONNX[node.op_type].fake if node.op_type in ONNX else None
+    if fake is None:
+        raise ExportError(f"node '{node.name}' is a {node.op_type}, which quantization-aware training lacks")
+    return fake
+
+
 def _parameter(value: Any) -> nn.Parameter:
     return nn.Parameter(torch.tensor(np.asarray(value, np.float32)))
-
-
-def _conv(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    x, weights, bias = inputs
-    given = attributes(node)
-    x = functional.pad(x, _pads(given))
-    strides, dilations = given.get("strides", (1, 1)), given.get("dilations", (1, 1))
-    return functional.conv2d(x, weights, bias, tuple(strides), 0, tuple(dilations), given.get("group", 1))
-
-
-def _pads(given: Mapping[str, Any]) -> tuple[int, int, int, int]:
-    top, left, bottom, right = given.get("pads", (0, 0, 0, 0))
-    return left, right, top, bottom
-
-
-def _clip(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    low, high = clip_bounds(graph, node)
-    return torch.clamp(inputs[0], low, high)
-
-
-def _max_pool(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    given = attributes(node)
-    x = functional.pad(inputs[0], _pads(given), value=-torch.inf)
-    return functional.max_pool2d(x, tuple(given["kernel_shape"]), tuple(given.get("strides", (1, 1))))
-
-
-def _average_pool(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    given = attributes(node)
-    kernel, strides = tuple(given["kernel_shape"]), tuple(given.get("strides", (1, 1)))
-    sums = functional.avg_pool2d(functional.pad(inputs[0], _pads(given)), kernel, strides)
-    if given.get("count_include_pad", 0):
-        return sums
-    ones = functional.pad(torch.ones_like(inputs[0][:1, :1]), _pads(given))
-    return sums / functional.avg_pool2d(ones, kernel, strides)
-
-
-def _pad(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    pads = graph.constants[node.input[1]]
-    return functional.pad(inputs[0], [int(pads[i]) for i in (3, 7, 2, 6)])
-
-
-def _with_constant(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> list[Tensor]:
-    """Both operands of a sum or product; a constant one as it is."""
-    given = iter(inputs)
-    return [torch.tensor(graph.constants[name]) if name in graph.constants else next(given) for name in node.input]
-
-
-def _product(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    a, b = _with_constant(node, graph, inputs)
-    return a * b
-
-
-def _sum(node: Any, graph: OnnxGraph, inputs: list[Tensor]) -> Tensor:
-    a, b = _with_constant(node, graph, inputs)
-    return a + b
-
-
-_RUN: Mapping[str, _Run] = {
-    "Conv": _conv,
-    "Gemm": lambda node, graph, inputs: functional.linear(*inputs),
-    "Relu": lambda node, graph, inputs: functional.relu(inputs[0]),
-    "Clip": _clip,
-    "Add": _sum,
-    "Mul": _product,
-    "HardSwish": lambda node, graph, inputs: functional.hardswish(inputs[0]),
-    "Sigmoid": lambda node, graph, inputs: torch.sigmoid(inputs[0]),
-    "Softmax": lambda node, graph, inputs: torch.softmax(inputs[0], -1),
-    "GlobalAveragePool": lambda node, graph, inputs: inputs[0].mean((2, 3), keepdim=True),
-    "AveragePool": _average_pool,
-    "MaxPool": _max_pool,
-    "Pad": _pad,
-    "Flatten": lambda node, graph, inputs: inputs[0].flatten(1),
-    "Concat": lambda node, graph, inputs: torch.cat(inputs, attributes(node)["axis"]),
-}

@@ -22,20 +22,11 @@ from export.graph import Array, ExportError
 from export.observed import Range
 from export.onnx_graph import OnnxGraph
 from export.ops.accumulators import check_accumulator
+from export.ops.operator import Quantization, Rule
+from export.ops.table import ONNX
 from export.passes.canonical import canonical
 
 Float32Array = npt.NDArray[np.float32]
-Quantization = tuple[np.float32, int]  # scale and zero point of an activation tensor
-
-_WEIGHTED = ("Conv", "Gemm")
-_SUMS = ("Add", "Mul")
-_CLIPPING = ("Relu", "Clip")
-_SHARING = ("GlobalAveragePool", "AveragePool", "MaxPool", "Flatten", "Reshape", "Squeeze", "Pad", "Concat")
-_FIXED: Mapping[str, Quantization] = {  # by the TFLite specification
-    "Softmax": (np.float32(1 / 256), -128),
-    "Sigmoid": (np.float32(1 / 256), -128),
-}
-QUANTIZABLE = (*_WEIGHTED, *_SUMS, *_CLIPPING, *_SHARING, *_FIXED, "HardSwish")
 
 
 def activation_qparams(bounds: Range) -> tuple[np.float32, int]:
@@ -96,10 +87,9 @@ def quantize_graph(graph: OnnxGraph, ranges: Mapping[str, Range], image: Quantiz
         ExportError: as `quantize`.
     """
     for node in graph.nodes:
-        if node.op_type not in QUANTIZABLE:
-            raise ExportError(
-                f"node '{node.name}' is a {node.op_type}; quantizable are {', '.join(sorted(QUANTIZABLE))}"
-            )
+        if _rule(node) is None:
+            known = sorted(name for name, form in ONNX.items() if form.quantized)
+            raise ExportError(f"node '{node.name}' is a {node.op_type}; quantizable are {', '.join(known)}")
     fixed = {} if image is None else {graph.inputs[0].name: image}
     writer = _QdqWriter(graph, activation_quantization(graph, ranges, fixed))
     for node in graph.nodes:
@@ -119,7 +109,7 @@ def activation_quantization(
     Raises:
         ExportError: a tensor without a range, or two fixed quantizations where the operator between needs one.
     """
-    fixed = {**fixed, **{n.output[0]: _FIXED[n.op_type] for n in graph.nodes if n.op_type in _FIXED}}
+    fixed = {**fixed, **{n.output[0]: rule for n in graph.nodes if isinstance(rule := _rule(n), tuple)}}
     quantization: dict[str, Quantization] = {}
     for group in sharing_groups(graph):
         given = {fixed[name] for name in group if name in fixed}
@@ -154,7 +144,7 @@ def sharing_groups(graph: OnnxGraph) -> list[list[str]]:
     for node in graph.nodes:
         if is_fused(graph, node):
             continue
-        read = [name for name in node.input if name in group_of] if node.op_type in _SHARING else []
+        read = [name for name in node.input if name in group_of] if _rule(node) == "shared" else []
         join([*read, node.output[0]])
     return list({id(group): group for group in group_of.values()}.values())
 
@@ -162,7 +152,12 @@ def sharing_groups(graph: OnnxGraph) -> list[list[str]]:
 def is_fused(graph: OnnxGraph, node: Any) -> bool:
     """Whether a node's output goes into the clip behind it alone, and so is never stored."""
     reader = graph.only_reader(node.output[0])
-    return reader is not None and reader.op_type in _CLIPPING and node.op_type in (*_WEIGHTED, *_SUMS)
+    return reader is not None and _rule(reader) == "clip" and _rule(node) in ("weighted", "operands")
+
+
+def _rule(node: Any) -> Rule | None:
+    form = ONNX.get(node.op_type)
+    return None if form is None else form.quantized
 
 
 class _QdqWriter:
@@ -185,7 +180,7 @@ class _QdqWriter:
         output = node.output[0]
         copy = type(node)()
         copy.CopyFrom(node)
-        copy.input[:] = self._weighted_inputs(node) if node.op_type in _WEIGHTED else self._plain_inputs(node)
+        copy.input[:] = self._weighted_inputs(node) if _rule(node) == "weighted" else self._plain_inputs(node)
         if self._graph.is_output(output):
             copy.output[0] = f"{output}_float"
         self._nodes.append(copy)
@@ -210,7 +205,7 @@ class _QdqWriter:
             value = self._graph.constants.get(name)
             if value is None:
                 inputs.append(self._names.get(name, name))
-            elif node.op_type in _SUMS:
+            elif _rule(node) == "operands":
                 inputs.append(self._constant_operand(node, name, value))
             else:
                 inputs.append(self._constant(name, value))

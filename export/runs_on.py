@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from export.graph import ExportError, Graph
 from export.ops.interpreter import Interpreter
-from export.write.supported import firmware_obstacle
+from export.write.layers import firmware_obstacle
 
 
 def obstacle(graph: Graph, runtime: str) -> str | None:

@@ -4,7 +4,8 @@ params        weights + biases
 flash_bytes   the TFLite file: weights, int32 biases, scales, and the flatbuffer's structure; of our firmware, its code
               and packed constants
 sram_bytes    the planned arena, and the runtime's own state beside it
-latency_ms    an interval, see hardware_profiles.latency; of our firmware, its instructions times cycles per instruction
+latency_ms    an interval, see hardware_profiles.cost.latency; of our firmware, its instructions times cycles per
+              instruction
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
-from hardware_profiles.firmware import FirmwarePlan, InstructionSet, instruction_set, plan_firmware
-from hardware_profiles.firmware_flash import firmware_flash
-from hardware_profiles.instructions import instructions_of_operators
-from hardware_profiles.latency import Interval, latency_ms, total
-from hardware_profiles.memory import ORDERS, TFLM_ORDER, plan_memory
-from hardware_profiles.ops import OpSpec, macs, params
+from hardware_profiles.cores import InstructionSet, instruction_set
+from hardware_profiles.cost.cycles_per_instruction import CYCLES_PER_INSTRUCTION
+from hardware_profiles.cost.latency import Interval, latency_ms, total
+from hardware_profiles.cost.memory import ORDERS, TFLM_ORDER, MemoryPlan, plan_memory
+from hardware_profiles.cost.ops import OpSpec, macs, params
+from hardware_profiles.firmware.flash import firmware_flash
+from hardware_profiles.firmware.instructions import instructions
+from hardware_profiles.firmware.plan import FirmwarePlan, plan_firmware
 from hardware_profiles.profile import Budget, HardwareProfile
 
 RESOURCES = tuple(Budget.model_fields)
@@ -74,8 +76,23 @@ class OpCost:
     peak: bool
 
 
+Plan = FirmwarePlan | MemoryPlan
+
+
+def plan_for(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> Plan:
+    """The plan that a network's costs on a target follow from, made once for all of them."""
+    if runtime == "firmware":
+        return plan_firmware(ops, _kernels(profile))
+    return plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
+
+
 def footprint(
-    ops: Sequence[OpSpec], profile: HardwareProfile, *, runtime: str | None = None, file_bytes: int | None = None
+    ops: Sequence[OpSpec],
+    profile: HardwareProfile,
+    *,
+    runtime: str | None = None,
+    file_bytes: int | None = None,
+    plan: Plan | None = None,
 ) -> Footprint:
     """The cost of a network on a target.
 
@@ -83,21 +100,24 @@ def footprint(
         ops: in execution order.
         runtime: `firmware`, `tflm` or `litert`; the profile's own when None.
         file_bytes: size of the model's file once it exists; else its flash is estimated, a close upper bound.
+        plan: of these operators, where it is known already.
     """
     runtime = runtime or profile.runtime
-    firmware = plan_firmware(ops, _kernels(profile)) if runtime == "firmware" else None
-    if firmware:
-        flash = firmware_flash(ops, firmware, profile.core, _kernels(profile)).total
-        sram = firmware.memory.peak_bytes
+    plan = plan or plan_for(ops, profile, runtime)
+    if isinstance(plan, FirmwarePlan):
+        flash = firmware_flash(ops, plan, profile.core, _kernels(profile)).total
+        sram = plan.memory.peak_bytes
+        latency = total(latencies_on(profile, ops, runtime, plan))
     else:
-        plan = plan_memory(ops, (TFLM_ORDER,) if runtime == "tflm" else ORDERS)
-        flash, sram = flatbuffer_bytes(ops), plan.peak_bytes + runtime_state_bytes(ops, runtime)
+        flash = flatbuffer_bytes(ops) if file_bytes is None else file_bytes
+        sram = plan.peak_bytes + runtime_state_bytes(ops, runtime)
+        latency = _as_measured(profile, latency_ms(ops, profile.core, runtime, profile.clock_hz))
     return Footprint(
         params=sum(params(op) for op in ops),
         macs=sum(macs(op) for op in ops),
-        flash_bytes=flash if file_bytes is None or runtime == "firmware" else file_bytes,
+        flash_bytes=flash,
         sram_bytes=sram,
-        latency_ms=latency_on(profile, ops, runtime, firmware),
+        latency_ms=latency,
         runtime=runtime,
         unknown=tuple(op.op for op in ops if op.kind == "unknown"),
     )
@@ -110,27 +130,30 @@ def _kernels(profile: HardwareProfile) -> InstructionSet:
     return kernels
 
 
-def latency_on(
-    profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str, plan: FirmwarePlan | None = None
-) -> Interval:
-    """The latency of a network on a target, in milliseconds, by its own measurement where it has one.
+def latencies_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str, plan: Plan) -> tuple[Interval, ...]:
+    """Each operator's share of the latency, in milliseconds, by the target's own measurement where it has one.
 
     Of our firmware it is its predicted instructions times the core's cycles per instruction; of other runtimes, what
     published results of their kernels say.
 
     Args:
-        plan: the firmware's of these operators, where it is known already.
+        plan: of these operators, from `plan_for`.
     """
-    if runtime == "firmware":
-        return _as_measured(profile, total(_firmware_latencies(profile, ops, plan)))
-    return _as_measured(profile, latency_ms(ops, profile.core, runtime, profile.clock_hz))
+    if not isinstance(plan, FirmwarePlan):
+        return tuple(_as_measured(profile, latency_ms([op], profile.core, runtime, profile.clock_hz)) for op in ops)
+    ms, per = 1e3 / profile.clock_hz, CYCLES_PER_INSTRUCTION[profile.core]
+    shares = (
+        Interval(n * per.low * ms, n * per.mid * ms, n * per.high * ms)
+        for n in instructions(ops, plan, profile.core, _kernels(profile))
+    )
+    return tuple(_as_measured(profile, share) for share in shares)
 
 
-def latencies_on(profile: HardwareProfile, ops: Sequence[OpSpec], runtime: str) -> tuple[Interval, ...]:
-    """Each operator's share of it."""
-    if runtime == "firmware":
-        return tuple(_as_measured(profile, ms) for ms in _firmware_latencies(profile, ops, None))
-    return tuple(_as_measured(profile, latency_ms([op], profile.core, runtime, profile.clock_hz)) for op in ops)
+def predicted_instructions(profile: HardwareProfile, ops: Sequence[OpSpec], plan: Plan) -> int | None:
+    """Instructions that our firmware takes for one inference; None of another runtime's plan."""
+    if not isinstance(plan, FirmwarePlan):
+        return None
+    return round(sum(instructions(ops, plan, profile.core, _kernels(profile))))
 
 
 def _as_measured(profile: HardwareProfile, estimate: Interval) -> Interval:
@@ -140,21 +163,9 @@ def _as_measured(profile: HardwareProfile, estimate: Interval) -> Interval:
     return Interval(estimate.mid * low, estimate.mid * mid, estimate.mid * high)
 
 
-def _firmware_latencies(
-    profile: HardwareProfile, ops: Sequence[OpSpec], plan: FirmwarePlan | None
-) -> tuple[Interval, ...]:
-    ms = 1e3 / profile.clock_hz
-    per = CYCLES_PER_INSTRUCTION[profile.core]
-    counted = instructions_of_operators(ops, profile.core, _kernels(profile), plan)
-    return tuple(Interval(n * per.low * ms, n * per.mid * ms, n * per.high * ms) for n in counted)
-
-
-def op_costs(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str | None = None) -> tuple[OpCost, ...]:
-    """Each operator's MACs, parameters and live activations, in execution order; `runtime` as for `footprint`."""
-    if (runtime or profile.runtime) == "firmware":
-        live = plan_firmware(ops, _kernels(profile)).live_bytes(len(ops))
-    else:
-        live = plan_memory(ops).live_bytes
+def op_costs(ops: Sequence[OpSpec], plan: Plan) -> tuple[OpCost, ...]:
+    """Each operator's MACs, parameters and live activations, in execution order, under a plan from `plan_for`."""
+    live = plan.live_bytes(len(ops)) if isinstance(plan, FirmwarePlan) else plan.live_bytes
     peak = live.index(max(live))
     return tuple(
         OpCost(op.op, op.output.name, macs(op), params(op), nbytes, peak=i == peak)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from hardware_profiles.firmware import instruction_set
+from hardware_profiles.cores import CORES, CoreName, Feature, instruction_set
 from hardware_profiles.profile_file import Number, nearest, read_profile, read_text
 from hardware_profiles.profile_file import ProfileError as ProfileError
 from hardware_profiles.profile_file import profile_names as profile_names
@@ -21,43 +21,10 @@ Milliseconds = Annotated[float, BeforeValidator(parse_milliseconds), Field(gt=0)
 Factor = Annotated[float, BeforeValidator(parse_factor), Field(gt=0)]
 FLAG_PATTERN = r"^-[A-Za-z0-9+=._,-]+$"  # flags are written into Makefiles and CMakeLists.txt, which obey much else
 CompilerFlag = Annotated[str, StringConstraints(pattern=FLAG_PATTERN)]
-Core = Literal[
-    "cortex-m0plus",
-    "cortex-m3",
-    "cortex-m4",
-    "cortex-m7",
-    "cortex-m33",
-    "cortex-m55",
-    "cortex-m85",
-    "xtensa-lx7",
-    "rv32imc",
-    "cortex-a53",
-    "cortex-a72",
-    "cortex-a76",
-    "cortex-x1",
-]
 Runtime = Literal["firmware", "tflm", "litert"]
 Kind = Literal["mcu", "mobile"]
-Feature = Literal["dsp", "fpu", "mve", "vector", "neon", "dotprod"]
 
 RUNTIMES_OF_KIND: Mapping[str, tuple[str, ...]] = {"mcu": ("firmware", "tflm"), "mobile": ("litert",)}
-
-# What each core can have; a chip may leave the optional parts (DSP, FPU, MVE) out.
-FEATURES_OF_CORE: Mapping[str, tuple[str, ...]] = {
-    "cortex-m0plus": (),
-    "cortex-m3": (),
-    "cortex-m4": ("dsp", "fpu"),
-    "cortex-m7": ("dsp", "fpu"),
-    "cortex-m33": ("dsp", "fpu"),
-    "cortex-m55": ("dsp", "fpu", "mve"),
-    "cortex-m85": ("dsp", "fpu", "mve"),
-    "xtensa-lx7": ("fpu", "vector"),
-    "rv32imc": (),
-    "cortex-a53": ("fpu", "neon"),
-    "cortex-a72": ("fpu", "neon"),
-    "cortex-a76": ("fpu", "neon", "dotprod"),
-    "cortex-x1": ("fpu", "neon", "dotprod"),
-}
 
 
 class _Frozen(BaseModel):
@@ -101,7 +68,7 @@ class HardwareProfile(_Frozen):
         extends: the target whose values it took over, and did not replace.
         kind: `mcu` or `mobile`; decides the formats a run writes.
         runtime: whose costs are counted by default.
-        core: row of the latency table.
+        core: row of hardware_profiles.cores.
         features: optional instructions that this chip's core has.
         compiler_flags: of GCC and clang, that choose the core.
         emulator: machine of qemu-system-arm with the same core; None where there is none.
@@ -117,7 +84,7 @@ class HardwareProfile(_Frozen):
     extends: str | None = None
     kind: Kind
     runtime: Runtime
-    core: Core
+    core: CoreName
     features: tuple[Feature, ...] = ()
     compiler_flags: tuple[CompilerFlag, ...] = ()
     emulator: str | None = None
@@ -164,8 +131,8 @@ class HardwareProfile(_Frozen):
                 f"runtime '{self.runtime}' does not run on {self.core}, which has {', '.join(self.runtimes)}"
             )
         for feature in self.features:
-            if feature not in FEATURES_OF_CORE[self.core]:
-                has = ", ".join(FEATURES_OF_CORE[self.core]) or "none"
+            if feature not in CORES[self.core].features:
+                has = ", ".join(CORES[self.core].features) or "none"
                 raise ValueError(f"feature '{feature}' is not one that {self.core} can have ({has})")
         if self.latency_factor is not None and self.sources["latency_factor"].range is None:
             raise ValueError("latency_factor has no range; a measurement says between what it lies")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from hardware_profiles.profile import FLAG_PATTERN, Budget, Core, Feature, Kind, Reserved, Runtime
+from hardware_profiles.cores import CORES, Feature
+from hardware_profiles.profile import FLAG_PATTERN, Budget, Kind, Reserved, Runtime
 from hardware_profiles.profile_file import TEXTS
 
 _EXAMPLES = {
@@ -24,7 +25,7 @@ def profile_schema() -> dict[str, Any]:
         "extends": {"type": "string", "description": "A target, or the path of a file; own keys replace its keys."},
         "kind": {"enum": list(get_args(Kind))},
         "runtime": {"enum": list(get_args(Runtime))},
-        "core": {"enum": list(get_args(Core))},
+        "core": {"enum": list(CORES)},
         "features": {"type": "array", "items": {"enum": list(get_args(Feature))}},
         "compiler_flags": {"type": "array", "items": {"type": "string", "pattern": FLAG_PATTERN}},
     }

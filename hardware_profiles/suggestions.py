@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hardware_profiles.cost.libraries import unaccelerated
+from hardware_profiles.cost.ops import OpSpec
+from hardware_profiles.cost.order import smallest_order
+from hardware_profiles.cost.rescale import RescaleError, as_int8, is_float, rescale, without
 from hardware_profiles.footprint import Footprint, excess, flatbuffer_bytes, footprint, needs
-from hardware_profiles.kernels import unaccelerated
-from hardware_profiles.ops import OpSpec
-from hardware_profiles.order import smallest_order
 from hardware_profiles.profile import HardwareProfile
-from hardware_profiles.rescale import RescaleError, as_int8, is_float, rescale, without
 
 WIDTHS = (0.75, 0.5, 0.35, 0.25)
 
@@ -32,7 +32,7 @@ class Suggestion:
 
 
 def suggestions(
-    ops: Sequence[OpSpec], profile: HardwareProfile, *, runtime: str, file_bytes: int | None = None
+    ops: Sequence[OpSpec], profile: HardwareProfile, before: Footprint, *, file_bytes: int | None = None
 ) -> tuple[Suggestion, ...]:
     """The mildest changes after which the network fits, at most one per kind of change; the nearest miss if none does.
 
@@ -40,16 +40,17 @@ def suggestions(
 
     Args:
         ops: of a network that breaks a budget.
+        before: what it costs by the runtime that counts.
         file_bytes: size of the model's file where there is one; the changed file is larger or smaller by the estimate.
     """
-    before = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
     found: list[tuple[float, Suggestion]] = []
     for kinds in _changes(tuple(ops), profile, before):
         for candidates in kinds:
             nearest: tuple[float, Suggestion] | None = None
             for change, changed in candidates:
                 size = None if file_bytes is None else file_bytes + flatbuffer_bytes(changed) - flatbuffer_bytes(ops)
-                tried = _tried(change, before, footprint(changed, profile, runtime=runtime, file_bytes=size), profile)
+                after = footprint(changed, profile, runtime=before.runtime, file_bytes=size)
+                tried = _tried(change, before, after, profile)
                 if nearest is None or tried[0] < nearest[0]:
                     nearest = tried
                 if tried[1].fits:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hardware_profiles.firmware import CORES, instruction_set
+from hardware_profiles.cores import FIRMWARE_CORES, instruction_set
 from hardware_profiles.profile import HardwareProfile
 from pipeline.errors import InfeasibleBudgetError, PipelineError
 from pipeline.files import write_bytes, writing_to
@@ -44,9 +44,8 @@ def find_tools(profile: HardwareProfile) -> Tools:
     """The compiler and the emulator for a target's core."""
     from export.prove.emulate import find_emulator, how_to_get_one
     from export.runtime.build import HOW_TO_GET_ONE, find_toolchain
-    from export.runtime.cores import CORES as EMULATED
 
-    core = EMULATED[profile.core]
+    core = FIRMWARE_CORES[profile.core]
     toolchain, emulator = find_toolchain(), find_emulator(core)
     missing = None
     if toolchain is None:
@@ -67,7 +66,7 @@ def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = 
 
     kernels = instruction_set(profile.core, profile.features)
     if kernels is None:
-        raise PipelineError(f"{profile.name} has a {profile.core}; firmware is made for {', '.join(CORES)}")
+        raise PipelineError(f"{profile.name} has a {profile.core}; firmware is made for {', '.join(FIRMWARE_CORES)}")
     sources = to_c(tflite, kernels, version=version("flatnas-deploy"), labels=labels)
     _check_fits(sources, profile)
     return sources
@@ -79,12 +78,11 @@ def write_package(sources: Sources, profile: HardwareProfile, directory: Path) -
     Raises:
         PipelineError: the directory holds files of someone else under these names, or can't be written.
     """
-    from export.runtime.cores import CORES as EMULATED
     from export.write.package import package_files, possible_files
 
     _check_ours(directory, possible_files())
     with writing_to(directory):
-        package = package_files(sources, EMULATED[profile.core], profile.compiler_flags)
+        package = package_files(sources, FIRMWARE_CORES[profile.core], profile.compiler_flags)
         for path in sorted(package, key=lambda path: path != _HEADER):
             write_bytes(directory / path, package[path].encode())
         for path in {*possible_files(), ELF, PROOF} - package.keys():
@@ -122,13 +120,19 @@ def emulate(
         DoesNotFitError: code and constants together need more flash than the board has.
     """
     from export.prove.proof import prove, reference_outputs
-    from export.runtime.cores import CORES as EMULATED
 
     references = reference_outputs(tflite, inputs)
     with tempfile.TemporaryDirectory() as work:
         build = Path(work)
         proof = prove(
-            sources, profile.core, EMULATED[profile.core], inputs, references, tools.toolchain, tools.emulator, build
+            sources,
+            profile.core,
+            FIRMWARE_CORES[profile.core],
+            inputs,
+            references,
+            tools.toolchain,
+            tools.emulator,
+            build,
         )
         write_bytes(directory / ELF, (build / ELF).read_bytes())
     record = FirmwareProof((proof,))

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from hardware_profiles.firmware import instruction_set
+from hardware_profiles.cost.latency import Interval
+from hardware_profiles.cost.libraries import is_accelerated, library_of, unaccelerated, uncounted
+from hardware_profiles.cost.ops import OpSpec
 from hardware_profiles.footprint import (
     Footprint,
+    Plan,
     Violation,
     excess,
     footprint,
     latencies_on,
     needs,
     op_costs,
+    plan_for,
+    predicted_instructions,
     violations,
 )
-from hardware_profiles.instructions import instructions
-from hardware_profiles.kernels import is_accelerated, library_of, unaccelerated, uncounted
-from hardware_profiles.latency import Interval
-from hardware_profiles.ops import OpSpec
 from hardware_profiles.profile import HardwareProfile
 from hardware_profiles.suggestions import Suggestion, suggestions
 from pipeline.errors import PipelineError
@@ -110,12 +111,13 @@ def fit_target(
     if runtime not in profile.runtimes:
         has = ", ".join(profile.runtimes)
         raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
-    cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes)
+    plan = plan_for(ops, profile, runtime)
+    cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes, plan=plan)
     over = violations(cost, profile.budget)
-    peak = next(row for row in op_costs(ops, profile, runtime) if row.peak)
+    peak = next(row for row in op_costs(ops, plan) if row.peak)
     needed = needs(cost)
     complete = runtime not in obstacles and not cost.unknown
-    changes = suggestions(ops, profile, runtime=runtime, file_bytes=file_bytes) if over and complete else ()
+    changes = suggestions(ops, profile, cost, file_bytes=file_bytes) if over and complete else ()
     return Fit(
         target=profile.name,
         fits=not over and complete,
@@ -131,9 +133,9 @@ def fit_target(
         unknown=tuple(sorted(set(cost.unknown))),
         complete=complete,
         uncounted=uncounted(ops, profile.core, runtime),
-        instructions=_instructions(ops, profile) if runtime == "firmware" and complete else None,
+        instructions=predicted_instructions(profile, ops, plan) if complete else None,
         suggestions=tuple(changes),
-        operators=_operators(ops, profile, runtime) if per_operator else (),
+        operators=_operators(ops, profile, runtime, plan) if per_operator else (),
     )
 
 
@@ -143,15 +145,10 @@ def default_runtime(profile: HardwareProfile, obstacles: Mapping[str, str]) -> s
     return next((runtime for runtime in runtimes if runtime not in obstacles), profile.runtime)
 
 
-def _instructions(ops: Sequence[OpSpec], profile: HardwareProfile) -> int | None:
-    kernels = instruction_set(profile.core, profile.features)
-    return instructions(ops, profile.core, kernels) if kernels else None
-
-
-def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str) -> tuple[FitOperator, ...]:
+def _operators(ops: Sequence[OpSpec], profile: HardwareProfile, runtime: str, plan: Plan) -> tuple[FitOperator, ...]:
     library = library_of(profile.core, runtime)
     shares = []
-    costs, latencies = op_costs(ops, profile, runtime), latencies_on(profile, ops, runtime)
+    costs, latencies = op_costs(ops, plan), latencies_on(profile, ops, runtime, plan)
     for op, row, ms in zip(ops, costs, latencies, strict=True):
         shares.append(
             FitOperator(

@@ -171,6 +171,8 @@ def _check(config: RunConfig) -> None:
         if others:
             named = ", ".join(s.flag for s in others)
             raise PipelineError(f"--protocol paper measures and trains as FlatNAS was published: leave out {named}")
+    if len(set(config.search.sigmas)) < len(config.search.sigmas):
+        raise PipelineError("--sigma names a noise twice: name each once")
     finalists, training = config.training.finalist_epochs, config.training
     if finalists and config.search.select != "accuracy":
         raise PipelineError(

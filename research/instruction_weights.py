@@ -1,4 +1,4 @@
-"""Counts instructions on emulated cores and fits `hardware_profiles/instruction_weights.py` to them.
+"""Counts instructions on emulated cores and fits `hardware_profiles/firmware/instruction_weights.py` to them.
 
     python -m research.instruction_weights DIRECTORY
 
@@ -28,7 +28,7 @@ import single_ops  # noqa: E402
 from small_nets import randomise  # noqa: E402
 
 from export.calibrate import calibrate  # noqa: E402
-from export.graph import ExportError, Graph, to_ops  # noqa: E402
+from export.graph import ExportError, Graph  # noqa: E402
 from export.passes.canonical import canonical  # noqa: E402
 from export.prove.emulate import find_emulator  # noqa: E402
 from export.prove.proof import prove  # noqa: E402
@@ -36,28 +36,27 @@ from export.quantize import quantize_graph  # noqa: E402
 from export.read_onnx import read_onnx  # noqa: E402
 from export.read_tflite import read_tflite  # noqa: E402
 from export.runtime.build import find_toolchain  # noqa: E402
-from export.runtime.cores import CORES as EMULATED  # noqa: E402
+from export.to_ops import to_ops  # noqa: E402
 from export.write.fold import fold_batch_norm  # noqa: E402
 from export.write.to_c import to_c  # noqa: E402
 from export.write.to_onnx import to_onnx  # noqa: E402
 from export.write.to_tflite import to_tflite  # noqa: E402
 from flatnas.nets.supernet import Subnet  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
-from hardware_profiles.firmware import InstructionSet, compiled_for  # noqa: E402
-from hardware_profiles.instructions import steps  # noqa: E402
+from hardware_profiles.cores import CORES, FIRMWARE_CORES, InstructionSet, compiled_for, instruction_set  # noqa: E402
+from hardware_profiles.firmware.instructions import step_terms  # noqa: E402
+from hardware_profiles.firmware.plan import plan_firmware  # noqa: E402
 
-CORES: dict[str, InstructionSet] = {
-    "cortex-m0plus": "scalar",
-    "cortex-m3": "scalar",
-    "cortex-m4": "dsp",
-    "cortex-m7": "dsp",
-    "cortex-m33": "dsp",
-    "cortex-m55": "mve",
-}
 FITTED, HELD_OUT = range(8), range(8, 31)
 OPERATORS = ("add", "mul", "mean", "max_pool", "pad", "softmax", "concatenation", "average_pool", "relu")
 LEAST = 2000  # instructions; below it an error does not matter
-_OWN = {"dsp": "_dsp", "mve": "_mve"}  # ends of the names of the kernels that an instruction set has of its own
+
+
+def kernels_of(core: str) -> InstructionSet:
+    """The kernels of a chip that has all that its core can have."""
+    kernels = instruction_set(core, CORES[core].features)
+    assert kernels is not None
+    return kernels
 
 
 def subnet(seed: int) -> Graph:
@@ -96,15 +95,15 @@ def count(directory: Path) -> list[dict[str, Any]]:
     for name, seed, graph in graphs():
         shape = graph.tensor(graph.inputs[0]).shape
         x = np.random.default_rng(seed).integers(-128, 128, shape).astype(np.int8)
-        for core, instruction_set in CORES.items():
+        for core, known_core in FIRMWARE_CORES.items():
             if (name, seed, core) in known:
                 continue
-            emulator = find_emulator(EMULATED[core])
+            emulator = find_emulator(known_core)
             assert emulator is not None
-            sources = to_c(to_tflite(graph), instruction_set, version="0", labels=())
+            sources = to_c(to_tflite(graph), kernels_of(core), version="0", labels=())
             try:
                 with tempfile.TemporaryDirectory() as build:
-                    proof = prove(sources, core, EMULATED[core], x, {}, toolchain, emulator, Path(build))
+                    proof = prove(sources, core, known_core, x, {}, toolchain, emulator, Path(build))
             except ExportError:  # larger than the board's flash
                 continue
             row = {"name": name, "seed": seed, "core": core}
@@ -123,18 +122,20 @@ def fit(rows: list[dict[str, Any]]) -> dict[str, dict[str, list[float]]]:
     for row in rows:
         if row["name"] == "subnet" and row["seed"] in HELD_OUT:
             continue
-        instruction_set = CORES[row["core"]]
-        table = compiled_for(row["core"], instruction_set)
-        described = steps(ops[row["name"], row["seed"]], instruction_set)
-        for (kind, terms), kernel, counted in zip(described, row["kernels"], row["counts"], strict=True):
-            samples[table][kind].append((terms, kernel.endswith(_OWN.get(table, "_c")), counted))
+        kernels = kernels_of(row["core"])
+        network = ops[row["name"], row["seed"]]
+        for step, kernel, counted in zip(
+            plan_firmware(network, kernels).steps, row["kernels"], row["counts"], strict=True
+        ):
+            for name, terms in step_terms(network[step.op], step.add is not None, kernels):
+                if name.split()[0] == kernel:  # some layers' numbers leave them the portable one
+                    samples[compiled_for(row["core"], kernels)][name].append((terms, counted))
     weights: dict[str, dict[str, list[float]]] = {}
     for table, kinds in sorted(samples.items()):
         weights[table] = {}
         for kind, found in sorted(kinds.items()):
-            chosen = [s for s in found if s[1]] or found  # of a kernel that some layers only get, none
-            A = np.array([terms for terms, _, _ in chosen], np.float64)
-            y = np.array([counted for _, _, counted in chosen], np.float64)
+            A = np.array([terms for terms, _ in found], np.float64)
+            y = np.array([counted for _, counted in found], np.float64)
             scale = 1 / np.maximum(y, LEAST)
             weights[table][kind] = nnls(A * scale[:, None], y * scale)[0].tolist()
     return weights
@@ -151,12 +152,14 @@ def write(rows: list[dict[str, Any]], weights: dict[str, dict[str, list[float]]]
         text += [f'    "{table}": {{']
         text += [f'        "{kind}": ({", ".join(f"{w:.5g}" for w in row)}),' for kind, row in kinds.items()]
         text += ["    },"]
-    (TESTS.parent / "hardware_profiles" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
+    (TESTS.parent / "hardware_profiles" / "firmware" / "instruction_weights.py").write_text("\n".join([*text, "}", ""]))
     held_out = [
         {"seed": seed, "instructions": {r["core"]: sum(r["counts"]) for r in rows if _is_subnet(r, seed)}}
         for seed in HELD_OUT
     ]
-    (TESTS / "hardware_profiles" / "firmware_instructions.json").write_text(json.dumps(held_out, indent=1) + "\n")
+    (TESTS / "hardware_profiles" / "firmware" / "firmware_instructions.json").write_text(
+        json.dumps(held_out, indent=1) + "\n"
+    )
 
 
 def _is_subnet(row: dict[str, Any], seed: int) -> bool:

@@ -21,7 +21,7 @@ from flatnas.nets.supernet_file import load_supernet
 from flatnas.space.lowering import lower
 from flatnas.training.soft_labels import load_labels, taught
 from flatnas.training.train import Recipe, classification_error, cross_entropy, predict, recalibrate, train
-from hardware_profiles.ops import macs
+from hardware_profiles.cost.ops import macs
 from pipeline.shipped import shipped_supernet
 
 LEAST_MACS, MOST_MACS = 2_000_000, 6_000_000

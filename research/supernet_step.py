@@ -34,7 +34,7 @@ from flatnas.training.supernet_training import (
     two_subnets_loss,
 )
 from flatnas.training.train import train
-from hardware_profiles.ops import macs
+from hardware_profiles.cost.ops import macs
 
 SUBNETS, LEAST_MACS, MOST_MACS = 28, 1_500_000, 6_000_000
 STEPS = {"sandwich": sandwich_loss, "two-subnets": two_subnets_loss}

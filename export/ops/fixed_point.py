@@ -84,21 +84,20 @@ def _exp_of_interval(x: Ints) -> Ints:
     return exp_minus_eighth + high_product(y + tail, exp_minus_eighth)
 
 
-def one_over_one_plus(x: Ints) -> Ints:
-    """1 / (1 + x) in Q0.31 of x in [0, 1) in Q0.31, by three Newton steps in Q2.29."""
+def two_over_one_plus(x: Ints) -> Ints:
+    """2 / (1 + x) in Q2.29 of x in [0, 1) in Q0.31, by three Newton steps."""
     total = x + _MAX
     half_denominator = (total + 1) // 2
     y = 1515870810 + high_product(half_denominator, -1010580540)  # 48/17 - 32/17 d
     for _ in range(3):
         error = (1 << 29) - high_product(half_denominator, y)
-        y = y + _saturate(high_product(y, error) << 2)
-    return _saturate(y << 1)
+        y = y + saturate(high_product(y, error) << 2)
+    return y
 
 
-def logistic(x: Ints) -> Ints:
-    """1 / (1 + exp(-x)) in Q0.31 of x in Q4.27."""
-    positive = one_over_one_plus(exp_of_negative(divide_by_power(-np.abs(x), 1)))
-    return np.where(x == 0, 1 << 30, np.where(x > 0, positive, _MAX - positive))
+def one_over_one_plus(x: Ints) -> Ints:
+    """1 / (1 + x) in Q0.31 of x in [0, 1) in Q0.31."""
+    return saturate(two_over_one_plus(x) << 1)
 
 
 def input_radius(integer_bits: int, left_shift: int) -> int:
@@ -106,59 +105,6 @@ def input_radius(integer_bits: int, left_shift: int) -> int:
     return math.floor(((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**left_shift)
 
 
-def softmax(x: Ints, scale: float, beta: float) -> Ints:
-    """int8 values of scale 1/256 and zero point -128 of rows of int8 scores with the given scale."""
-    m, shift = quantize_multiplier(min(beta * scale * 2**26, 2**31 - 1.0))
-    difference = x - x.max(-1, keepdims=True)
-    counted = difference >= -input_radius(5, shift)
-    exponents = exp_of_negative(rescale(np.where(counted, difference, 0), m, shift))
-    total = np.where(counted, divide_by_power(exponents, 12), 0).sum(-1, keepdims=True)  # Q12.19
-    leading_zeros = 32 - np.frexp(total.astype(np.float64))[1].astype(np.int64)
-    inverse = one_over_one_plus((total << leading_zeros) - 2**31)
-    values = divide_by_power(high_product(inverse, exponents), 12 - leading_zeros + 31 - 8)
-    return np.where(counted, np.clip(values - 128, -128, 127), -128)
-
-
-def logistic_table(scale: float, zero_point: int) -> Ints:
-    """The int8 output (scale 1/256, zero point -128) of each of the 256 inputs, from -128 up."""
-    m, shift = quantize_multiplier(scale * 2**27)
-    x = np.arange(-128, 128, dtype=np.int64) - zero_point
-    radius = input_radius(4, shift)
-    inside = np.abs(x) < radius
-    values = divide_by_power(logistic(rescale(np.where(inside, x, 0), m, shift)), 23) - 128
-    return np.where(inside, np.clip(values, -128, 127), np.where(x > 0, 127, -128))
-
-
-def hard_swish_table(input_scale: float, input_zero_point: int, output_scale: float, output_zero_point: int) -> Ints:
-    """The int8 output of each of the 256 inputs, from -128 up; the kernel computes in 16 bits.
-
-    relu6(x + 3) / 6 is held in Q0.15, x with seven more bits than its int8 value.
-    """
-    to_output, output_shift = _multiplier16(input_scale / 128 / output_scale)
-    to_gate, gate_shift = _multiplier16(input_scale / 128 / (3 / 32768))
-    x = (np.arange(-128, 128, dtype=np.int64) - input_zero_point) * 128
-    gate = _saturate16(x << max(gate_shift - 1, 0))
-    gate = _high_product16(gate, to_gate)
-    gate = _saturate16(gate << 1) if gate_shift > 0 else divide_by_power(gate, -gate_shift)
-    gate = (gate + 2**15) >> 1
-    product = gate * _high_product16(x, to_output)
-    preshift = np.where(product < 0, -(-product >> 15), product >> 15)  # towards zero
-    return np.clip(divide_by_power(preshift, -output_shift) + output_zero_point, -128, 127)
-
-
-def _multiplier16(real: float) -> tuple[int, int]:
-    m, shift = quantize_multiplier(real)
-    return min((m + 2**15) >> 16, 2**15 - 1), shift
-
-
-def _high_product16(x: Ints, m: int) -> Ints:
-    """round(x * m / 2^15), ties upwards, saturated to 16 bits."""
-    return _saturate16((x * m + 2**14) >> 15)
-
-
-def _saturate(x: Ints) -> Ints:
+def saturate(x: Ints) -> Ints:
+    """The nearest number that 32 bits hold."""
     return np.clip(x, _MIN, _MAX)
-
-
-def _saturate16(x: Ints) -> Ints:
-    return np.clip(x, -(2**15), 2**15 - 1)

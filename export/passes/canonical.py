@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from export.graph import Array, ExportError
-from export.onnx_graph import OnnxGraph, attributes, parse_onnx
+from export.onnx_graph import OnnxGraph, attributes, clip_bounds, parse_onnx
 
 
 def canonical(float_onnx: bytes, name: str = "model") -> OnnxGraph:
@@ -225,21 +225,3 @@ def _global_pool(graph: OnnxGraph, node: Any) -> None:
     pool = helper.make_node("GlobalAveragePool", [node.input[0]], [pooled], name=node.name)
     flat = helper.make_node("Flatten", [pooled], [node.output[0]], name=f"{node.name}.flatten", axis=1)
     graph.replace(node, *((pool,) if keeps else (pool, flat)))
-
-
-def clip_bounds(graph: OnnxGraph, clip: Any) -> tuple[float, float]:
-    """Bounds of a Clip; infinite where open.
-
-    Raises:
-        ExportError: a bound that is computed.
-    """
-    bounds = []
-    for index, default in ((1, -np.inf), (2, np.inf)):
-        if index >= len(clip.input) or not clip.input[index]:
-            bounds.append(default)
-            continue
-        value = graph.constant(clip, index)
-        if value is None:
-            raise ExportError(f"node '{clip.name}' (Clip): its bounds are computed, not constant")
-        bounds.append(float(value.item()))
-    return bounds[0], bounds[1]

@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from export.observed import Observation
 from export.onnx_graph import OnnxGraph, attributes
+from export.ops.table import ONNX
 from export.passes.canonical import scale_layer
 
 _Doubles = npt.NDArray[np.float64]
-_PASSING = ("Relu", "GlobalAveragePool", "AveragePool", "MaxPool", "Pad", "Add")
 _MOST = 1e3  # largest factor: beyond, a channel that is nearly dead would be blown up
 
 
@@ -76,10 +76,10 @@ def _groups(graph: OnnxGraph) -> list[_Group]:
     group(graph.inputs[0].name).frozen = True
     for node in graph.nodes:
         activations, output = [name for name in node.input if name and name not in graph.constants], node.output[0]
-        if node.op_type in ("Conv", "Gemm"):
+        if ONNX[node.op_type].quantized == "weighted":
             group(activations[0]).readers.append(node)
             group(output).writers.append(node)
-        elif node.op_type in _PASSING and (node.op_type != "Add" or len(activations) == 2):
+        elif ONNX[node.op_type].homogeneous and (node.op_type != "Add" or len(activations) == 2):
             for name in activations:
                 join(name, output)
         elif node.op_type == "Mul" and (scaled := _gated(graph, node)) is not None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from export.graph import ExportError
-from export.runtime.cores import Core
+from hardware_profiles.cores import FirmwareCore
 
 _FAULT = 99  # startup.c's exit code of a hardware fault
 _SYSTICK, _SYSTEM_SPACE = 0xE000E010, 0xE0000000
@@ -32,7 +32,7 @@ class Emulator:
     run: Callable[[Path, float], None]
 
 
-def find_emulator(core: Core) -> Emulator | None:
+def find_emulator(core: FirmwareCore) -> Emulator | None:
     """QEMU where it is installed, else Unicorn where it knows the core's instructions, else None."""
     qemu = shutil.which("qemu-system-arm")
     if qemu:
@@ -45,13 +45,13 @@ def find_emulator(core: Core) -> Emulator | None:
     return None
 
 
-def how_to_get_one(core: Core) -> str:
+def how_to_get_one(core: FirmwareCore) -> str:
     """What to install for a core that no emulator was found for."""
     unicorn = "pip install 'flatnas-deploy[firmware]', or " if core.unicorn else ""
     return f"{unicorn}install QEMU (apt: qemu-system-arm)"
 
 
-def _qemu(qemu: str, elf: Path, core: Core, seconds: float) -> None:
+def _qemu(qemu: str, elf: Path, core: FirmwareCore, seconds: float) -> None:
     command = [qemu, "-M", core.board.machine, "-nographic", "-monitor", "none", "-serial", "none"]
     command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0", "-kernel", elf.name]
     try:
@@ -68,7 +68,7 @@ def _check(code: int, said: str) -> None:
         raise ExportError(f"the emulated firmware ended with code {code}; {said}")
 
 
-def _unicorn(elf: Path, core: Core, seconds: float) -> None:
+def _unicorn(elf: Path, core: FirmwareCore, seconds: float) -> None:
     """Map the board's memories, load the file, and serve semihosting calls and a SysTick that counts instructions."""
     import unicorn as uc
     from elftools.elf.elffile import ELFFile

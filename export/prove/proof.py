@@ -19,8 +19,8 @@ import numpy.typing as npt
 from export.prove.emulate import Emulator
 from export.read_tflite import read_tflite
 from export.runtime.build import Toolchain, build_proof
-from export.runtime.cores import Core
 from export.write.to_c import Sources
+from hardware_profiles.cores import FirmwareCore
 
 Int8s = npt.NDArray[np.int8]
 _CALIBRATION = 1_000_000  # instructions, see proof.c
@@ -115,7 +115,7 @@ class Answer:
 def prove(
     sources: Sources,
     core_name: str,
-    core: Core,
+    core: FirmwareCore,
     inputs: Int8s,
     references: dict[str, Int8s],
     toolchain: Toolchain,

@@ -21,13 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.graph import ExportError, Graph, Node
+from export.ops.table import OPERATORS
 
 SCALE_TOLERANCE = 1e-5  # relative: scales are computed in float32 or in float64
 WEIGHTS_TOLERANCE_LSB = 1  # ties are rounded to even here and away from zero there
 
 Quantization = tuple[float, int]  # scale, zero point
 
-_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_LAYERS = tuple(name for name, operator in OPERATORS.items() if operator.weights_axis is not None)
 _SAME_VALUES = ("QUANTIZE", "RESHAPE", "TRANSPOSE", "RELU_0_TO_1")  # the last one of a tensor that it does not clip
 _POOLS = ("AVERAGE_POOL_2D", "MEAN")
 

@@ -1,7 +1,7 @@
 """The firmware on this machine, as a function: the same layers and integers as on the device, compiled for the PC.
 
-Its kernels for convolutions are those that PCs run fast (`host` in export.write.kernels); all of a thread's state is
-its own arena.
+Its kernels for convolutions are those that PCs run fast (`host` in hardware_profiles.firmware.kernels); all of a
+thread's state is its own arena.
 """
 
 from __future__ import annotations

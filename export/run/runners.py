@@ -197,25 +197,11 @@ def whole_model(path: Path) -> bytes:
     Raises:
         ExportError: such a file is missing, damaged, or not in the model's own folder.
     """
-    content = path.read_bytes()
     if path.suffix.lower() != ".onnx":
-        return content
-    from onnx import ModelProto, load_external_data_for_model
-    from onnx.external_data_helper import uses_external_data
+        return path.read_bytes()
+    from export.onnx_graph import onnx_content
 
-    model = ModelProto()
-    try:
-        model.ParseFromString(content)
-    except Exception:  # protobuf's own; the runtime tells what is wrong
-        return content
-    if not any(uses_external_data(tensor) for tensor in model.graph.initializer):
-        return content
-    try:
-        load_external_data_for_model(model, str(path.parent))
-    except Exception as error:  # onnx's own checks, the system's and protobuf's errors
-        raise ExportError(f"{path.name} keeps weights in other files: {' '.join(str(error).split())}") from error
-    whole: bytes = model.SerializeToString()
-    return whole
+    return onnx_content(path)
 
 
 def _range_from(metadata: dict[str, str]) -> InputRange | None:

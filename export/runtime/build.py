@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from export.graph import ExportError
-from export.runtime.cores import Core
+from hardware_profiles.cores import FirmwareCore
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 HOW_TO_GET_ONE = "pip install 'flatnas-deploy[firmware]', or install arm-none-eabi-gcc (apt: gcc-arm-none-eabi)"
@@ -38,7 +38,7 @@ class Toolchain:
     version: str
     command: tuple[str, ...]
 
-    def flags(self, core: Core) -> tuple[str, ...]:
+    def flags(self, core: FirmwareCore) -> tuple[str, ...]:
         """What chooses the core."""
         if self.name == "zig":
             abi = "eabihf" if "+mve" in core.zig else "eabi"
@@ -57,7 +57,7 @@ def find_toolchain() -> Toolchain | None:
     return None
 
 
-def build_proof(sources: Mapping[str, str], core: Core, toolchain: Toolchain, directory: Path) -> Path:
+def build_proof(sources: Mapping[str, str], core: FirmwareCore, toolchain: Toolchain, directory: Path) -> Path:
     """The proof's ELF file: the model, startup code and the harness that runs it on an emulated board.
 
     Args:
@@ -140,7 +140,7 @@ def build_library(
     return directory / "model.so"
 
 
-def link_script(template: str, core: Core) -> str:
+def link_script(template: str, core: FirmwareCore) -> str:
     """A linker script with a board's memories."""
     board = core.board
     values = {

@@ -14,9 +14,9 @@ from dataclasses import replace
 import numpy as np
 
 from export.graph import ExportError, Graph, Node, QParams, Tensor
+from export.ops.table import OPERATORS
 from export.quantize import quantize_weights
 
-_LAYERS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 _FEWEST_WEIGHTS = 1024  # of a layer: fewer are not worth rounding, as TensorFlow's converter decides, too
 
 
@@ -51,12 +51,12 @@ def to_dynamic_range(graph: Graph) -> Graph:
     _check_float(graph)
     tensors = dict(graph.tensors)
     for node in graph.nodes:
-        if node.op not in _LAYERS:
+        axis = OPERATORS[node.op].weights_axis if node.op in OPERATORS else None
+        if axis is None:
             continue
         tensor = tensors[node.inputs[1]]
         if tensor.data is None or tensor.data.size < _FEWEST_WEIGHTS or tensor.dtype != "float32":
             continue
-        axis = 3 if node.op == "DEPTHWISE_CONV_2D" else 0
         q, scales = quantize_weights(np.moveaxis(tensor.data, axis, 0), tensor.name)
         qparams = QParams(scales, np.zeros(len(scales), np.int64), axis)
         data = np.ascontiguousarray(np.moveaxis(q, 0, axis))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from export.runtime.cores import Core
 from export.write.to_c import Sources
+from hardware_profiles.cores import FirmwareCore
 
 
-def package_files(sources: Sources, core: Core, compiler_flags: tuple[str, ...] = ()) -> dict[str, str]:
+def package_files(sources: Sources, core: FirmwareCore, compiler_flags: tuple[str, ...] = ()) -> dict[str, str]:
     """Path to text of every file for users of the model.
 
     Args:

@@ -9,7 +9,8 @@ from math import prod
 import numpy as np
 
 from export.graph import Graph, Tensor
-from export.write.layers import Constant, Layer, Struct, scale, zero_point
+from export.ops.integers import scale, zero_point
+from export.ops.layer import Constant, Layer, Struct
 
 MADE_BY = "made by flatnas-deploy"  # in the first line of model.h
 _LINE = 100  # characters of a line of array values

@@ -1,7 +1,7 @@
 """TFLite -> C99 sources: any int8 model whose operators have kernels in export/runtime.
 
-Read on in export/firmware: `layers` (nodes to kernel calls), `kernels` (which kernel, and its packing), `source` (the
-text). What lies where in the arena is decided by hardware_profiles.firmware.
+Read on in `layers` (nodes to kernel calls) and `source` (the text). Each operator's file in export/ops tells its call;
+hardware_profiles.firmware decides which kernel does it and what lies where in the arena.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 
-from export.graph import ExportError, Graph, to_ops
+from export.graph import Graph
+from export.ops.layer import Layer
 from export.read_tflite import read_tflite
-from export.write.layers import Layer, lower
+from export.to_ops import to_ops
+from export.write.layers import check_supported, lower
 from export.write.source import ModelFacts, model_header, model_source
-from export.write.supported import firmware_obstacle
-from hardware_profiles.firmware import FirmwarePlan, InstructionSet, plan_firmware
+from hardware_profiles.cores import InstructionSet
+from hardware_profiles.firmware.plan import FirmwarePlan, plan_firmware
 
 _HEADERS = ("nn.h", "nn_kernels.h")
 
@@ -48,8 +50,7 @@ def to_c(tflite: bytes, instruction_set: InstructionSet, *, version: str, labels
         ExportError: an operator, option or type that no kernel does; names the node and lists what is supported.
     """
     graph = read_tflite(tflite)
-    if reason := firmware_obstacle(graph):
-        raise ExportError(reason)
+    check_supported(graph)
     plan = plan_firmware(to_ops(graph), instruction_set)
     layers = lower(graph, plan, instruction_set)
     facts = ModelFacts(hashlib.sha256(tflite).hexdigest(), version, plan.memory.peak_bytes, labels)

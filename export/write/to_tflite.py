@@ -15,31 +15,7 @@ from typing import Any
 import numpy as np
 
 from export.graph import METADATA_NAME, ExportError, Graph, Node, Tensor
-
-# First version of each operator whose kernels take int8; float files need version 1 of all of them.
-_VERSIONS_INT8 = {
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "FULLY_CONNECTED": 4,
-    "ADD": 2,
-    "MUL": 2,
-    "MEAN": 2,
-    "AVERAGE_POOL_2D": 2,
-    "MAX_POOL_2D": 2,
-    "PAD": 2,
-    "SOFTMAX": 2,
-    "CONCATENATION": 2,
-    "RELU": 2,
-    "RELU6": 2,
-    "LOGISTIC": 2,
-    "QUANTIZE": 2,
-    "RESHAPE": 1,
-    "HARD_SWISH": 1,
-}
-# ... whose kernels take float activations and int8 weights with a scale per channel
-_VERSIONS_HYBRID = {"CONV_2D": 5, "DEPTHWISE_CONV_2D": 6, "FULLY_CONNECTED": 12}
-_FLOAT_ONLY = ("RELU_0_TO_1", "DEQUANTIZE")
-WRITABLE = (*_VERSIONS_INT8, *_FLOAT_ONLY)
+from export.ops.table import OPERATORS
 
 
 def to_tflite(graph: Graph, metadata: Mapping[str, bytes] | None = None) -> bytes:
@@ -149,22 +125,20 @@ class _TfliteWriter:
         return self._codes[key]
 
     def _version(self, node: Node) -> int:
-        if self._int8:
-            return _VERSIONS_INT8[node.op]
-        if node.op == "DEQUANTIZE":
-            return 3  # from float16
+        row = OPERATORS.get(node.op)
+        if row is None or (self._int8 and row.int8_version is None):
+            written = sorted(name for name, operator in OPERATORS.items() if operator.int8_version)
+            raise ExportError(f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(written)}")
+        if self._int8 and row.int8_version is not None:
+            return row.int8_version
         hybrid = len(node.inputs) > 1 and self._graph.tensor(node.inputs[1]).dtype == "int8"
-        return _VERSIONS_HYBRID[node.op] if hybrid else 1
+        return row.hybrid_version if hybrid else row.float_version
 
     def _operator(self, node: Node) -> None:
-        if node.op not in WRITABLE or (self._int8 and node.op in _FLOAT_ONLY):
-            raise ExportError(
-                f"node '{node.name}' is a {node.op}; TFLite files can be written of {', '.join(sorted(_VERSIONS_INT8))}"
-            )
         operator = self._schema.OperatorT()
         operator.opcodeIndex = self._code(node)
         operator.inputs = np.array([self._tensor(name) for name in node.inputs], np.int32)
-        if node.op == "FULLY_CONNECTED" and self._int8 and len(node.inputs) > 2:
+        if OPERATORS[node.op].states_bias and self._int8 and len(node.inputs) > 2:
             self._subgraph.tensors[operator.inputs[2]].quantization = self._bias_quantization(node)
         operator.outputs = np.array([self._tensor(name) for name in node.outputs], np.int32)
         options = self._options(node)
@@ -175,45 +149,30 @@ class _TfliteWriter:
         self._subgraph.operators.append(operator)
 
     def _options(self, node: Node) -> Any:
-        """The options table of a node; None for operators that need none."""
-        s, o = self._schema, node.options
-        options: Any
-        match node.op:
-            case "CONV_2D":
-                options = s.Conv2DOptionsT()
-            case "DEPTHWISE_CONV_2D":
-                options = s.DepthwiseConv2DOptionsT()
-                options.depthMultiplier = o.depth_multiplier
-            case "FULLY_CONNECTED":
-                options = s.FullyConnectedOptionsT()
-            case "AVERAGE_POOL_2D" | "MAX_POOL_2D":
-                options = s.Pool2DOptionsT()
-                options.filterHeight, options.filterWidth = o.kernel_hw
-            case "ADD":
-                options = s.AddOptionsT()
-            case "MUL":
-                options = s.MulOptionsT()
-            case "CONCATENATION":
-                options = s.ConcatenationOptionsT()
-                options.axis = o.axis
-            case "SOFTMAX":
-                options = s.SoftmaxOptionsT()
-                options.beta = o.beta
-            case "MEAN":
-                options = s.ReducerOptionsT()
-                options.keepDims = o.keep_dims
-            case "RESHAPE":
-                options = s.ReshapeOptionsT()
-                options.newShape = np.array(self._graph.tensor(node.outputs[0]).shape, np.int32)
-            case _:
-                return None
-        if hasattr(options, "fusedActivationFunction"):
-            options.fusedActivationFunction = getattr(s.ActivationFunctionType, o.activation)
-        if hasattr(options, "strideH"):
-            options.strideH, options.strideW = o.stride_hw
-            options.padding = getattr(s.Padding, o.padding)
-        if hasattr(options, "dilationHFactor"):
-            options.dilationHFactor, options.dilationWFactor = o.dilation_hw
+        """The options table of a node, all fields that it has; None for operators that need none."""
+        s, o, table = self._schema, node.options, OPERATORS[node.op].options
+        if table is None:
+            return None
+        options = getattr(s, f"{table}T")()
+        kernel, stride, dilation = o.kernel_hw, o.stride_hw, o.dilation_hw
+        values = {
+            "filterHeight": kernel[0],
+            "filterWidth": kernel[1],
+            "strideH": stride[0],
+            "strideW": stride[1],
+            "dilationHFactor": dilation[0],
+            "dilationWFactor": dilation[1],
+            "padding": getattr(s.Padding, o.padding),
+            "fusedActivationFunction": getattr(s.ActivationFunctionType, o.activation),
+            "depthMultiplier": o.depth_multiplier,
+            "axis": o.axis,
+            "beta": o.beta,
+            "keepDims": o.keep_dims,
+            "newShape": np.array(self._graph.tensor(node.outputs[0]).shape, np.int32),
+        }
+        for name, value in values.items():
+            if hasattr(options, name):
+                setattr(options, name, value)
         return options
 
 

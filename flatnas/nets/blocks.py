@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from flatnas.space.arch import Activation
-from hardware_profiles.ops import same_padding
+from hardware_profiles.cost.ops import same_padding
 
 _ACTIVATIONS = {"relu": nn.ReLU, "relu6": nn.ReLU6, "hard_swish": nn.Hardswish}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flatnas.space.arch import Activation, Arch, Block, SearchSpace, Stage, StageSpace
-from hardware_profiles.ops import OpSpec, TensorSpec, same_padding
+from hardware_profiles.cost.ops import OpSpec, TensorSpec, same_padding
 
 
 def lower(space: SearchSpace, arch: Arch) -> tuple[OpSpec, ...]:

@@ -95,7 +95,7 @@ def _type(kind: Any, metadata: tuple[object, ...]) -> Any:
 
 
 class _List(click.ParamType):  # type: ignore[type-arg]
-    """`a,b` as values of a type, each once."""
+    """`a,b` as values of a type."""
 
     name = "list"
 
@@ -107,7 +107,7 @@ class _List(click.ParamType):  # type: ignore[type-arg]
         parts = [part.strip() for part in str(value).split(",") if part.strip()]
         if not parts:
             self.fail(f"'{value}' names none", param, ctx)
-        return tuple(dict.fromkeys(self._of.convert(part, param, ctx) for part in parts))
+        return tuple(self._of.convert(part, param, ctx) for part in parts)
 
 
 class _NamedShare(click.ParamType):  # type: ignore[type-arg]

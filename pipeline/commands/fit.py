@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
 def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json: bool) -> int:
     """Say whether MODEL (TFLite or ONNX) fits TARGET; 'all' tries every target."""
-    from export.graph import to_ops
     from export.runs_on import obstacle
+    from export.to_ops import to_ops
     from hardware_profiles.profile import load_profile, profile_names
     from pipeline.fitting import fit_target
 

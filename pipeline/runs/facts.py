@@ -79,10 +79,10 @@ def _corrupted_files(origin: Origin) -> str | None:
 
 def _firmware_tools(origin: Origin) -> str | None:
     """Compiler and emulator of the target's core: a proof that lacked one is made once it is there."""
-    from hardware_profiles.firmware import CORES
+    from hardware_profiles.cores import FIRMWARE_CORES
     from pipeline.firmware_proof import find_tools
 
-    if origin.profile.core not in CORES:
+    if origin.profile.core not in FIRMWARE_CORES:
         return None
     tools = find_tools(origin.profile)
     compiler = f"{tools.toolchain.name} {tools.toolchain.version}" if tools.toolchain else "no compiler"

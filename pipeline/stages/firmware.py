@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.write.package import possible_files
-from hardware_profiles.firmware import CORES
+from hardware_profiles.cores import FIRMWARE_CORES
 from hardware_profiles.profile import HardwareProfile
 from pipeline.firmware_proof import ELF, PROOF, emulate, find_tools, generate, write_package
 from pipeline.results.firmware import FirmwareProof
@@ -31,7 +31,7 @@ def _run(context: StageContext[Building]) -> None:
     from flatnas.data.resize import resize
 
     profile = context.settings.profile
-    if profile.core not in CORES:
+    if profile.core not in FIRMWARE_CORES:
         return
     model, directory = read_value(ModelFacts, context.path(MODEL)), context.path(FIRMWARE)
     tflite = context.path(INT8_TFLITE).read_bytes()

@@ -72,15 +72,16 @@ def _run(context: StageContext[Reporting]) -> None:
 
 
 def _report(context: StageContext[Reporting]) -> RunReport:
-    from export.graph import to_ops
     from export.read_tflite import read_tflite
-    from hardware_profiles.footprint import footprint, op_costs, violations
-    from hardware_profiles.kernels import uncounted
+    from export.to_ops import to_ops
+    from hardware_profiles.cost.libraries import uncounted
+    from hardware_profiles.footprint import footprint, op_costs, plan_for, violations
 
     config, profile = context.settings.config, context.settings.profile
     path = context.path(INT8_TFLITE)
     ops = to_ops(read_tflite(path))
-    cost = footprint(ops, profile, file_bytes=path.stat().st_size)
+    plan = plan_for(ops, profile, profile.runtime)
+    cost = footprint(ops, profile, file_bytes=path.stat().st_size, plan=plan)
     over = violations(cost, profile.budget)
     audited = read_value(AuditResult, context.path(AUDIT))
     parity = read_value(tuple[ParityRow, ...], context.path(PARITY))
@@ -107,7 +108,7 @@ def _report(context: StageContext[Reporting]) -> RunReport:
         audit=audited,
         parity=parity,
         firmware=firmware,
-        memory=tuple(op_costs(ops, profile)),
+        memory=tuple(op_costs(ops, plan)),
         gates=tuple(gates),
         passed=all(gate.passed for gate in gates),
         warnings=(*usefulness_warnings(audited.classifier), *search_warnings(errors, judged)),

@@ -28,7 +28,7 @@ def tflm_peer(model: Path, target: str, tree: Path, images: int, seed: int, json
     from rich.console import Console
 
     from export.prove.proof import prove, reference_outputs
-    from export.runtime.cores import CORES
+    from hardware_profiles.cores import FIRMWARE_CORES
     from hardware_profiles.profile import load_profile
     from pipeline.files import write_json
     from pipeline.firmware_proof import find_tools, generate
@@ -47,7 +47,7 @@ def tflm_peer(model: Path, target: str, tree: Path, images: int, seed: int, json
     checkout = find_checkout(tree)
     shape = sources.graph.tensor(sources.graph.inputs[0]).shape[1:]
     inputs = np.random.default_rng(seed).integers(-128, 128, (images, *shape)).astype(np.int8)
-    references, core = reference_outputs(tflite, inputs), CORES[profile.core]
+    references, core = reference_outputs(tflite, inputs), FIRMWARE_CORES[profile.core]
     with tempfile.TemporaryDirectory() as ours, tempfile.TemporaryDirectory() as theirs:
         how = tools.toolchain, tools.emulator
         proof = prove(sources, profile.core, core, inputs, references, *how, Path(ours))

@@ -16,11 +16,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from export.graph import ExportError
+from export.ops.table import OPERATORS
 from export.prove.emulate import Emulator
 from export.prove.proof import Flash, Int8s, Ram, run_proof, section_sizes
 from export.runtime.build import Toolchain, compile_units, link_script, proof_files, run_tool
-from export.runtime.cores import Core
 from export.write.to_c import Sources
+from hardware_profiles.cores import FirmwareCore
 
 _MICRO = "tensorflow/lite/micro"
 _HEADERS = {  # what must be found somewhere under the checkout, by whose it is
@@ -35,25 +36,6 @@ _OF_EVERY_KERNEL = ("kernel_util", "micro_tensor_utils", "decompress", "decompre
 _OWN = ("debug_log",)  # peer.cc has its own
 _NO_LIBRARY = ("test", "mock", "fake", "recording", "benchmark")  # words in names of files that no application links
 _ROOM_FOR_THE_REST = 64 << 10  # bytes of the board's RAM that the arena leaves to variables and stack
-_OPERATORS = {  # method of MicroMutableOpResolver after `Add`, registration after `Register_`, kernel's file
-    "ADD": ("Add", "ADD_INT8", "add"),
-    "AVERAGE_POOL_2D": ("AveragePool2D", "AVERAGE_POOL_2D_INT8", "pooling"),
-    "CONCATENATION": ("Concatenation", "CONCATENATION", "concatenation"),
-    "CONV_2D": ("Conv2D", "CONV_2D_INT8", "conv"),
-    "DEPTHWISE_CONV_2D": ("DepthwiseConv2D", "DEPTHWISE_CONV_2D_INT8", "depthwise_conv"),
-    "FULLY_CONNECTED": ("FullyConnected", "FULLY_CONNECTED_INT8", "fully_connected"),
-    "HARD_SWISH": ("HardSwish", "HARD_SWISH", "hard_swish"),
-    "LOGISTIC": ("Logistic", "LOGISTIC", "logistic"),
-    "MAX_POOL_2D": ("MaxPool2D", "MAX_POOL_2D_INT8", "pooling"),
-    "MEAN": ("Mean", "MEAN", "reduce"),
-    "MUL": ("Mul", "MUL_INT8", "mul"),
-    "PAD": ("Pad", "PAD", "pad"),
-    "QUANTIZE": ("Quantize", "QUANTIZE", "quantize"),
-    "RELU": ("Relu", "RELU", "activations"),
-    "RELU6": ("Relu6", "RELU6", "activations"),
-    "RESHAPE": ("Reshape", "RESHAPE", "reshape"),
-    "SOFTMAX": ("Softmax", "SOFTMAX_INT8", "softmax"),
-}
 _DEFINES = (
     "-DNDEBUG",
     "-DTF_LITE_STATIC_MEMORY",
@@ -140,7 +122,7 @@ def prove_peer(
     tflite: bytes,
     sources: Sources,
     core_name: str,
-    core: Core,
+    core: FirmwareCore,
     inputs: Int8s,
     expected: Int8s,
     toolchain: Toolchain,
@@ -204,7 +186,7 @@ def cxx_compiler(toolchain: Toolchain) -> str:
 
 
 def _build(
-    checkout: Checkout, tflite: bytes, sources: Sources, core: Core, compiler: str, arena: int, directory: Path
+    checkout: Checkout, tflite: bytes, sources: Sources, core: FirmwareCore, compiler: str, arena: int, directory: Path
 ) -> Path:
     """The peer's ELF file: the tree's own sources, and those of the proof with peer.cc in the place of the model."""
     operators = sorted({node.op for node in sources.graph.nodes})
@@ -213,8 +195,8 @@ def _build(
     own["link.ld"] = link_script(own["link.ld"], core)
     own |= {name: (here / name).read_text() for name in ("peer.cc", "peer.h")}
     own["model.h"] = sources.files["model.h"]
-    registered = [_OPERATORS[op][:2] for op in operators]
-    own["peer_operators.h"] = "".join(f"PEER_OPERATOR({method}, {name})\n" for method, name in registered)
+    registered = [_registration(op) for op in operators]
+    own["peer_operators.h"] = "".join(f"PEER_OPERATOR({method}, {name})\n" for method, name, _ in registered)
     for name, text in own.items():
         (directory / name).write_text(text)
     (directory / "model.tflite").write_bytes(tflite)
@@ -246,7 +228,7 @@ def _units(checkout: Checkout, operators: list[str]) -> Iterator[tuple[Path, str
     kernels = root / _MICRO / "kernels"
     for stem in _OF_EVERY_KERNEL:
         yield from ((path, "-Os") for path in _variants(kernels, stem))
-    for stem in sorted({_OPERATORS[op][2] for op in operators}):
+    for stem in sorted({_registration(op)[2] for op in operators}):
         special = _variants(kernels / "cmsis_nn", stem) if checkout.cmsis_nn else []
         kernel = special or _variants(kernels, stem)
         if not kernel:
@@ -256,6 +238,12 @@ def _units(checkout: Checkout, operators: list[str]) -> Iterator[tuple[Path, str
         for path in sorted((checkout.cmsis_nn / "Source").rglob("*.c")):
             if not path.stem.endswith(("_f16", "_f32", "_flt")):
                 yield path, "-O2"
+
+
+def _registration(op: str) -> tuple[str, str, str]:
+    registration = OPERATORS[op].tflm
+    assert registration is not None, op  # of all that the firmware does
+    return registration
 
 
 def _variants(folder: Path, stem: str) -> list[Path]:

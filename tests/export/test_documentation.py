@@ -5,11 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from export.graph import KINDS
-from export.ops.interpreter import INTEGER_OPS
-from export.quantize import QUANTIZABLE
+from export.ops.table import ONNX, OPERATORS
 from export.run.parity import BOUNDS_LSB
-from export.write.to_tflite import WRITABLE
 
 TEXT = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
 
@@ -23,17 +20,18 @@ def _rows(heading: str) -> list[list[str]]:
 
 def test_the_table_of_operators_is_the_set_that_can_be_quantized() -> None:
     rows = _rows("Operators")
-    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(QUANTIZABLE)
+    assert sorted(name for row in rows for name in re.findall(r"`(\w+)`", row[0])) == sorted(
+        name for name, form in ONNX.items() if form.quantized
+    )
     written = {name for row in rows for name in re.findall(r"[A-Z_0-9]{3,}", row[1])}
-    assert written <= set(WRITABLE)
+    assert written <= set(OPERATORS)
 
 
 def test_the_interpreters_operators_are_listed() -> None:
     sentence = re.search(r"knows these operators of any int8 TFLite file: ([^.]*)\.", TEXT)
     assert sentence is not None
     listed = re.split(r",\s+", sentence[1])
-    assert listed == sorted(INTEGER_OPS)
-    assert set(listed) <= set(KINDS)
+    assert listed == sorted(name for name, operator in OPERATORS.items() if operator.prepare)
 
 
 def test_the_bounds_of_parity_are_the_ones_that_are_checked() -> None:

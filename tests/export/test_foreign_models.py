@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 
 from export.calibrate import calibrate
-from export.graph import ExportError, Graph, Node, Tensor, to_ops
+from export.graph import ExportError, Graph, Node, Tensor
 from export.ops.interpreter import Interpreter
 from export.quantize import quantize
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.run.runners import load_runner
 from export.run.tflite_runtimes import load_tracer
+from export.to_ops import to_ops
 from export.write.to_tflite import to_tflite
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
-from hardware_profiles.ops import macs
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.ops import macs
 
 SHARED = os.environ.get("PIPELINE_SHARED")
 needs_shared = pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED names no directory of MLPerf Tiny models")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 
 Network = tuple[OpSpec, ...]
 

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 from hardware_profiles.footprint import flatbuffer_bytes, footprint
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
-from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile
 
 

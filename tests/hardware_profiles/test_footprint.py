@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from hardware_profiles.cycles_per_instruction import CYCLES_PER_INSTRUCTION
-from hardware_profiles.firmware import CORES, instruction_set
-from hardware_profiles.footprint import excess, footprint, op_costs, violations
-from hardware_profiles.instructions import instructions
-from hardware_profiles.latency import latency_ms
-from hardware_profiles.memory import plan_memory
-from hardware_profiles.ops import OpSpec, TensorSpec, macs, params
+from hardware_profiles.cores import FIRMWARE_CORES
+from hardware_profiles.cost.cycles_per_instruction import CYCLES_PER_INSTRUCTION
+from hardware_profiles.cost.latency import latency_ms
+from hardware_profiles.cost.memory import plan_memory
+from hardware_profiles.cost.ops import OpSpec, TensorSpec, macs, params
+from hardware_profiles.footprint import excess, footprint, op_costs, plan_for, predicted_instructions, violations
 from hardware_profiles.profile import load_profile
 
 TFLM = {"runtime": "tflm"}
@@ -162,7 +161,7 @@ def test_latency_is_judged_by_the_middle_of_the_interval() -> None:
 
 
 def test_each_operator_has_a_row_and_one_of_them_is_the_peak() -> None:
-    rows = op_costs(small_net(), load_profile("cortex-m7", TFLM))
+    rows = op_costs(small_net(), plan_for(small_net(), load_profile("cortex-m7", TFLM), "tflm"))
     assert [row.name for row in rows] == ["a", "b", "pool", "logits"]
     assert [row.op for row in rows] == ["CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "FULLY_CONNECTED"]
     # image 192 + a 128; a 128 + b 128; b 128 + pool 16 (8 aligned); pool 16 + logits 16 (10 aligned)
@@ -176,12 +175,11 @@ def test_an_operator_that_reads_nothing_is_an_error_that_names_it() -> None:
         OpSpec("conv", "CONV_2D", (), TensorSpec("y", (1, 1)))
 
 
-@pytest.mark.parametrize("core", CORES)
+@pytest.mark.parametrize("core", FIRMWARE_CORES)
 def test_the_firmwares_latency_is_its_instructions_times_the_cores_cycles_per_instruction(core: str) -> None:
     profile, per = load_profile(core), CYCLES_PER_INSTRUCTION[core]
-    kernels = instruction_set(core, profile.features)
-    assert kernels is not None
-    counted = instructions(small_net(), core, kernels)
+    counted = predicted_instructions(profile, small_net(), plan_for(small_net(), profile, "firmware"))
+    assert counted is not None
     ms = footprint(small_net(), profile).latency_ms
     kilohertz = profile.clock_hz / 1000
     assert ms.low == pytest.approx(counted * per.low / kilohertz, rel=1e-3)  # instructions are rounded

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from hardware_profiles.cost.libraries import library_of
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 from hardware_profiles.footprint import footprint
-from hardware_profiles.kernels import library_of
-from hardware_profiles.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import (
     HardwareProfile,
     ProfileError,

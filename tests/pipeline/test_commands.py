@@ -100,7 +100,7 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
         (["supernet", "train", "--learning-rate", "nan", "--out", "out"], "nan is no finite number"),
         (["audit", "absent.tflite", "--max-delta", "nan"], "nan is no finite number"),
         (["audit", "absent.tflite", "--input-range", "1", "1"], "pixels 0 and 255 must be two different numbers"),
-        (["audit", "absent.tflite", "--mean", "0,0,0", "--std", "inf,1,1"], "write three finite numbers"),
+        (["audit", "absent.tflite", "--mean", "0,0,0", "--std", "inf,1,1"], "'--std': inf is no finite number"),
         (["run", "--target", "cortex-m7", "--seed", "4294967296"], "4294967296 is not in the range"),
         (["verify", "."], "holds no run"),
         (["report", "."], "holds no run"),

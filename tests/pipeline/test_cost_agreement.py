@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from export.calibrate import calibrate
-from export.graph import to_ops
 from export.quantize import quantize
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
+from export.to_ops import to_ops
 from export.write.fold import fold_batch_norm
 from export.write.to_onnx import to_onnx
 from export.write.to_tflite import to_tflite

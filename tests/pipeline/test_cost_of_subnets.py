@@ -11,9 +11,9 @@ import pytest
 from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space, mobile_space
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.ops import macs
 from hardware_profiles.footprint import excess, footprint
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
-from hardware_profiles.ops import macs
 from hardware_profiles.profile import load_profile
 
 SPACE = mcu_space(10)
@@ -82,8 +82,8 @@ def exported(arch: Arch) -> bytes:
 
 
 def in_file(content: bytes, profile: object) -> tuple[object, ...]:
-    from export.graph import to_ops
     from export.read_tflite import read_tflite
+    from export.to_ops import to_ops
 
     cost = footprint(to_ops(read_tflite(content)), profile, file_bytes=len(content))  # type: ignore[arg-type]
     return cost.params, cost.macs, cost.sram_bytes, cost.latency_ms

@@ -9,13 +9,13 @@ import sys
 import numpy as np
 import pytest
 
-from export.graph import to_ops
 from export.ops.interpreter import Interpreter
 from export.read_tflite import read_tflite
 from export.run.tflite_runtimes import load_tracer, tflm_head_bytes
+from export.to_ops import to_ops
 from flatnas.space.arch import Arch, SearchSpace
 from flatnas.space.spaces import mcu_space, mobile_space
-from hardware_profiles.memory import plan_memory
+from hardware_profiles.cost.memory import plan_memory
 
 # squeeze-excite is a gene of the MCU spaces, and belongs to some stages of the mobile ones
 SPACES = {

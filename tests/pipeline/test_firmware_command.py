@@ -20,9 +20,11 @@ from hardware_profiles.profile import load_profile
 from pipeline.files import write_bytes, write_json
 from pipeline.layers import configured
 from pipeline.progress import Reporter
+from pipeline.results.model_facts import ModelFacts, ModelInput, ModelOutput
 from pipeline.runs.facts import Origin
 from pipeline.runs.runner import run_stages
 from pipeline.stages import firmware
+from pipeline.values import write_value
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,9 +106,9 @@ def test_the_library_has_the_floating_point_abi_of_the_targets_applications(
 def test_it_proves_the_model_on_an_emulated_core(model: Path, tmp_path: Path) -> None:
     from export.prove.emulate import find_emulator
     from export.runtime.build import find_toolchain
-    from export.runtime.cores import CORES
+    from hardware_profiles.cores import FIRMWARE_CORES
 
-    if find_toolchain() is None or find_emulator(CORES["cortex-m4"]) is None:
+    if find_toolchain() is None or find_emulator(FIRMWARE_CORES["cortex-m4"]) is None:
         pytest.skip("no compiler or no emulator for Cortex-M4")
     inputs = tmp_path / "x.npy"
     np.save(inputs, np.random.default_rng(0).integers(-128, 128, (25, 8, 8, 3)).astype(np.int8))
@@ -215,7 +217,8 @@ def test_of_a_run_directory_it_takes_the_int8_file_and_its_labels(tmp_path: Path
 
 def run_stage(directory: Path, target: str) -> bool:
     write_bytes(directory / "model/model.int8.tflite", classifier())
-    write_json(directory / "model/model.json", {"labels": ["a", "b", "c", "d"], "input": {"shape": [1, 8, 8, 3]}})
+    ends = ModelInput(shape=(1, 8, 8, 3), scale=1.0, zero_point=0), ModelOutput(shape=(1, 4), scale=1.0, zero_point=0)
+    write_value(directory / "model/model.json", ModelFacts("model.int8.tflite", "", ("a", "b", "c", "d"), *ends))
     images = Images(np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8), np.arange(60) % 4)
     data = Dataset("tiny", ("a", "b", "c", "d"), images, images, images, "digest")
     config = configured({"target": target, "dataset": "tiny", "preset": "quick"})

@@ -12,7 +12,6 @@ from export.passes.canonical import canonical
 from export.quantize import quantize_graph
 from export.read_onnx import read_onnx
 from export.runtime.build import build_proof, find_toolchain
-from export.runtime.cores import CORES
 from export.write.fold import fold_batch_norm
 from export.write.to_c import to_c
 from export.write.to_onnx import to_onnx
@@ -22,8 +21,9 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space
 from flatnas.training.train import recalibrate
-from hardware_profiles.firmware import instruction_set, plan_firmware
-from hardware_profiles.firmware_flash import firmware_flash
+from hardware_profiles.cores import FIRMWARE_CORES, instruction_set
+from hardware_profiles.firmware.flash import firmware_flash
+from hardware_profiles.firmware.plan import plan_firmware
 from pipeline.shipped import shipped_supernet
 
 TOOLCHAIN = find_toolchain()
@@ -54,13 +54,13 @@ def test_constants_are_counted_to_the_byte_and_code_within_five_percent(seed: in
     assert kernels is not None
     ops = lower(SPACE, arch)
     counted = firmware_flash(ops, plan_firmware(ops, kernels), core, kernels)
-    if counted.total > CORES[core].board.flash_bytes:
+    if counted.total > FIRMWARE_CORES[core].board.flash_bytes:
         pytest.skip("larger than the emulated board's flash")
     sources = to_c(exported(arch), kernels, version="test")
     portable = {layer.kernel.function for layer in sources.layers} & {"nn_conv_c", "nn_depthwise_c"}
     assert not portable or kernels == "scalar"
     assert TOOLCHAIN is not None
-    with build_proof(sources.files, CORES[core], TOOLCHAIN, tmp_path).open("rb") as file:
+    with build_proof(sources.files, FIRMWARE_CORES[core], TOOLCHAIN, tmp_path).open("rb") as file:
         sizes = {section.name: int(section["sh_size"]) for section in ELFFile(file).iter_sections()}
     assert counted.data == sizes[".rodata"]
     assert counted.code == pytest.approx(sizes[".vectors"] + sizes[".text"], rel=0.05)

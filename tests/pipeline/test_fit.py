@@ -13,7 +13,7 @@ import pytest
 
 from export.graph import ExportError
 from export.write.to_c import to_c
-from hardware_profiles.ops import OpSpec, TensorSpec
+from hardware_profiles.cost.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.errors import PipelineError
 from pipeline.fitting import fit_target
@@ -49,8 +49,8 @@ def test_headroom_is_budget_less_need_and_the_peak_operator_is_named() -> None:
     assert answer.headroom["macs"] == 6_000_000 - 8 * 8 * 256
     assert answer.excess["flash_bytes"] == pytest.approx(1000 / (256 * 1024) - 1)
     assert (answer.peak_op.op, answer.peak_op.live_bytes) == ("CONV_2D", 2048)
-    assert answer.unaccelerated == ["HARD_SWISH"]
-    assert answer.suggestions == []
+    assert answer.unaccelerated == ("HARD_SWISH",)
+    assert answer.suggestions == ()
 
 
 def test_the_shares_of_the_operators_add_up() -> None:
@@ -68,7 +68,7 @@ def test_an_operator_of_unknown_cost_makes_the_answer_incomplete_however_small_t
     assert not answer.violations
     assert not answer.fits
     assert not answer.complete
-    assert answer.unknown == ["EINSUM"]
+    assert answer.unknown == ("EINSUM",)
 
 
 def test_a_runtime_that_the_target_does_not_have_is_refused() -> None:
@@ -86,7 +86,7 @@ def test_what_a_runtime_cannot_run_makes_its_answer_incomplete() -> None:
     assert (answer.runtime, answer.complete) == ("tflm", True)  # the next one that can
     assert answer.obstacles == {"firmware": "node 'a' (CONV_2D): float"}
     asked = fit_target(swish_net(), m4, "firmware", obstacles=obstacles)
-    assert (asked.complete, asked.fits, asked.violations) == (False, False, [])
+    assert (asked.complete, asked.fits, asked.violations) == (False, False, ())
     assert asked.footprint.macs == answer.footprint.macs
     neither = fit_target(swish_net(), m4, obstacles=obstacles | {"tflm": "node 'b': float16"})
     assert (neither.runtime, neither.complete) == ("firmware", False)

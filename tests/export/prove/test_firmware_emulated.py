@@ -12,15 +12,16 @@ import pytest
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
-from export.graph import ExportError, Graph, Node, QParams, Tensor, to_ops
+from export.graph import ExportError, Graph, Node, QParams, Tensor
 from export.prove.emulate import Emulator, find_emulator
 from export.prove.proof import Proof, prove, reference_outputs
 from export.runtime.build import Toolchain, find_toolchain
-from export.runtime.cores import CORES
+from export.to_ops import to_ops
 from export.write.to_c import Sources, to_c
 from export.write.to_tflite import to_tflite
-from hardware_profiles.firmware import InstructionSet, plan_firmware
-from hardware_profiles.firmware_flash import firmware_flash
+from hardware_profiles.cores import FIRMWARE_CORES, InstructionSet
+from hardware_profiles.firmware.flash import firmware_flash
+from hardware_profiles.firmware.plan import plan_firmware
 
 FEATURES: dict[str, InstructionSet] = {
     "cortex-m0plus": "scalar",
@@ -33,7 +34,7 @@ FEATURES: dict[str, InstructionSet] = {
 
 
 def tools(core: str) -> tuple[Toolchain, Emulator]:
-    toolchain, emulator = find_toolchain(), find_emulator(CORES[core])
+    toolchain, emulator = find_toolchain(), find_emulator(FIRMWARE_CORES[core])
     if toolchain is None:
         pytest.skip("no compiler for Cortex-M: neither arm-none-eabi-gcc nor the wheel ziglang")
     if emulator is None:
@@ -47,7 +48,7 @@ def proof_of(tflite: bytes, core: str, directory: Path, images: int = 20, source
     shape = sources.graph.tensor(sources.graph.inputs[0]).shape[1:]
     x: Any = np.random.default_rng(0).integers(-128, 128, (images, *shape)).astype(np.int8)
     references = reference_outputs(tflite, x)
-    return prove(sources, core, CORES[core], x, references, toolchain, emulator, directory)
+    return prove(sources, core, FIRMWARE_CORES[core], x, references, toolchain, emulator, directory)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,7 @@ def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
     from export.prove.emulate import _unicorn
 
     zig = Toolchain("zig", "test", (sys.executable, "-m", "ziglang", "cc"))
-    core = CORES["cortex-m7"]
+    core = FIRMWARE_CORES["cortex-m7"]
     tflite = to_tflite(random_net(np.random.default_rng([1, 3])))
     sources = to_c(tflite, "dsp", version="test")
     x = np.random.default_rng(0).integers(-128, 128, (3, *sources.graph.tensor(sources.graph.inputs[0]).shape[1:]))

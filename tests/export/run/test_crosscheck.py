@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.graph import ExportError, Graph, Node, QParams, to_ops
+from export.graph import ExportError, Graph, Node, QParams
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.run.crosscheck import crosscheck
 from export.run.tensorflow_converter import PACKAGES, convert
 from export.run.tflite_runtimes import tflm_head_bytes
+from export.to_ops import to_ops
 from export.write.to_tflite import to_tflite
-from hardware_profiles.memory import TFLM_ORDER, plan_memory
+from hardware_profiles.cost.memory import TFLM_ORDER, plan_memory
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from export.read_tflite import read_tflite
 from export.runtime.build import WARNINGS, host_compiler
 from export.write.to_c import to_c
 from export.write.to_tflite import to_tflite
-from hardware_profiles.firmware import InstructionSet
+from hardware_profiles.cores import InstructionSet
 
 INPUTS = 3
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")

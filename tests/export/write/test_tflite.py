@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.graph import ExportError, to_ops
+from export.graph import ExportError
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.run.parity import parity
 from export.run.runners import load_runner
+from export.to_ops import to_ops
 from export.write.to_tflite import to_tflite
 
 

@@ -8,9 +8,9 @@ import pytest
 from flatnas.space.arch import Arch, Block
 from flatnas.space.lowering import lower
 from flatnas.space.spaces import mcu_space, mobile_space
+from hardware_profiles.cost.memory import plan_memory
+from hardware_profiles.cost.ops import macs, params
 from hardware_profiles.footprint import excess, footprint
-from hardware_profiles.memory import plan_memory
-from hardware_profiles.ops import macs, params
 from hardware_profiles.profile import load_profile, profile_names
 
 SPACE = mcu_space(10)

@@ -15,7 +15,7 @@ from flatnas.space.lowering import lower  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
 from flatnas.training.supernet_training import new_supernet, sandwich_loss  # noqa: E402
 from flatnas.training.train import cross_entropy, keep_freed_memory  # noqa: E402
-from hardware_profiles.ops import macs  # noqa: E402
+from hardware_profiles.cost.ops import macs  # noqa: E402
 
 SPACE = mcu_space(10)
 STEPS = 15

@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.layers import configured
+from pipeline.values import plain
+
 SHARED = os.environ.get("PIPELINE_SHARED")
 FEW = ("--dataset", "digits", "--limit", "20", "--corruptions", "contrast,fog")
 
@@ -46,8 +49,8 @@ def test_every_output_is_written_and_gates_decide_the_exit_code(digit_models: An
     assert [gate["name"] for gate in result["gates"]] == [
         "accuracy",
         "recall of 3",
-        "delta (upper end)",
         "error under fog",
+        "delta (upper end)",
     ]
     assert (tmp_path / "a.xml").read_text().count("<testcase") == 4
     assert "<!doctype html>" in (tmp_path / "a.html").read_text()
@@ -69,13 +72,13 @@ def test_every_output_is_written_and_gates_decide_the_exit_code(digit_models: An
         (["--corruptions", "fog", "--max-mce", "0.3"], "--max-mce needs all 15"),
         (["--max-delta", "0.1"], "name one with --baseline"),
         (["--mean", "0.5,0.5,0.5"], "--mean and --std go together"),
-        (["--mean", "0.5", "--std", "1,1,1"], "--mean '0.5': write three finite numbers"),
+        (["--mean", "0.5", "--std", "1,1,1"], "--mean: write three finite numbers"),
         (["--mean", "0,0,0", "--std", "1,0,1"], "must be positive"),
         (["--mean", "0,0,0", "--std", "1,1,1", "--input-range", "0", "1"], "not with --input-range"),
         (["--baseline", "x.onnx", "--baseline-std", "1,1,1"], "--baseline-mean and --baseline-std go together"),
         (["--baseline-layout", "nchw"], "name one with --baseline"),
         (["--cache-limit", "4"], "--cache-limit: '4' is not a size with a unit"),
-        (["--calibration", "0"], "write numbers of images, such as 16,64,256"),
+        (["--calibration", "0"], "'--calibration': 0 is not in the range x>=1"),
         (["--source", "official", "--dataset", "digits"], "official corrupted files of digits are not on this machine"),
         (["--runner", "onnxruntime", *FEW], "onnxruntime can't run int8.tflite; choose litert"),
         (["--layout", "nchw", *FEW], "wanted a square RGB image"),
@@ -108,7 +111,7 @@ def test_a_run_is_audited_on_pictures_of_its_own_resolution(digit_models: Any, t
     model.mkdir(parents=True)
     shutil.copy(digit_models.int8_tflite, model / "model.int8.tflite")
     shutil.copy(digit_models.float_onnx, model / "model.float.onnx")
-    config = {"target": "cortex-m7", "dataset": "pictures", "resolution": 24}
+    config = plain(configured({"target": "cortex-m7", "dataset": "pictures", "resolution": 24}))
     (tmp_path / "run" / "run.json").write_text(json.dumps({"config": config}))
     few = ("--dataset", "pictures", "--corruptions", "contrast", "--json", "-")
     for audited, size in (("run", "24x24"), (digit_models.int8_tflite, "40x40")):

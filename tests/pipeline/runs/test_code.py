@@ -41,11 +41,17 @@ def test_a_copy_has_the_hash_of_the_original(copy: Path) -> None:
 
 
 def test_a_constant_of_a_cost_model_redoes_what_counts_costs_and_nothing_else(copy: Path) -> None:
-    file = "hardware_profiles/cycles_per_instruction.py"
+    file = "hardware_profiles/cost/cycles_per_instruction.py"
     constant = next(line for line in (copy / file).read_text().splitlines() if '"cortex-m7":' in line)
     # those that count costs, and those that read the costs of measured subnets
     counting = {"search", "finalists", "select", "report"}
     assert changed_stages(copy, file, constant, constant.replace("(", "(1 + ", 1)) == counting
+
+
+def test_what_a_kernel_costs_redoes_no_quantization(copy: Path) -> None:
+    changed = changed_stages(copy, "hardware_profiles/firmware/conv.py", '"nn_conv_dsp": 3072', '"nn_conv_dsp": 3073')
+    assert {"search", "report", "firmware"} <= changed
+    assert not changed & {"teacher", "supernet", "finetune", "to_onnx", "quantize", "to_tflite"}
 
 
 def test_a_constant_of_training_redoes_the_trainings_and_what_measures_with_its_code(copy: Path) -> None:
@@ -90,7 +96,7 @@ def test_what_was_measured_or_answered_is_known_by_the_code_behind_it(copy: Path
     ],
 )
 def test_comments_docstrings_and_layout_redo_nothing(copy: Path, before: str, after: str) -> None:
-    file = "hardware_profiles/cycles_per_instruction.py"
+    file = "hardware_profiles/cost/cycles_per_instruction.py"
     content = (copy / file).read_text()
     if before not in content:
         before, after = content.split("\n")[0], '"""Said otherwise.'
@@ -106,7 +112,7 @@ def test_a_stage_does_not_reach_other_stages_or_what_reads_data_sets() -> None:
         assert "pipeline.flow" not in modules
     assert "flatnas.data.image_folder" not in reached("pipeline.stages.finetune")
     assert "hardware_profiles.footprint" not in reached("pipeline.stages.finetune")
-    assert "hardware_profiles.ops" in reached("pipeline.stages.finetune")
+    assert "hardware_profiles.cost.ops" in reached("pipeline.stages.finetune")
 
 
 def test_every_file_that_code_reads_is_hashed_with_it_or_its_content_is_a_setting() -> None:

@@ -13,8 +13,8 @@ from scipy.stats import kendalltau, spearmanr
 from flatnas.corruptions import CORRUPTIONS
 from flatnas.search.measured import Evaluation, Flatness, Measured
 from flatnas.space.spaces import mcu_space
+from hardware_profiles.cost.latency import Interval
 from hardware_profiles.footprint import Footprint
-from hardware_profiles.latency import Interval
 from pipeline.values import read_value
 from research.study.analysis import conclusions, correlation, kendall, partial, sam_against_sgd, spearman
 from research.study.pages import study_screen, write_study

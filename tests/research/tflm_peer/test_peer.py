@@ -14,9 +14,8 @@ from export.graph import ExportError
 from export.prove.emulate import find_emulator
 from export.prove.proof import reference_outputs
 from export.runtime.build import Toolchain, find_toolchain
-from export.runtime.cores import CORES
-from export.write.layers import SUPPORTED
 from export.write.to_c import to_c
+from hardware_profiles.cores import FIRMWARE_CORES
 from research.tflm_peer import peer
 from research.tflm_peer.peer import Checkout, Peer, cxx_compiler, find_checkout, prove_peer
 
@@ -24,7 +23,7 @@ CORE = "cortex-m4"
 
 
 def prove_tree(tree: Path, directory: Path, model: bytes | None = None) -> Peer:
-    toolchain, emulator = find_toolchain(), find_emulator(CORES[CORE])
+    toolchain, emulator = find_toolchain(), find_emulator(FIRMWARE_CORES[CORE])
     if toolchain is None or emulator is None:
         pytest.skip(f"no compiler or no emulator of {CORE}")
     try:
@@ -38,7 +37,7 @@ def prove_tree(tree: Path, directory: Path, model: bytes | None = None) -> Peer:
     x = np.random.default_rng(0).integers(-128, 127, (20, *shape)).astype(np.int8)
     expected = reference_outputs(tflite, x)["integer interpreter"]
     return prove_peer(
-        find_checkout(tree), tflite, sources, CORE, CORES[CORE], x, expected, toolchain, emulator, directory
+        find_checkout(tree), tflite, sources, CORE, FIRMWARE_CORES[CORE], x, expected, toolchain, emulator, directory
     )
 
 
@@ -113,10 +112,6 @@ def test_a_kernel_that_only_cmsis_nn_has_needs_cmsis_nn(tmp_path: Path) -> None:
 def test_a_toolchain_without_cxx_is_refused() -> None:
     with pytest.raises(ExportError, match=r"needs arm-none-eabi-g\+\+ .*libstdc\+\+-arm-none-eabi-newlib"):
         cxx_compiler(Toolchain("zig", "0", ("zig", "cc")))
-
-
-def test_every_operator_of_the_firmware_has_its_peer() -> None:
-    assert set(peer._OPERATORS) == set(SUPPORTED)
 
 
 @pytest.mark.slow

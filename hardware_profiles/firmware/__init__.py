@@ -1,0 +1,1 @@
+"""What our C firmware makes of a network, and what that costs."""
