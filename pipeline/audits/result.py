@@ -32,28 +32,86 @@ class Gate:
     passed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ClassRecall:
-    """One class of the clean test images audited; its recall is null where it has none."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScore:
+    """One class on the clean test images audited; a rate of nothing is null.
+
+    Attributes:
+        images: of the class.
+        recall: share of its images that are recognised.
+        precision: share of the answers for it that are right.
+        f1: harmonic mean of both; 0 where it is never recognised.
+        recall_under: mean recall over the severities of each corruption.
+    """
 
     name: str
     images: int
     recall: float | None
+    recall_ci95: tuple[float, float] | None
+    precision: float | None
+    precision_ci95: tuple[float, float] | None
+    f1: float | None
+    recall_under: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Classifier:
-    """What a model does class by class on the clean test images audited.
+class RocPoint:
+    """What a threshold on the probability of the positive class gives: its recall, and the share of false alarms."""
+
+    threshold: float
+    recall: float
+    false_alarms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Roc:
+    """Of two classes: every threshold between never and always saying `positive`.
 
     Attributes:
+        positive: the second class.
+        auc: area under the curve; 0.5 is chance.
+        points: at most 50 of them.
+    """
+
+    positive: str
+    auc: float
+    points: tuple[RocPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where answers below a confidence are rejected: the share that is kept, and how often that is right."""
+
+    confidence: float
+    share: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classifier:
+    """What a model does class by class on the test images audited.
+
+    Attributes:
+        accuracy_ci95: 95 % interval of the clean accuracy.
         balanced_accuracy: mean recall of the classes that have images.
         ci95: its 95 % interval.
         classes: in the order of the outputs.
+        confusion: images by true class (row) and answer (column).
+        balanced_error: by corruption, 1 minus the mean recall over classes and severities.
+        balanced_mce: its mean over the 15 standard corruptions; null where they did not all run.
+        roc: of two classes.
+        rejection: at several confidences.
     """
 
+    accuracy_ci95: tuple[float, float]
     balanced_accuracy: float
     ci95: tuple[float, float]
-    classes: tuple[ClassRecall, ...]
+    classes: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    balanced_error: Mapping[str, float]
+    balanced_mce: float | None
+    roc: Roc | None
+    rejection: tuple[Kept, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def audit(
     with track("calibration sets") as progress:
         trials = inside.trials(request.calibration_sizes, progress) if request.calibration_sizes else None
     warnings += inside.layers_warning() if request.layers else []
-    classifier = classifier_of(predictions["model"].classes[0], labels, data.class_names)
+    classifier = classifier_of(predictions["model"], labels, data.class_names, names)
     result = replace(
         result,
         classifier=classifier,

@@ -53,6 +53,14 @@ def _lines(result: AuditResult) -> Iterator[tuple[str, str]]:
     )
     c = result.calibration["model"]
     yield "calibration (ECE)", f"{percent(c.clean)} clean, {percent(c.corrupted)} corrupted"
+    if result.classifier is not None:
+        low, high = result.classifier.ci95
+        yield (
+            "balanced accuracy",
+            f"{percent(result.classifier.balanced_accuracy, 2)}, 95 % interval {percent(low)} to {percent(high)}",
+        )
+        if result.classifier.roc:
+            yield f"ROC of {result.classifier.roc.positive}", f"area under the curve {result.classifier.roc.auc:.3f}"
     fallen = [f"{name} {s['model']}" for name, s in r.falls_below.severity.items() if s["model"] is not None]
     yield f"accuracy under {percent(r.falls_below.accuracy, 0)} at severity", ", ".join(fallen) or "none"
     if result.comparison is not None:

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pipeline.config import RunConfig
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, measured, requirement
+from pipeline.report.classes import class_rows
 from pipeline.report.run_report import RunReport
 from pipeline.results.quantization import Quantization
 
@@ -55,6 +56,8 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
     return template.render(
         r=report,
         labels=labels,
+        c=report.audit.classifier,
+        class_rows=class_rows(report.audit.classifier) if report.audit.classifier else [],
         budget=budget_rows(report),
         runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
         on_front=any(e.arch == report.arch for e in report.search.front),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from pipeline.audits.result import Robustness
+from pipeline.audits.result import Classifier, Robustness
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, failures, measured, requirement
+from pipeline.report.classes import MATRIX_CLASSES, class_rows, confusions
 from pipeline.report.run_report import RunReport
 
 
@@ -53,6 +54,10 @@ def render_page(report: RunReport, labels: Sequence[str]) -> str:
         labels=labels,
         budget=budget_rows(report),
         failed=failures(report.gates),
+        c=report.audit.classifier,
+        class_rows=class_rows(report.audit.classifier) if report.audit.classifier else [],
+        confusions=confusions(report.audit.classifier) if report.audit.classifier else [],
+        matrix=_matrix(report.audit.classifier),
         heat=_heat_rows(report.audit.robustness),
         peak=next((row for row in report.memory if row.peak), None),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
@@ -61,6 +66,19 @@ def render_page(report: RunReport, labels: Sequence[str]) -> str:
         delta_svg=Markup(plots.delta_plot(delta)),
         memory_svg=Markup(plots.memory_plot(report)),
     )
+
+
+def _matrix(classifier: Classifier | None) -> list[list[Cell]]:
+    """The confusion matrix, shaded by the share of the true class; nothing where it has too many classes."""
+    from pipeline.report.plots import shades
+
+    if classifier is None or len(classifier.classes) > MATRIX_CLASSES:
+        return []
+    rows = []
+    for label, counts in enumerate(classifier.confusion):
+        wrong = [0.0 if answer == label else k / max(sum(counts), 1) for answer, k in enumerate(counts)]
+        rows.append([Cell(f"{k:,}", *shade) for k, shade in zip(counts, shades(wrong, "error"), strict=True)])
+    return rows
 
 
 def _heat_rows(robustness: Robustness) -> list[HeatRow]:

@@ -15,8 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from export.prove.proof import Proof
-from pipeline.audits.result import Delta
+from pipeline.audits.result import Classifier, Delta
 from pipeline.report.budget import BudgetRow, budget_rows, failures, measured, requirement
+from pipeline.report.classes import confusions
 from pipeline.report.quantities import interval_ms, milliseconds, percent, points, size
 from pipeline.report.run_report import RunReport
 from pipeline.runs.timings import Timings
@@ -50,6 +51,8 @@ def summary(report: RunReport, directory: Path | None = None) -> Group:
     """
     arch = Text.assemble(("arch  ", "dim"), str(report.arch))
     parts: list[RenderableType] = [verdict_panel(report), arch, _footprint(report), _quality(report), _gates(report)]
+    if report.audit.classifier is not None:
+        parts.append(_classes(report.audit.classifier))
     parts += [Text(f"warning: {what}", "yellow") for what in report.warnings]
     parts += [Text(f"not counted: {what}", "yellow") for what in report.uncounted]
     where = f"{directory}/" if directory else ""
@@ -209,6 +212,19 @@ def _quality(report: RunReport) -> Group:
     if mce["int8"] is not None:
         table.add_row(Text("mCE", "dim"), _optional(mce["float"]), "", _optional(mce["int8"]))
     return Group(table, *([_delta_line("int8 − float", robustness.delta)] if robustness.delta else []))
+
+
+def _classes(classifier: Classifier) -> Text:
+    """Balanced accuracy, and the class that is recognised least."""
+    low, high = classifier.ci95
+    text = f"balanced accuracy {percent(classifier.balanced_accuracy, 2)} ({percent(low)} to {percent(high)})"
+    known = [c for c in classifier.classes if c.recall is not None]
+    least = min(known, key=lambda c: c.recall or 0.0)
+    mixed = confusions(classifier)
+    text += f"; least recall {percent(least.recall or 0.0)}, of {least.name}"
+    if mixed:
+        text += f"; most often {mixed[0].true} is taken for {mixed[0].answer} ({mixed[0].share})"
+    return Text.assemble(("classes  ", "dim"), text)
 
 
 def _gates(report: RunReport) -> Table:

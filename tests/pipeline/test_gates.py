@@ -5,11 +5,11 @@ import pytest
 
 from export.prove.proof import Flash, Proof, Ram
 from pipeline.audits.classifier import classifier_of
+from pipeline.audits.predictions import Predictions
 from pipeline.audits.request import AuditGates
 from pipeline.audits.result import (
     AuditResult,
     Classifier,
-    ClassRecall,
     Delta,
     FallsBelow,
     Gate,
@@ -28,7 +28,8 @@ def classified(*right_of: tuple[int, int]) -> Classifier:
     for index, (right, images) in enumerate(right_of):
         wrong = np.flatnonzero(labels == index)[right:images]
         predicted[wrong] = (index + 1) % n
-    return classifier_of(predicted, labels, "abcdefgh"[:n])
+    sure = np.ones((1, len(labels)), np.float32)
+    return classifier_of(Predictions(predicted[None], sure), labels, "abcdefgh"[:n], [])
 
 
 def test_balanced_accuracy_is_the_mean_of_the_recalls() -> None:
@@ -42,7 +43,7 @@ def test_balanced_accuracy_is_the_mean_of_the_recalls() -> None:
 
 def test_a_class_without_pictures_counts_nowhere() -> None:
     record = classified((3, 4), (0, 0))
-    assert record.classes[1] == ClassRecall(name="b", images=0, recall=None)
+    assert (record.classes[1].name, record.classes[1].images, record.classes[1].recall) == ("b", 0, None)
     assert record.balanced_accuracy == 0.75
     assert usefulness_warnings(record) == ["class 'b' has no test picture: nothing is known of it"]
 

@@ -207,6 +207,23 @@ def sample_report(**changes: Any) -> RunReport:
     return from_plain(RunReport, {**value, **changes}, "the sample")
 
 
+def sample_classifier() -> dict[str, Any]:
+    """Each class is right 900 times, and 100 times it is taken for the next one."""
+    score = {"images": 1000, "recall": 0.9, "recall_ci95": [0.88, 0.917], "precision": 0.9}
+    score |= {"precision_ci95": [0.88, 0.917], "f1": 0.9, "recall_under": {"contrast": 0.4, "zoom_blur": 0.3}}
+    return {
+        "accuracy_ci95": [0.894, 0.906],
+        "balanced_accuracy": 0.9,
+        "ci95": [0.89, 0.903],
+        "classes": [{"name": name, **score} for name in LABELS],
+        "confusion": [[900 if j == i else 100 if j == (i + 1) % 10 else 0 for j in range(10)] for i in range(10)],
+        "balanced_error": {"contrast": 0.6, "zoom_blur": 0.7},
+        "balanced_mce": None,
+        "roc": None,
+        "rejection": [{"confidence": 0.9, "share": 0.8, "accuracy": 0.97}],
+    }
+
+
 def sample_audit(**changes: Any) -> dict[str, Any]:
     """An audit of int8 and float, as JSON has it; `changes` replace keys of its robustness."""
     severities = {
@@ -236,11 +253,7 @@ def sample_audit(**changes: Any) -> dict[str, Any]:
             "float": {"file": "model.float.onnx", "sha256": "e5" * 32, "runner": "onnxruntime"},
         },
         "accuracy": {"float": 0.9012, "onnx": 0.8968, "int8": 0.8964},
-        "classifier": {
-            "balanced_accuracy": 0.8964,
-            "ci95": [0.89, 0.903],
-            "classes": [{"name": name, "images": 1000, "recall": 0.8964} for name in LABELS],
-        },
+        "classifier": sample_classifier(),
         "robustness": {**robustness, **changes},
         "calibration": {},
         "device": {

@@ -66,6 +66,14 @@ def test_the_page_tells_every_measurement(page: Page) -> None:
     assert [fact for fact in facts if fact not in text] == []
 
 
+def test_the_page_tells_each_class_and_what_it_is_taken_for(page: Page) -> None:
+    said = page.said()
+    assert "Balanced accuracy 90.00 %, 95 % interval 89.0 % to 90.3 %" in said
+    assert "cat 1,000 90.0 % (88.0 to 91.7) 90.0 % (88.0 to 91.7) 90.0 % 30.0 % under zoom blur" in said
+    assert "cat 0 0 0 900 100 0 0 0 0 0 deer" in said  # a row of the matrix
+    assert "90 % keeps 80 %, right 97.0 %" in said
+
+
 def test_a_page_is_the_same_on_every_computer(page: Page) -> None:
     assert "this computer" not in page.said()
     assert "seconds" not in page.said()
