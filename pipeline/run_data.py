@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 
 def load_data(dataset: str, data_dir: Path | None, resolution: int | None, supernet: Path | None) -> Dataset:
     """The data set; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
+    from flatnas.data.preparation import square
     from flatnas.data.registry import NAMES, load_dataset
 
     if supernet is None or dataset in NAMES:
-        return load_dataset(dataset, data_dir, resolution)
+        return load_dataset(dataset, data_dir, square(resolution))
     from flatnas.nets.supernet_file import read_space
     from flatnas.space.spaces import resolutions_of
 
     space = read_space(supernet)
-    return load_dataset(dataset, data_dir, resolution or space.resolutions[-1], resolutions_of(space.name))
+    return load_dataset(dataset, data_dir, square(resolution or space.resolutions[-1]), resolutions_of(space.name))
 
 
 def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Dataset:

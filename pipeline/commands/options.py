@@ -40,10 +40,10 @@ target = click.option(
 
 
 def _whole_path(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A folder by its whole path, so that a run knows it again from anywhere."""
+    """A folder or a list by its whole path, so that a run knows it again from anywhere."""
     from flatnas.data.registry import NAMES
 
-    return str(Path(value).resolve()) if value not in NAMES and Path(value).is_dir() else value
+    return str(Path(value).resolve()) if value not in NAMES and Path(value).exists() else value
 
 
 dataset = click.option(
@@ -52,7 +52,7 @@ dataset = click.option(
     callback=_whole_path,
     show_default=True,
     metavar="cifar10|cifar100|digits|PATH",
-    help="Data set, or a folder with one folder of images per class.",
+    help="Data set, or a folder with one folder of images per class, or a list of images (.csv).",
 )
 data_dir = click.option(
     "--data-dir",
