@@ -15,7 +15,7 @@ import numpy as np
 
 from flatnas.data.csv_list import list_csv
 from flatnas.data.dataset import Dataset, Images, content_sha256
-from flatnas.data.listing import Listing, Part, few_of, list_folder
+from flatnas.data.listing import Listing, Part, below, few_of, list_folder
 from flatnas.data.near_copies import near
 from flatnas.data.pictures import Header, Picture, to_grey
 from flatnas.data.preparation import Preparation, classes_that_mirroring_changes, fitted
@@ -56,6 +56,19 @@ def open_folder(path: Path, group_by: str | None = None) -> OpenedFolder:
     """
     listing = list_folder(path, group_by) if path.is_dir() else list_csv(path, group_by)
     return OpenedFolder(listing, tuple(read_headers(listing.files)))
+
+
+def size_of(opened: OpenedFolder, preparation: Preparation, allowed: range) -> tuple[int, int]:
+    """Height and width of the data set's pictures: what is asked for, or squares of their own size, as far as allowed.
+
+    Raises:
+        DataError: the size that is asked for is not allowed.
+    """
+    own_side = min(max(opened.own_side, allowed[0]), allowed[-1])
+    size_hw = preparation.size_hw or (own_side, own_side)
+    if bad := [side for side in size_hw if side not in allowed]:
+        raise DataError(f"the search space takes images of {allowed[0]} to {allowed[-1]} pixels, not of {bad[0]}")
+    return size_hw
 
 
 def load_image_folder(
@@ -110,14 +123,10 @@ def preparing(preparation: Preparation, size_hw: tuple[int, int]) -> Callable[[P
 
 def told_of_unreadable(root: Path, unreadable: Sequence[Unreadable]) -> str:
     """One line about the pictures that can't be read: the first names and reasons, and how many there are."""
-    named = [f"{_below(root, one.path)} ({one.reason})" for one in unreadable]
+    named = [f"{below(root, one.path)} ({one.reason})" for one in unreadable]
     if len(named) == 1:
         return f"{unreadable[0].path} can't be read as a picture ({unreadable[0].reason}); mend or remove it"
     return f"{root}: {len(named):,} pictures can't be read: {few_of(named)}; mend or remove them"
-
-
-def _below(root: Path, path: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def _refuse(path: Path, faults: Sequence[str]) -> None:
@@ -128,7 +137,7 @@ def _refuse(path: Path, faults: Sequence[str]) -> None:
 
 def _warn_of_left_out(path: Path, listing: Listing) -> None:
     if listing.left_out:
-        named = [f"{_below(listing.root, one.path)} ({one.reason})" for one in listing.left_out]
+        named = [f"{below(listing.root, one.path)} ({one.reason})" for one in listing.left_out]
         log.warning("%s: left out, though it may be meant as a picture: %s", path, few_of(named))
 
 

@@ -184,6 +184,11 @@ def _entries(folder: Path) -> list[Path]:
         raise DataError(f"{folder} can't be read ({error.strerror})") from error
 
 
+def below(root: Path, path: Path) -> str:
+    """A file as people know it: its path below the data's folder, or the whole one."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
 def few_of(names: Sequence[object]) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""

@@ -36,7 +36,7 @@ def load_dataset(
     """
     if name_or_path in NAMES:
         return _as_wanted(_load_named(name_or_path, data_dir), preparation)
-    from flatnas.data.image_folder import is_own_data, load_image_folder, open_folder
+    from flatnas.data.image_folder import is_own_data, load_image_folder, open_folder, size_of
 
     path = Path(name_or_path)
     if not is_own_data(path):
@@ -45,11 +45,7 @@ def load_dataset(
             "a list of them (.csv)"
         )
     opened = open_folder(path, preparation.group_by)
-    own_side = min(max(opened.own_side, allowed[0]), allowed[-1])
-    size_hw = preparation.size_hw or (own_side, own_side)
-    if bad := [side for side in size_hw if side not in allowed]:
-        raise DataError(f"the search space takes images of {allowed[0]} to {allowed[-1]} pixels, not of {bad[0]}")
-    return load_image_folder(path, opened, preparation, size_hw, progress)
+    return load_image_folder(path, opened, preparation, size_of(opened, preparation, allowed), progress)
 
 
 def _as_wanted(data: Dataset, preparation: Preparation) -> Dataset:

@@ -69,7 +69,7 @@ def _by_content(pictures: Sequence[ReadPicture], shares: Mapping[Part, float]) -
 
 
 def _by_group(pictures: Sequence[ReadPicture], shares: Mapping[Part, float], classes: int) -> list[Part]:
-    """Place groups one by one, the largest first, so that the squared misses of all shares are least after each.
+    """Place groups one by one, the largest first, so that the sum of (share - wanted)^2 / wanted is least after each.
 
     A group goes to a part that has none of its class yet where the class has no more groups than parts without it.
     """
@@ -85,7 +85,7 @@ def _by_group(pictures: Sequence[ReadPicture], shares: Mapping[Part, float], cla
     part_of: dict[str, Part] = {}
     for unit in sorted(counts, key=lambda unit: (-counts[unit].sum(), hashlib.sha256(unit.encode()).digest())):
         count = counts[unit]
-        misses = ((filled + count) / total - wanted) ** 2 - (filled / total - wanted) ** 2
+        misses = (((filled + count) / total - wanted) ** 2 - (filled / total - wanted) ** 2) / wanted
         scarce = (count > 0) & (waiting <= (filled == 0).sum(axis=0))
         needy = ((filled == 0) & scarce).any(axis=1)
         best = int(np.argmin(np.where(needy | ~needy.any(), misses.sum(axis=1), np.inf)))

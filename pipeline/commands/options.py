@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Collection
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,17 @@ class Finite(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is no finite number", param, ctx)
         return number
+
+
+def picture_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`64` or `64x48` (width, height) to height and width in pixels."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", value.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"'{value}' is no size; write one such as 64, or 64x48 for width and height")
+    width = int(match[1])
+    return int(match[2] or width), width
 
 
 target = click.option(
