@@ -20,6 +20,8 @@ AugmentName = Literal["none", "augmix"]
 QuantizeName = Literal["auto", "ptq", "qat"]
 OptimizerName = Literal["sam", "asam", "sgd"]
 ObjectiveName = Literal["flatness", "rounding", "corruptions"]
+ResizeName = Literal["area", "crop", "letterbox"]
+MirrorName = Literal["auto", "yes", "no"]
 TeacherName = Literal["auto", "labels", "train", "none"]
 
 Count = Annotated[int, Ge(1)]
@@ -46,13 +48,34 @@ class DataSettings:
 
     dataset: Annotated[
         str,
-        Option("Data set, or a folder with one folder of images per class.", metavar="cifar10|cifar100|digits|PATH"),
+        Option(
+            "Data set, a folder with one folder of images per class, or a list of them (.csv).",
+            metavar="cifar10|cifar100|digits|PATH",
+        ),
     ] = "cifar10"
     resolution: Annotated[
         Annotated[int, Ge(1)] | None,
         Option(
             "Side that a folder's images are resized to; their own by default, up to what the search space takes.",
             metavar="PIXELS",
+        ),
+    ] = None
+    resize: Annotated[
+        ResizeName,
+        Option("How a picture of another shape becomes square: squeezed, cropped in the middle, or on grey bars."),
+    ] = "area"
+    mirrors: Annotated[
+        MirrorName,
+        Option(
+            "Whether a mirrored picture keeps its class, so that training may mirror; auto asks the classes' names."
+        ),
+    ] = "auto"
+    group_by: Annotated[
+        str | None,
+        Option(
+            "Keep pictures of one group in one part: by the folder below the class's, or by what a regular expression "
+            "finds in their paths.",
+            metavar="folder|REGEX",
         ),
     ] = None
 

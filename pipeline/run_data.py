@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.config import RunConfig
+from pipeline.config import DataSettings, RunConfig
 from pipeline.errors import PipelineError
 from pipeline.files import read_object
-from pipeline.runs.layout import AUDIT, RUN
+from pipeline.runs.layout import AUDIT, RUN, SUPERNET
 from pipeline.values import from_plain
 
 if TYPE_CHECKING:
@@ -16,25 +16,30 @@ if TYPE_CHECKING:
 
 
 def load_data(config: RunConfig, data_dir: Path | None) -> Dataset:
-    """A run's data; a folder's images at the resolution of the user's supernet, unless another one was asked for."""
+    """A run's data; own pictures at the resolution of the user's supernet, unless another one was asked for."""
     supernet = config.supernet.supernet
-    return _load(config.data.dataset, data_dir, config.data.resolution, Path(supernet) if supernet else None)
+    return _load(config.data.dataset, data_dir, config.data, Path(supernet) if supernet else None)
 
 
-def _load(dataset: str, data_dir: Path | None, resolution: int | None, supernet: Path | None) -> Dataset:
+def _load(dataset: str, data_dir: Path | None, how: DataSettings, supernet: Path | None) -> Dataset:
+    from flatnas.data.preparation import Preparation
     from flatnas.data.registry import NAMES, load_dataset
+    from flatnas.space.spaces import MCU_RESOLUTIONS, resolutions_of
 
-    if supernet is None or dataset in NAMES:
-        return load_dataset(dataset, data_dir, resolution)
-    from flatnas.nets.supernet_file import read_space
-    from flatnas.space.spaces import resolutions_of
+    side, allowed = how.resolution, MCU_RESOLUTIONS
+    if supernet is not None and dataset not in NAMES:
+        from flatnas.nets.supernet_file import read_space
 
-    space = read_space(supernet)
-    return load_dataset(dataset, data_dir, resolution or space.resolutions[-1], resolutions_of(space.name))
+        space = read_space(supernet)
+        side, allowed = side or space.resolutions[-1], resolutions_of(space.name)
+    size_hw = None if side is None else (side, side)
+    mirrors = None if how.mirrors == "auto" else how.mirrors == "yes"
+    preparation = Preparation(size_hw=size_hw, resize=how.resize, mirrors=mirrors, group_by=how.group_by)
+    return load_dataset(dataset, data_dir, preparation, allowed)
 
 
 def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Dataset:
-    """A data set, which may be another than the run's own; a folder's images at the resolution of the run's.
+    """A data set, which may be another than the run's own; own pictures prepared as the run's were.
 
     Raises:
         PipelineError: the run is of another version.
@@ -42,10 +47,9 @@ def load_data_as_run(directory: Path, dataset: str, data_dir: Path | None) -> Da
     from flatnas.data.registry import NAMES
 
     if dataset in NAMES:
-        return _load(dataset, data_dir, None, None)
-    supernet = directory / "search" / "supernet.safetensors"  # released models come without it
-    resolution = read_config(directory).data.resolution
-    return _load(dataset, data_dir, resolution, supernet if supernet.is_file() else None)
+        return _load(dataset, data_dir, DataSettings(), None)
+    supernet = directory / SUPERNET  # released models come without it
+    return _load(dataset, data_dir, read_config(directory).data, supernet if supernet.is_file() else None)
 
 
 def audited_on_device(directory: Path) -> bool:

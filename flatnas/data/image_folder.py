@@ -1,174 +1,189 @@
-"""A user's own pictures: one folder per class, below `train/` and `test/` where they exist.
+"""A user's own pictures as a data set: list the files, read them, split them.
 
-Within a class, pictures are ordered by the SHA-256 of their pixels and the first ones go to validation (and, without a
-`test/`, to test). So the split depends on the pictures alone, not on their names, on a run's seed or on the resolution
-that they are resized to; and copies of a picture, renamed or saved in another lossless format, stay on one side, even
-if they lie in different classes.
+`listing` and `csv_list` say which files there are, `pictures` how one becomes RGB bytes, `splitting` which part each is
+in. Every fault of a step is collected, so that one message names them all; `inspection` looks closer.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from flatnas.data.csv_list import list_csv
 from flatnas.data.dataset import Dataset, Images, content_sha256
-from flatnas.data.resize import resize
+from flatnas.data.listing import Listing, Part, below, few_of, list_folder
+from flatnas.data.near_copies import near
+from flatnas.data.pictures import Header, Picture, to_grey
+from flatnas.data.preparation import Preparation, classes_that_mirroring_changes, fitted
+from flatnas.data.progress import Progress, silent
+from flatnas.data.reading import ReadPicture, Unreadable, read_headers, read_pictures
+from flatnas.data.splitting import split
 from flatnas.errors import DataError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif"})
-TEST_SHARE, VAL_SHARE = 0.15, 0.15
+PARTS: tuple[Part, ...] = ("train", "val", "test")
 
 
-T = TypeVar("T")
+@dataclass(frozen=True, slots=True)
+class OpenedFolder:
+    """A data set whose files are listed, and whose headers are read."""
+
+    listing: Listing
+    headers: tuple[Header | Unreadable, ...]
+
+    @property
+    def own_side(self) -> int:
+        """The median of the pictures' shorter sides, in pixels; 0 where none can be read."""
+        sides = [min(header.width, header.height) for header in self.headers if isinstance(header, Header)]
+        return int(np.median(sides)) if sides else 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Picture:
-    """A resized picture, and the hash of what it was resized from."""
-
-    pixels_hwc: npt.NDArray[np.uint8]
-    label: int
-    sha256: str
+def is_own_data(path: Path) -> bool:
+    """Whether a path is a folder, or a list of pictures (.csv)."""
+    return path.is_dir() or (path.is_file() and path.suffix.lower() == ".csv")
 
 
-def own_resolution(folder: Path) -> int:
-    """The median of the pictures' shorter sides, in pixels; 0 where there are none. Only their headers are read.
-
-    Raises:
-        DataError: an unreadable picture.
-    """
-    sides = [_open(path, lambda image: min(image.size)) for path in _paths(folder)]
-    return int(np.median(sides)) if sides else 0
-
-
-def load_image_folder(folder: Path, resolution: int) -> Dataset:
-    """Read every picture as RGB: upright by its EXIF data, first frame, alpha dropped, squeezed to a square.
-
-    With `train/` and `test/`, 15 % of `train/` become validation; without them, 15 % validation and 15 % test.
+def open_folder(path: Path, group_by: str | None = None) -> OpenedFolder:
+    """List the pictures of a folder or a CSV file, and read their headers.
 
     Raises:
-        DataError: an unreadable picture, fewer than two classes, a class without pictures in some part, or `train/`
-            and `test/` with different classes.
+        DataError: the folder or the list can't be read.
     """
-    has_train, has_test = (folder / "train").is_dir(), (folder / "test").is_dir()
-    if has_train != has_test:
-        there, lacking = ("train", "test") if has_train else ("test", "train")
-        raise DataError(f"{folder} has {there}/ but no {lacking}/; add it, or put the class folders directly below")
-    if not has_train:
-        names = _class_names(folder)
-        rest, test = _split(_read(folder, names, resolution), TEST_SHARE, "test", folder, names)
-        train, val = _split(rest, VAL_SHARE / (1 - TEST_SHARE), "validation", folder, names)
-    else:
-        names = _class_names(folder / "train")
-        if (in_test := _class_names(folder / "test")) != names:
-            only = ", ".join(sorted(set(names) ^ set(in_test)))
-            raise DataError(f"{folder}: train/ and test/ must have the same class folders; only one of them has {only}")
-        pictures = _read(folder / "train", names, resolution)
-        train, val = _split(pictures, VAL_SHARE, "validation", folder / "train", names)
-        test = _read(folder / "test", names, resolution)
-        _require_all(test, "test", folder / "test", names)
-        _warn_of_overlap(folder, [*train, *val], test)
-    parts = _images(train), _images(val), _images(test)
-    return Dataset(str(folder), names, *parts, content_sha256(*parts), shift=resolution // 8)
+    listing = list_folder(path, group_by) if path.is_dir() else list_csv(path, group_by)
+    return OpenedFolder(listing, tuple(read_headers(listing.files)))
 
 
-def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")))
-    if len(names) < 2:
-        found = f"only '{names[0]}'" if names else "none"
-        raise DataError(f"{folder}: a data set needs one folder per class and at least two classes; found {found}")
-    return names
+def size_of(opened: OpenedFolder, preparation: Preparation, allowed: range) -> tuple[int, int]:
+    """Height and width of the data set's pictures: what is asked for, or squares of their own size, as far as allowed.
+
+    Raises:
+        DataError: the size that is asked for is not allowed.
+    """
+    own_side = min(max(opened.own_side, allowed[0]), allowed[-1])
+    size_hw = preparation.size_hw or (own_side, own_side)
+    if bad := [side for side in size_hw if side not in allowed]:
+        raise DataError(f"the search space takes images of {allowed[0]} to {allowed[-1]} pixels, not of {bad[0]}")
+    return size_hw
 
 
-def _read(folder: Path, names: Sequence[str], resolution: int) -> list[_Picture]:
-    pictures = []
-    for label, name in enumerate(names):
-        for path in _paths(folder / name):
-            pixels = _open(path, _upright_rgb)
-            digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-            pictures.append(_Picture(resize(pixels[None], resolution)[0], label, digest))
-    return pictures
+def load_image_folder(
+    path: Path,
+    opened: OpenedFolder,
+    preparation: Preparation,
+    size_hw: tuple[int, int],
+    progress: Progress = silent,
+) -> Dataset:
+    """Read every picture, upright, as RGB or grey, at one size. Split where no parts are given: 70, 15, 15 %.
+
+    Where there are `train/` and `test/` only, 15 % of `train/` become validation.
+
+    Raises:
+        DataError: unreadable pictures, fewer than two classes, a class without pictures in some part, parts with
+            different classes, or fewer groups than parts.
+    """
+    listing = opened.listing
+    _refuse(path, listing.faults)
+    _warn_of_left_out(path, listing)
+    results = read_pictures(listing.files, opened.headers, preparing(preparation, size_hw), progress)
+    pictures = [result for result in results if isinstance(result, ReadPicture)]
+    if unreadable := [result for result in results if isinstance(result, Unreadable)]:
+        raise DataError(told_of_unreadable(listing.root, unreadable))
+    divided = split(pictures, listing.class_names)
+    _refuse(path, [f"{path}: {fault}" for fault in divided.faults])
+    _warn_of_copies(path, pictures, divided.parts)
+    _warn_of_groups(path, pictures, divided.parts)
+    parts = [_images([p for p, its in zip(pictures, divided.parts, strict=True) if its == part]) for part in PARTS]
+    train, val, test = parts
+    return Dataset(
+        str(path),
+        listing.class_names,
+        train,
+        val,
+        test,
+        content_sha256(*parts),
+        mirrors=_mirrors(path, preparation, listing.class_names),
+        shift=min(size_hw) // 8,
+    )
 
 
-def _paths(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        # ._photo.jpg is macOS's note about a photo, .thumbnails/photo.jpg a copy that another part would see
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden:
-            yield path
+def preparing(preparation: Preparation, size_hw: tuple[int, int]) -> Callable[[Picture], Picture]:
+    """The function from an RGB picture at its own size to what the data set holds."""
+
+    def prepare(rgb: Picture) -> Picture:
+        fitting = fitted(rgb, size_hw, preparation.resize)
+        return to_grey(fitting) if preparation.channels == 1 else fitting
+
+    return prepare
 
 
-def _split(
-    pictures: Sequence[_Picture], share: float, part: str, folder: Path, names: Sequence[str]
-) -> tuple[list[_Picture], list[_Picture]]:
-    """(the others, about `share` of the distinct pictures of each class and at least one); order is kept."""
-    _require_all(pictures, "training", folder, names)
-    owner: dict[str, int] = {}  # the first class that a picture lies in decides for all its copies
-    for picture in pictures:
-        owner.setdefault(picture.sha256, picture.label)
-    picked: set[str] = set()
-    for label in range(len(names)):
-        distinct = sorted(sha256 for sha256, its in owner.items() if its == label)
-        picked.update(distinct[: max(1, round(share * len(distinct)))])
-    rest = [p for p in pictures if p.sha256 not in picked]
-    chosen = [p for p in pictures if p.sha256 in picked]
-    _require_all(rest, "training", folder, names)
-    _require_all(chosen, part, folder, names)
-    return rest, chosen
+def told_of_unreadable(root: Path, unreadable: Sequence[Unreadable]) -> str:
+    """One line about the pictures that can't be read: the first names and reasons, and how many there are."""
+    named = [f"{below(root, one.path)} ({one.reason})" for one in unreadable]
+    if len(named) == 1:
+        return f"{unreadable[0].path} can't be read as a picture ({unreadable[0].reason}); mend or remove it"
+    return f"{root}: {len(named):,} pictures can't be read: {few_of(named)}; mend or remove them"
 
 
-def _require_all(pictures: Sequence[_Picture], part: str, folder: Path, names: Sequence[str]) -> None:
-    present = {p.label for p in pictures}
-    for label, name in enumerate(names):
-        if label not in present:
-            raise DataError(
-                f"{folder}: class '{name}' has no picture left for the {part} part; add different ones "
-                f"({', '.join(sorted(SUFFIXES))})"
-            )
+def _refuse(path: Path, faults: Sequence[str]) -> None:
+    if faults:
+        more = f" (and {len(faults) - 1} more; 'pipeline data check {path}' lists them)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{more}")
 
 
-def _warn_of_overlap(folder: Path, training: Sequence[_Picture], test: Sequence[_Picture]) -> None:
-    seen = {p.sha256 for p in training}
-    if count := sum(p.sha256 in seen for p in test):
+def _warn_of_left_out(path: Path, listing: Listing) -> None:
+    if listing.left_out:
+        named = [f"{below(listing.root, one.path)} ({one.reason})" for one in listing.left_out]
+        log.warning("%s: left out, though it may be meant as a picture: %s", path, few_of(named))
+
+
+def _warn_of_copies(path: Path, pictures: Sequence[ReadPicture], parts: Sequence[Part]) -> None:
+    """Of test pictures that training or validation has, too: equal ones, else nearly equal ones."""
+    seen = [p for p, part in zip(pictures, parts, strict=True) if part != "test"]
+    test = [p for p, part in zip(pictures, parts, strict=True) if part == "test"]
+    known = {p.sha256 for p in seen}
+    others = [p for p in test if p.sha256 not in known]
+    if count := len(test) - len(others):
         log.warning(
-            "%s: %d of %d test pictures are in train/, too; accuracy will look too good", folder, count, len(test)
+            "%s: %d of %d test pictures are in train/, too; accuracy will look too good", path, count, len(test)
+        )
+    hashes = [np.array([p.perceptual_hash for p in some], np.uint64) for some in (others, seen)]
+    if count := sum(1 for _ in near(*hashes)):
+        log.warning(
+            "%s: %d of %d test pictures look nearly like one of training or validation; accuracy will look too good "
+            "('pipeline data check' lists them)",
+            path,
+            count,
+            len(test),
         )
 
 
-def _images(pictures: Sequence[_Picture]) -> Images:
+def _warn_of_groups(path: Path, pictures: Sequence[ReadPicture], parts: Sequence[Part]) -> None:
+    """Of groups in the test part that training or validation has, too; only parts that are given can be so."""
+    test = {p.file.group for p, part in zip(pictures, parts, strict=True) if part == "test"}
+    seen = {p.file.group for p, part in zip(pictures, parts, strict=True) if part != "test"}
+    if both := sorted(group for group in test & seen if group is not None):
+        log.warning("%s: groups of the test part are in train/, too: %s", path, few_of(both))
+
+
+def _mirrors(path: Path, preparation: Preparation, class_names: Sequence[str]) -> bool:
+    if preparation.mirrors is not None:
+        return preparation.mirrors
+    if told := classes_that_mirroring_changes(class_names):
+        log.warning(
+            "%s: training mirrors no picture, because the class%s %s may not look the same in a mirror",
+            path,
+            "es" * (len(told) > 1),
+            few_of([f"'{name}'" for name in told]),
+        )
+    return not told
+
+
+def _images(pictures: Sequence[ReadPicture]) -> Images:
     """The pictures in the order of their hashes: any prefix or batch holds all classes, and file names don't matter."""
     pictures = sorted(pictures, key=lambda p: p.sha256)
-    return Images(np.stack([p.pixels_hwc for p in pictures]), np.array([p.label for p in pictures], np.int64))
-
-
-def _open(path: Path, read: Callable[[Image], T]) -> T:
-    import PIL.Image
-
-    try:
-        with PIL.Image.open(path) as image:
-            return read(image)
-    except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, struct.error, TypeError and more
-        raise DataError(f"{path} can't be read as a picture ({error}); mend or remove it") from error
-
-
-def _upright_rgb(image: Image) -> npt.NDArray[np.uint8]:
-    import PIL.Image
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode == "I" or upright.mode.startswith("I;16"):
-        # a 16-bit PNG; convert("RGB") would clip nearly all of it to white
-        upright = PIL.Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-    return np.array(upright.convert("RGB"))
+    return Images(np.stack([p.pixels_hwc for p in pictures]), np.array([p.file.label for p in pictures], np.int64))

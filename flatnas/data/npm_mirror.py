@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from flatnas.data.cifar import FOLDER, MD5
-from flatnas.data.resumable_download import Progress
+from flatnas.data.progress import Progress
 from flatnas.errors import DataError
 
 log = logging.getLogger(__name__)

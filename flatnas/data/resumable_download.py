@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flatnas.data.progress import Progress
 from flatnas.errors import DataError
 
 if TYPE_CHECKING:
     import httpx
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int | None], None]  # bytes so far, bytes in all where known
 
 _TIMEOUT_S = 30.0  # without a single byte
 

@@ -45,7 +45,10 @@ class AuditRequest:
 
     dataset: Annotated[
         str,
-        Option("Data set, or a folder with one folder of images per class.", metavar="cifar10|cifar100|digits|PATH"),
+        Option(
+            "Data set, a folder with one folder of images per class, or a list of them (.csv).",
+            metavar="cifar10|cifar100|digits|PATH",
+        ),
     ] = "cifar10"
     limit: Annotated[Count | None, Option("Audit a stratified subset of so many test images.", metavar="N")] = None
     corruptions: Annotated[

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,11 +32,22 @@ class Finite(click.FloatRange):
         return number
 
 
+def picture_size(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`64` or `64x48` (width, height) to height and width in pixels."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", value.strip().lower())
+    if match is None:
+        raise click.BadParameter(f"'{value}' is no size; write one such as 64, or 64x48 for width and height")
+    width = int(match[1])
+    return int(match[2] or width), width
+
+
 def whole_path(value: str) -> str:
-    """A data set's name as it is; a folder by its whole path, so that a run knows it again from anywhere."""
+    """A data set's name as it is; a folder or a list by its whole path, so that a run knows it again from anywhere."""
     from flatnas.data.registry import NAMES
 
-    return str(Path(value).resolve()) if value not in NAMES and Path(value).is_dir() else value
+    return str(Path(value).resolve()) if value not in NAMES and Path(value).exists() else value
 
 
 target = cloup.option(
@@ -52,7 +64,7 @@ dataset = cloup.option(
     callback=lambda _ctx, _param, value: whole_path(value),
     show_default=True,
     metavar="cifar10|cifar100|digits|PATH",
-    help="Data set, or a folder with one folder of images per class.",
+    help="Data set, or a folder with one folder of images per class, or a list of images (.csv).",
 )
 data_dir = cloup.option(
     "--data-dir",

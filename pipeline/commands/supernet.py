@@ -71,11 +71,12 @@ def train(
     finished training goes on from where its rate began to fall.
     """
     options.require_training_packages()
+    from flatnas.data.preparation import square
     from flatnas.data.registry import load_dataset
     from flatnas.space.spaces import mcu_space
     from flatnas.training.supernet_training import new_supernet, released_recipe
 
-    data = load_dataset(dataset, data_dir, resolution)
+    data = load_dataset(dataset, data_dir, square(resolution))
     space = mcu_space(len(data.class_names), data.resolution, activation)
     command = f"pipeline supernet train --dataset {Path(dataset).name} --epochs {epochs} --seed {seed} --out DIR"
     if resolution:
@@ -117,6 +118,7 @@ def adapt(
 ) -> None:
     """Give a supernet the classes and the resolution of another data set: a new head and a few epochs."""
     options.require_training_packages()
+    from flatnas.data.preparation import square
     from flatnas.data.registry import load_dataset
     from flatnas.nets.supernet_file import with_new_head
     from flatnas.space.spaces import resolutions_of
@@ -125,7 +127,7 @@ def adapt(
 
     with shipped_supernet() as shipped:
         started = _load(start or shipped)
-    data = load_dataset(dataset, data_dir, resolution, resolutions_of(started.space.name))
+    data = load_dataset(dataset, data_dir, square(resolution), resolutions_of(started.space.name))
     adapted = with_new_head(started, len(data.class_names), data.resolution)
     command = f"pipeline supernet adapt --dataset {Path(dataset).name} --epochs {epochs} --seed {seed} --out DIR"
     if start:

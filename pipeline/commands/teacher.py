@@ -50,12 +50,13 @@ def teacher(
     Called again, a training goes on where it stopped; with another --temperature, a finished one only labels again.
     """
     options.require_training_packages()
+    from flatnas.data.preparation import square
     from flatnas.data.registry import load_dataset
     from flatnas.training.teacher import teacher_recipe
     from pipeline.progress import Reporter
     from pipeline.teachers import teach_into
 
-    data = load_dataset(dataset, data_dir, resolution)
+    data = load_dataset(dataset, data_dir, square(resolution))
     recipe = teacher_recipe(epochs, seed, data, augmix=augment == "augmix")
     command = f"pipeline teacher --dataset {Path(dataset).name} --epochs {epochs} --augment {augment} --seed {seed}"
     command += f" --temperature {temperature:g} --out DIR"

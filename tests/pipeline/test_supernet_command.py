@@ -13,6 +13,7 @@ from PIL import Image
 pytest.importorskip("torch")
 
 from flatnas.data.dataset import Dataset, Images, content_sha256
+from flatnas.data.preparation import square
 from flatnas.data.registry import load_dataset
 from flatnas.errors import CheckpointError, LabelsError
 from flatnas.training.soft_labels import SoftLabels, serialize_labels
@@ -67,7 +68,7 @@ def test_a_supernet_is_not_trained_into_something_else(pictures: Path) -> None:
 
 
 def test_a_supernet_learns_from_the_labels_that_are_named(pictures: Path, tmp_path: Path) -> None:
-    data = load_dataset(str(pictures), None, 16)
+    data = load_dataset(str(pictures), None, square(16))
     rows = np.tile(np.array([[255, 255]], np.uint8), (len(data.train), 1))  # a teacher that can't tell
     labels = tmp_path / "labels.safetensors"
     labels.write_bytes(serialize_labels(SoftLabels(rows, data.class_names, data.content_sha256)))

@@ -337,7 +337,7 @@ def test_the_content_hash_tells_pixels_labels_and_parts_apart() -> None:
     ("shape", "dtype", "labels", "message"),
     [
         ((2, 4, 4, 3), np.float32, [0, 1], "pixels must be uint8"),
-        ((2, 3, 4, 4), np.uint8, [0, 1], r"pixels must be uint8 \(N, H, W, 3\), not uint8 \(2, 3, 4, 4\)"),
+        ((2, 3, 4, 4), np.uint8, [0, 1], r"uint8 \(N, H, W, 3\) or \(N, H, W, 1\), not uint8 \(2, 3, 4, 4\)"),
         ((3, 4, 4, 3), np.uint8, [0, 1], "3 images but 2 labels"),
         ((2, 4, 4, 3), np.uint8, [[0, 1]], "labels must be int64"),
     ],

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
 from flatnas.data.dataset import Images
+from flatnas.data.preparation import Preparation, square
 from flatnas.data.registry import load_dataset
 from flatnas.errors import DataError
 
@@ -150,22 +150,32 @@ def test_hidden_files_and_other_files_are_no_pictures(tmp_path: Path) -> None:
     assert data.class_names == ("cat", "dog")
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture"])
-def test_an_unreadable_picture_is_named(tmp_path: Path, content: bytes) -> None:
+def test_one_unreadable_picture_is_named(tmp_path: Path) -> None:
     folder = write_classes(tmp_path, {"cat": 10, "dog": 10})
-    (folder / "dog" / "broken.jpeg").write_bytes(content)
-    with pytest.raises(DataError, match=r"dog/broken\.jpeg can't be read as a picture"):
+    (folder / "dog" / "broken.jpeg").write_bytes(b"no picture")
+    told = r"dog/broken\.jpeg can't be read as a picture \(no picture of a known format\); mend or remove it"
+    with pytest.raises(DataError, match=told):
         load_dataset(str(folder))
 
 
-def test_a_cut_off_picture_is_named(tmp_path: Path) -> None:
+def test_all_unreadable_pictures_are_counted_and_the_first_ones_named(tmp_path: Path) -> None:
     folder = write_classes(tmp_path, {"cat": 10, "dog": 10})
-    noise: npt.NDArray[np.uint8] = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    Image.fromarray(noise).save(folder / "cat" / "cut.jpg")
-    content = (folder / "cat" / "cut.jpg").read_bytes()
-    (folder / "cat" / "cut.jpg").write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=r"cat/cut\.jpg can't be read as a picture"):
+    for i in range(4):
+        (folder / "dog" / f"broken{i}.jpeg").write_bytes(b"no picture")
+        (folder / "cat" / f"empty{i}.tif").write_bytes(b"")
+    with pytest.raises(DataError, match="8 pictures can't be read: ") as caught:
         load_dataset(str(folder))
+    told = [f"cat/empty{i}.tif (an empty file)" for i in range(4)] + ["dog/broken0.jpeg (no picture of a known format)"]
+    assert f"{', '.join(told)} and 3 more; mend or remove them" in str(caught.value)
+
+
+def test_what_is_left_out_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = write_classes(tmp_path, {"cat": 10, "dog": 10})
+    for i in range(7):
+        (folder / "cat" / f"{i}.heic").write_bytes(b"?")
+    assert len(load_dataset(str(folder)).train) == 14
+    assert "left out, though it may be meant as a picture: cat/0.heic (.heic is not read), " in caplog.text
+    assert "cat/4.heic (.heic is not read) and 2 more" in caplog.text
 
 
 def test_one_class_is_no_data_set(tmp_path: Path) -> None:
@@ -193,14 +203,14 @@ def test_three_different_pictures_a_class_are_enough(tmp_path: Path) -> None:
 def test_an_empty_class_in_test_is_named(tmp_path: Path) -> None:
     write_classes(tmp_path / "train", {"cat": 10, "dog": 10})
     write_classes(tmp_path / "test", {"cat": 10, "dog": 0})
-    with pytest.raises(DataError, match="test: class 'dog' has no picture left for the test part"):
+    with pytest.raises(DataError, match="class 'dog' has no picture left for the test part"):
         load_dataset(str(tmp_path))
 
 
 def test_train_and_test_with_different_classes_are_refused(tmp_path: Path) -> None:
     write_classes(tmp_path / "train", {"cat": 10, "dog": 10})
     write_classes(tmp_path / "test", {"cat": 10, "cow": 10})
-    with pytest.raises(DataError, match="same class folders; only one of them has cow, dog"):
+    with pytest.raises(DataError, match="same class folders; not all of them have cow, dog"):
         load_dataset(str(tmp_path))
 
 
@@ -240,14 +250,14 @@ def test_a_resolution_that_is_asked_for_counts(tmp_path: Path) -> None:
     from flatnas.space.spaces import MOBILE_RESOLUTIONS
 
     folder = str(write_sized(tmp_path, [(300, 200)] * 6))
-    assert load_dataset(folder, resolution=48).resolution == 48
+    assert load_dataset(folder, preparation=square(48)).resolution == 48
     assert load_dataset(folder, allowed=MOBILE_RESOLUTIONS).resolution == 200
-    assert load_dataset("digits", resolution=32).resolution == 32
+    assert load_dataset("digits", preparation=square(32)).resolution == 32
 
 
 def test_the_split_does_not_depend_on_the_resolution(tmp_path: Path) -> None:
     folder = write_sized(tmp_path, [(40 + i, 40) for i in range(40)])
-    own, small = load_dataset(str(folder)), load_dataset(str(folder), resolution=24)
+    own, small = load_dataset(str(folder)), load_dataset(str(folder), preparation=square(24))
     assert own.resolution != small.resolution
     for part in ("train", "val", "test"):
         a, b = getattr(own, part), getattr(small, part)
@@ -257,6 +267,141 @@ def test_the_split_does_not_depend_on_the_resolution(tmp_path: Path) -> None:
 def test_a_resolution_that_is_not_possible_is_told(tmp_path: Path) -> None:
     folder = str(write_sized(tmp_path, [(64, 64)] * 6))
     with pytest.raises(DataError, match="takes images of 16 to 128 pixels, not of 129"):
-        load_dataset(folder, resolution=129)
+        load_dataset(folder, preparation=square(129))
     with pytest.raises(DataError, match="images of 'digits' have 32 pixels, not 64; a resolution can be chosen for"):
-        load_dataset("digits", resolution=64)
+        load_dataset("digits", preparation=square(64))
+
+
+# what was promised of plain folders stays
+
+
+def test_the_split_and_the_bytes_of_a_plain_folder_are_those_of_version_0_1(tmp_path: Path) -> None:
+    """Taken before this loader was written: runs on own pictures go on with the pictures that they began with."""
+    rng = np.random.default_rng(20)
+    for name in ("cat", "dog", "emu"):
+        (tmp_path / name).mkdir()
+        for i in range(12):
+            height, width = rng.integers(20, 60, 2)
+            pixels = rng.integers(0, 256, (height, width, 3), np.uint8)
+            kinds = (pixels, pixels[..., 0], pixels[..., 0].astype(np.uint16) * 257, pixels)
+            suffix = "bmp" if i % 4 == 3 else "png"
+            Image.fromarray(kinds[i % 4]).save(tmp_path / name / f"{i:02}.{suffix}")
+    data = load_dataset(str(tmp_path))
+    assert data.resolution == 31
+    assert data.content_sha256 == "1fe7e6a8a76c8af0e26fb4308afdc4342b6b48901da0dab081b7ad706e9ff6af"
+    assert data.val.labels.tolist() == [1, 1, 2, 2, 0, 0]
+    assert data.test.labels.tolist() == [2, 1, 1, 2, 0, 0]
+
+
+# parts, groups, copies
+
+
+def test_a_validation_folder_is_used(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", {"cat": 20, "dog": 20})
+    write_classes(tmp_path / "val", {"cat": 2, "dog": 2}, first=100)
+    write_classes(tmp_path / "test", {"cat": 3, "dog": 2}, first=200)
+    data = load_dataset(str(tmp_path))
+    assert (len(data.train), len(data.val), len(data.test)) == (40, 4, 5)
+    assert colours(data.val) == {(100, 0, 0), (101, 0, 0), (100, 10, 0), (101, 10, 0)}
+
+
+def test_frames_of_one_video_stay_in_one_part(tmp_path: Path) -> None:
+    for c, name in enumerate(("cat", "dog")):
+        (tmp_path / name).mkdir()
+        for video in range(8):
+            for frame in range(5):
+                picture((10 * video, 10 * c, frame)).save(tmp_path / name / f"{name}{video}_{frame}.png")
+    data = load_dataset(str(tmp_path), preparation=Preparation(group_by=r"(.*)_"))
+    videos = [{(r, g) for r, g, _ in colours(part)} for part in (data.train, data.val, data.test)]
+    assert sorted(len(its) for its in videos) == [2, 2, 12]
+    assert len(set.union(*videos)) == 16
+    with pytest.raises(DataError, match=r"class 'cat' has 1 group \(\.\), and 3 parts need one each.* \(and 1 more"):
+        load_dataset(str(tmp_path), preparation=Preparation(group_by="folder"))
+
+
+def test_a_group_that_given_parts_tear_apart_is_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_classes(tmp_path / "train", {"cat": 20, "dog": 20})
+    write_classes(tmp_path / "test", {"cat": 3, "dog": 2}, first=200)
+    load_dataset(str(tmp_path), preparation=Preparation(group_by=r"\d+"))
+    assert "groups of the test part are in train/, too: 000, 001, 002" in caplog.text
+
+
+def test_nearly_equal_pictures_in_training_and_test_are_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from skimage.data import astronaut
+
+    for part, added in (("train", 0), ("test", 10)):
+        for c, name in enumerate(("cat", "dog")):
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(3):
+                tile = astronaut()[100 * i : 100 * i + 96, 200 * c : 200 * c + 96] // 2 + added
+                Image.fromarray(tile.astype(np.uint8)).save(tmp_path / part / name / f"{i}.png")
+    load_dataset(str(tmp_path))
+    assert "6 of 6 test pictures look nearly like one of training or validation" in caplog.text
+
+
+# colours, mirrors, shape, order of work
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "mirrors"),
+    [
+        (("cat", "dog"), None, True),
+        (("turn_left", "turn_right"), None, False),
+        (("turn_left", "turn_right"), True, True),
+        (("cat", "dog"), False, False),
+    ],
+)
+def test_pictures_are_mirrored_unless_names_or_the_user_say_no(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, names: tuple[str, ...], asked: bool | None, mirrors: bool
+) -> None:
+    folder = write_classes(tmp_path, dict.fromkeys(names, 5))
+    assert load_dataset(str(folder), preparation=Preparation(mirrors=asked)).mirrors is mirrors
+    told = "mirrors no picture, because the classes 'turn_left', 'turn_right' may not look the same in a mirror"
+    assert (told in caplog.text) is (asked is None and not mirrors)
+
+
+def test_grey_pictures_have_one_channel_and_the_same_split(tmp_path: Path) -> None:
+    folder = str(write_classes(tmp_path, {"cat": 20, "dog": 20}))
+    colour, grey = load_dataset(folder), load_dataset(folder, preparation=Preparation(channels=1))
+    assert grey.channels == 1
+    for part in ("train", "val", "test"):
+        its = [round(0.299 * r + 0.587 * g) for r, g, _ in getattr(colour, part).pixels_nhwc[:, 0, 0].tolist()]
+        assert getattr(grey, part).pixels_nhwc[:, 0, 0, 0].tolist() == its
+    assert grey.content_sha256 != colour.content_sha256
+
+
+def test_pictures_may_be_no_squares(tmp_path: Path) -> None:
+    folder = str(write_sized(tmp_path, [(64, 48)] * 6))
+    data = load_dataset(folder, preparation=Preparation(size_hw=(24, 32)))
+    assert data.train.pixels_nhwc.shape[1:] == (24, 32, 3)
+    assert data.size_hw == (24, 32)
+    assert data.shift == 3
+    with pytest.raises(DataError, match="have 32 x 24 pixels; only squares are taken here"):
+        _ = data.resolution
+    with pytest.raises(DataError, match="takes images of 16 to 128 pixels, not of 12"):
+        load_dataset(folder, preparation=Preparation(size_hw=(24, 12)))
+
+
+def test_progress_counts_every_picture_and_threads_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(write_sized(tmp_path, [(40 + i, 60) for i in range(30)]))
+    told: list[tuple[int, int | None]] = []
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    alone = load_dataset(folder, progress=lambda done, total: told.append((done, total)))
+    assert told == [(i + 1, 60) for i in range(60)]
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert load_dataset(folder).content_sha256 == alone.content_sha256
+
+
+def test_named_data_sets_can_be_grey_and_mirrored() -> None:
+    colour, grey = load_dataset("digits"), load_dataset("digits", preparation=Preparation(channels=1, mirrors=True))
+    assert np.array_equal(np.repeat(grey.test.pixels_nhwc, 3, axis=3), colour.test.pixels_nhwc)
+    assert (colour.mirrors, grey.mirrors) == (False, True)
+    assert grey.content_sha256 != colour.content_sha256
+    with pytest.raises(DataError, match="images of 'digits' are split already; groups are for folders"):
+        load_dataset("digits", preparation=Preparation(group_by="folder"))
+    with pytest.raises(DataError, match="images of 'digits' have 32 pixels, not 32 x 16"):
+        load_dataset("digits", preparation=Preparation(size_hw=(16, 32)))
