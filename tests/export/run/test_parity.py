@@ -159,11 +159,11 @@ def test_a_model_with_an_operator_outside_the_set_is_compared_by_its_outputs(exp
     from ai_edge_litert import schema_py_generated as schema
 
     content = exported.int8_tflite.read_bytes()
-    # TANH is none of the interpreter's; LiteRT and TFLite Micro know it
+    # ABS is none of the interpreter's; LiteRT and TFLite Micro know it
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     graph = model.subgraphs[0]
     code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.TANH
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.ABS
     code.version = 2
     model.operatorCodes.append(code)
     tensor = schema.TensorT()
@@ -176,7 +176,7 @@ def test_a_model_with_an_operator_outside_the_set_is_compared_by_its_outputs(exp
     operator.inputs, operator.outputs = [int(graph.outputs[0])], [len(graph.tensors) - 1]
     graph.operators.append(operator)
     graph.outputs = [len(graph.tensors) - 1]
-    path = tmp_path / "tanh.tflite"
+    path = tmp_path / "abs.tflite"
     import flatbuffers
 
     builder = flatbuffers.Builder(1024)
