@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pipeline.audits.run import Audit as Audit
     from pipeline.audits.run import audit as audit
     from pipeline.audits.subject import Subject as Subject
+    from pipeline.predicting import predict as predict
 
 _HOMES = {
     "Audit": "pipeline.audits.run",
@@ -23,6 +24,7 @@ _HOMES = {
     "Subject": "pipeline.audits.subject",
     "audit": "pipeline.audits.run",
     "compare": "pipeline.audits.compare",
+    "predict": "pipeline.predicting",
 }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -102,6 +102,15 @@ def read_rgb(path: Path) -> Picture:
     return _open(path, _upright_rgb)
 
 
+def rgb_of(content: BinaryIO) -> Picture:
+    """The picture in an open file, shape (H, W, 3).
+
+    Raises:
+        DataError: why it can't be read.
+    """
+    return _read(content, _upright_rgb)
+
+
 def to_grey(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Luma of pixels (..., 3), shape (..., 1): ITU-R BT.601 in 16-bit fixed point, as Pillow's mode L computes it."""
     wide = rgb.astype(np.uint32)
@@ -110,13 +119,17 @@ def to_grey(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def _open(path: Path, read: Callable[[Image], T]) -> T:
-    import PIL.Image
-
     if not is_regular_file(path):
         raise DataError("no regular file" if path.exists() else "no such file")
+    return _read(path, read)
+
+
+def _read(source: Path | BinaryIO, read: Callable[[Image], T]) -> T:
+    import PIL.Image
+
     formats = sorted({_SUFFIXES[suffix] for suffix in readable_suffixes()})
     try:
-        with PIL.Image.open(path, formats=formats) as image:
+        with PIL.Image.open(source, formats=formats) as image:
             _refuse_large(*image.size)
             return read(image)
     except DataError:
@@ -124,9 +137,13 @@ def _open(path: Path, read: Callable[[Image], T]) -> T:
     except PIL.Image.DecompressionBombError as error:
         raise DataError(f"more than {LARGEST_PIXELS:,} pixels") from error
     except PIL.UnidentifiedImageError as error:
-        raise DataError("an empty file" if not path.stat().st_size else "no picture of a known format") from error
+        raise DataError("an empty file" if _is_empty(source) else "no picture of a known format") from error
     except Exception as error:  # on damaged files Pillow raises OSError, SyntaxError, struct.error, TypeError and more
         raise DataError(str(error) or type(error).__name__) from error
+
+
+def _is_empty(source: Path | BinaryIO) -> bool:
+    return not (source.stat().st_size if isinstance(source, Path) else source.seek(0, 2))
 
 
 def _refuse_large(width: int, height: int) -> None:

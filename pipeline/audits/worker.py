@@ -39,7 +39,18 @@ class _RuntimeFailedError(Exception):
 
 
 def answers(scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
-    """Class and its probability of each row of scores, shape (n,); probabilities are taken as such, logits by softmax.
+    """Class and its probability of each row of scores, shape (n,); see `probabilities`.
+
+    Raises:
+        UnusableAnswerError: a score is not a finite number.
+    """
+    found = np.empty(len(scores), ANSWER)
+    found["label"], found["confidence"] = scores.argmax(axis=1), probabilities(scores).max(axis=1)
+    return found
+
+
+def probabilities(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Of each class, shape (n, classes): scores that are probabilities are taken as such, logits by softmax.
 
     Raises:
         UnusableAnswerError: a score is not a finite number.
@@ -47,14 +58,11 @@ def answers(scores: npt.NDArray[np.float32]) -> npt.NDArray[Any]:
     bad = int((~np.isfinite(scores)).any(axis=1).sum())
     if bad:
         raise UnusableAnswerError(f"{bad} of {len(scores)} answers hold NaN or infinity")
-    labels = scores.argmax(axis=1)
     rounded = scores.shape[1] * _PROBABILITY_STEP / 2
     if scores.min() < 0 or scores.max() > 1 or not np.allclose(scores.sum(axis=1), 1, rtol=0, atol=0.01 + rounded):
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         scores = scores / scores.sum(axis=1, keepdims=True)
-    found = np.empty(len(scores), ANSWER)
-    found["label"], found["confidence"] = labels, scores.max(axis=1)
-    return found
+    return scores
 
 
 def classify(runner: Runner, pixels: npt.NDArray[np.uint8], tell: Callable[[int], None]) -> npt.NDArray[Any]:

@@ -11,6 +11,7 @@ from pipeline.commands.firmware import firmware
 from pipeline.commands.fit import fit
 from pipeline.commands.models import models
 from pipeline.commands.parity import parity
+from pipeline.commands.predict import predict
 from pipeline.commands.report import report
 from pipeline.commands.run import run
 from pipeline.commands.supernet import supernet
@@ -19,6 +20,6 @@ from pipeline.commands.teacher import teacher
 from pipeline.commands.verify import verify
 
 COMMANDS = (
-    run, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, targets,
+    run, predict, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, targets,
     data, verify, adopt, report,
 )  # fmt: skip

@@ -138,15 +138,20 @@ def _request(asked: Mapping[str, Any], limits: AuditGates) -> AuditRequest:
 def _subjects(given: Mapping[str, Any], model: Path, baseline: Path | None) -> tuple[Subject, Subject | None]:
     """The model and the baseline, each run as it was asked."""
     of_baseline = {s.name.removeprefix("baseline_"): given[s.name] for s in _BASELINE if s.name in given}
-    subject = _subject(model, ModelInput(**_of(given, _MODEL)))
+    subject = subject_of(model, ModelInput(**_of(given, _MODEL)))
     if baseline is None:
         if of_baseline:
             raise PipelineError("--baseline-… options are for a baseline: name one with --baseline MODEL")
         return subject, None
-    return subject, _subject(baseline, ModelInput(**of_baseline), prefix="baseline-")
+    return subject, subject_of(baseline, ModelInput(**of_baseline), prefix="baseline-")
 
 
-def _subject(path: Path, asked: ModelInput, prefix: str = "") -> Subject:
+def subject_of(path: Path, asked: ModelInput, prefix: str = "") -> Subject:
+    """A model file, run as it was asked.
+
+    Raises:
+        PipelineError: what was asked contradicts itself, or there is no such file.
+    """
     from pipeline.audits.subject import Subject, normalised_range
 
     levels: Any = asked.input_range

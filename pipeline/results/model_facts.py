@@ -21,7 +21,7 @@ class ModelInput:
     scale: float
     zero_point: int
     pixel: str = "q = pixel - 128 for RGB pixels 0..255"
-    resize: Literal["area"] = "area"
+    resize: Literal["area", "crop", "letterbox"] = "area"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

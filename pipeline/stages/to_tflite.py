@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pipeline.config import ResizeName
 from pipeline.files import write_bytes
 from pipeline.results.model_facts import ModelFacts, ModelInput, ModelOutput
 from pipeline.runs.layout import (
@@ -27,10 +28,11 @@ from pipeline.values import write_value
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """Which formats the target takes, and the classes in the order of the logits."""
+    """Which formats the target takes, the classes in the order of the logits, and how pictures got their shape."""
 
     kind: Literal["mcu", "mobile"]
     class_names: tuple[str, ...]
+    resize: ResizeName
 
 
 def _run(context: StageContext[Writing]) -> None:
@@ -56,7 +58,10 @@ def _run(context: StageContext[Writing]) -> None:
         hashlib.sha256(content).hexdigest(),
         context.settings.class_names,
         ModelInput(
-            shape=image.shape, scale=float(image.qparams.scale.item()), zero_point=int(image.qparams.zero_point.item())
+            shape=image.shape,
+            scale=float(image.qparams.scale.item()),
+            zero_point=int(image.qparams.zero_point.item()),
+            resize=context.settings.resize,
         ),
         ModelOutput(
             shape=logits.shape,
