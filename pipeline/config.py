@@ -22,6 +22,7 @@ OptimizerName = Literal["sam", "asam", "sgd"]
 ObjectiveName = Literal["flatness", "rounding", "corruptions"]
 ResizeName = Literal["area", "crop", "letterbox"]
 MirrorName = Literal["auto", "yes", "no"]
+InputsName = Literal["auto", "all", "whole"]
 TeacherName = Literal["auto", "labels", "train", "none"]
 
 Count = Annotated[int, Ge(1)]
@@ -85,7 +86,7 @@ class SupernetSettings:
     """Whose weights the search starts from, and whose soft labels every training follows.
 
     Attributes:
-        adapt_epochs: epochs that adapt the shipped supernet to other classes.
+        adapt_epochs: of the shipped supernet's new head for other classes, 50 steps each.
         teacher_epochs: epochs of a teacher, where one is trained.
     """
 
@@ -144,6 +145,13 @@ class SearchSettings:
         Option("Weight noise of R.", flag="--sigma", metavar="S[,S…]"),
     ] = (0.05,)
     select: Annotated[SelectName, Option("Which of the subnets that fit to deploy.")] = "accuracy"
+    inputs: Annotated[
+        InputsName,
+        Option(
+            "Sizes of the net's input that are searched: all, the pictures' whole size, or auto, which of own pictures "
+            "takes those of 64 pixels and more, or their whole size where that is smaller."
+        ),
+    ] = "auto"
     initial: Count
     batch: Count
     evaluations: Count

@@ -92,7 +92,7 @@ class Searching:
         from export.write.fold import fold_in_place
 
         if self.judging.protocol == "paper":
-            effort = paper.Effort(self.candidate_epochs, self.r_images, self.r_draws)
+            effort = paper.PublishedEffort(self.candidate_epochs, self.r_images, self.r_draws)
             return partial(paper.TrainedEvaluator, effort=effort, seed=self.seed, fold=fold_in_place)
         from pipeline.rounding import rounding
 

@@ -28,7 +28,7 @@ _SIGMA = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class PublishedEffort:
     """What is spent on a subnet.
 
     Attributes:
@@ -56,7 +56,7 @@ class TrainedEvaluator:
     """
 
     def __init__(
-        self, supernet: Supernet, data: Dataset, *, effort: Effort, seed: int, fold: Callable[[nn.Module], nn.Module]
+        self, supernet: Supernet, data: Dataset, *, effort: PublishedEffort, seed: int, fold: Callable[[nn.Module], nn.Module]
     ) -> None:
         from flatnas.search.flatness import common_noise
 

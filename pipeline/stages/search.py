@@ -11,6 +11,8 @@ from flatnas.space.arch import Arch
 from flatnas.space.lowering import lower
 from hardware_profiles.footprint import excess, footprint
 from hardware_profiles.profile import HardwareProfile
+from pipeline.config import InputsName
+from pipeline.feasibility import own_pictures, searched_space
 from pipeline.files import write_bytes
 from pipeline.results.search import Front
 from pipeline.runs.layout import EVALUATIONS, FRONT, SUPERNET
@@ -25,6 +27,8 @@ class Settings:
 
     searching: Searching
     profile: HardwareProfile
+    inputs: InputsName
+    dataset: str
 
 
 def _run(context: StageContext[Settings]) -> None:
@@ -32,7 +36,11 @@ def _run(context: StageContext[Settings]) -> None:
     from pipeline.evaluations import stored_evaluator, watched
 
     searching, profile = context.settings.searching, context.settings.profile
-    space, objective = read_space(context.path(SUPERNET)), searching.judging.merit
+    whole, objective = read_space(context.path(SUPERNET)), searching.judging.merit
+    space = searched_space(whole, context.settings.inputs, own_pictures(context.settings.dataset), profile)
+    if space.resolutions != whole.resolutions:
+        sizes = ", ".join(map(str, space.resolutions))
+        context.report.line(f"    inputs of {sizes} pixels are searched (--inputs all searches every size)")
     generations: list[Generation] = []
     with context.report.track("searching") as advance:
         evaluate = stored_evaluator(

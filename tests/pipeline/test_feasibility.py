@@ -5,7 +5,7 @@ import pytest
 from flatnas.space.spaces import mcu_space, mobile_space
 from hardware_profiles.profile import load_profile
 from pipeline.errors import InfeasibleBudgetError
-from pipeline.feasibility import binding, check_feasible
+from pipeline.feasibility import binding, check_feasible, searched_space
 
 
 def test_a_budget_that_nothing_meets_is_named_with_a_way_out() -> None:
@@ -33,3 +33,25 @@ def test_a_mobile_cpu_cuts_the_mobile_space_and_not_the_one_of_microcontrollers(
     assert binding(mcu_space(10), load_profile("cortex-m7"))
     assert not binding(mcu_space(10), load_profile("raspberry-pi-4"))
     assert binding(mobile_space(10), load_profile("raspberry-pi-4"))
+
+
+def test_of_own_pictures_the_sizes_are_searched_that_keep_small_things() -> None:
+    m7 = load_profile("cortex-m7")
+
+    def sizes(side: int, inputs: str = "auto", *, own: bool = True) -> tuple[int, ...]:
+        return searched_space(mcu_space(3, side), inputs, own, m7).resolutions  # type: ignore[arg-type]
+
+    assert sizes(48) == (48,)
+    assert sizes(64) == (64,)
+    assert sizes(96) == (72, 84, 96)  # of 48, 60, 72, 84, 96
+    assert sizes(96, "whole") == (96,)
+    assert sizes(96, "all") == mcu_space(3, 96).resolutions
+    assert sizes(64, own=False) == mcu_space(3, 64).resolutions
+
+
+def test_where_no_such_size_fits_the_largest_that_does_is_searched() -> None:
+    # the smallest subnet needs 22,288 bytes at 60 pixels, 32,224 at 72
+    tight = load_profile("cortex-m7", {"budget.sram_bytes": "30kB"})
+    assert searched_space(mcu_space(3, 96), "auto", True, tight).resolutions == (60,)
+    nothing = load_profile("cortex-m7", {"budget.sram_bytes": "9kB"})
+    assert searched_space(mcu_space(3, 96), "auto", True, nothing) == mcu_space(3, 96)  # what refuses it says why

@@ -15,7 +15,7 @@ from flatnas.nets.supernet import Supernet  # noqa: E402
 from flatnas.search.evaluation import Effort, InheritedEvaluator  # noqa: E402
 from flatnas.search.flatness import Perturb, flatness, gaussian_perturbations, recalibrated  # noqa: E402
 from flatnas.search.measured import Measured  # noqa: E402
-from flatnas.search.paper import TrainedEvaluator  # noqa: E402
+from flatnas.search.paper import PublishedEffort, TrainedEvaluator  # noqa: E402
 from flatnas.search.replica import replica  # noqa: E402
 from flatnas.space.spaces import mcu_space  # noqa: E402
 from flatnas.training.train import predict, recalibrate  # noqa: E402
@@ -132,7 +132,8 @@ def test_the_published_protocol_trains_a_subnet_before_it_measures_it(supernet: 
     wrong = (data.train.labels + 1) % 4  # of what the inherited weights say
     images = Images(data.train.pixels_nhwc, wrong)
     relabelled = replace(data, train=images, val=images)
-    judge = TrainedEvaluator(supernet, relabelled, seed=0, fold=fold_in_place)
+    effort = PublishedEffort(epochs=6, r_images=1000, r_draws=20)
+    judge = TrainedEvaluator(supernet, relabelled, effort=effort, seed=0, fold=fold_in_place)
     trained = judge(SPACE.smallest)
     assert evaluate(supernet, relabelled).clean_error == 1
     assert trained.clean_error < 0.9
