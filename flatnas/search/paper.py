@@ -56,7 +56,13 @@ class TrainedEvaluator:
     """
 
     def __init__(
-        self, supernet: Supernet, data: Dataset, *, effort: PublishedEffort, seed: int, fold: Callable[[nn.Module], nn.Module]
+        self,
+        supernet: Supernet,
+        data: Dataset,
+        *,
+        effort: PublishedEffort,
+        seed: int,
+        fold: Callable[[nn.Module], nn.Module],
     ) -> None:
         from flatnas.search.flatness import common_noise
 

@@ -29,14 +29,19 @@ def configured(groups: Mapping[str, Iterable[Setting]]) -> Callable[[Callable[..
     def add(command: Callable[..., R]) -> Callable[..., R]:
         @functools.wraps(command)
         def with_settings(**values: Any) -> R:
-            given = {name: value for name in names if (value := values.pop(name)) not in (None, (), {}, False)}
-            return command(given=given, **values)
+            given = {name: values.pop(name) for name in names}
+            return command(given={name: v for name, v in given.items() if _is_given(v)}, **values)
 
         for title, of_group in reversed(settings.items()):
             with_settings = cloup.option_group(title, *map(_option, of_group))(with_settings)
         return with_settings
 
     return add
+
+
+def _is_given(value: object) -> bool:
+    """Whether an option stands on the command line; 0 does, an absent flag does not."""
+    return value is not None and value is not False and value not in ((), {})
 
 
 def _option(setting: Setting) -> Any:

@@ -162,10 +162,20 @@ def test_what_contradicts_finalists_is_told(option: tuple[str, str], answer: str
     assert answer in str(result.exception)
 
 
-@pytest.mark.parametrize("sigma", ["0", "two", "0.05,3", ""])
-def test_a_sigma_out_of_range_is_one_line(sigma: str) -> None:
-    result = CliRunner().invoke(pipeline, ["run", "--target", "cortex-m7", "--sigma", sigma], standalone_mode=False)
-    assert "write numbers greater than 0 and at most 1" in str(result.exception)
+@pytest.mark.parametrize(
+    ("sigma", "answer"),
+    [
+        ("0", "0.0 is not in the range 0<x<=1"),
+        ("two", "'two' is not a valid float range"),
+        ("0.05,3", "3.0 is not in the range 0<x<=1"),
+        ("", "'' names none"),
+        ("0.05,0.05", "names a noise twice"),
+    ],
+)
+def test_a_sigma_out_of_range_is_one_line(sigma: str, answer: str) -> None:
+    result = CliRunner().invoke(pipeline, ["run", "--target", "cortex-m7", "--sigma", sigma])
+    assert result.exit_code != 0
+    assert answer in f"{result.output}{result.exception}"
 
 
 @pytest.mark.parametrize(
