@@ -6,13 +6,12 @@ momentum, the step, and which training it is of; one that was killed ends with t
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,26 +21,29 @@ from torch.nn import functional
 
 from flatnas.data.dataset import Images
 from flatnas.data.resize import Pixels, resize
-from flatnas.errors import CheckpointError, TrainingDivergedError
+from flatnas.errors import TrainingDivergedError
 from flatnas.nets.depthwise import quick_depthwise
 from flatnas.training.allocator import keep_freed_memory
 from flatnas.training.augmix import augmix
-from flatnas.training.sam import sam_backward
+from flatnas.training.state import State, held
 
 # augmented pixels (B, H, W, 3), labels (B,) or targets (B, num_classes), step -> scalar
 Loss = Callable[[Pixels, Tensor, int], Tensor]
 Progress = Callable[[int, int, float], None]  # step, steps, loss
+OptimizerKind = Literal["sgd", "adamw"]
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train: SGD with Nesterov momentum 0.9, linear warm-up, a rate that may be held, cosine to zero.
+    """How to train: by SGD or AdamW, linear warm-up, a rate that may be held, cosine to zero.
 
     Attributes:
         epochs: passes over the training images.
         learning_rate: at the top of the schedule.
         weight_decay: on convolution and linear weights only.
-        rho: radius of SAM; 0 is plain SGD.
+        optimizer: SGD with Nesterov momentum 0.9, or AdamW.
+        head_factor: how many times the rate a layer called `classifier` learns at.
+        rho: radius of SAM; 0 is the plain optimizer.
         sam_after: fraction of the steps after which SAM begins.
         adaptive: ASAM instead of SAM.
         mirror: flip half of the images left to right.
@@ -65,6 +67,8 @@ class Recipe:
     augmix: bool = False
     ema: float = 0.0
     hold_epochs: int = 0
+    optimizer: OptimizerKind = "sgd"
+    head_factor: float = 1.0
 
     def __post_init__(self) -> None:
         if self.hold_epochs and not 0 < self.hold_epochs < self.epochs:
@@ -134,7 +138,7 @@ def train(
     steps = recipe.epochs * per_epoch
     device = next(module.parameters()).device
     keep_freed_memory()
-    state = _State(module, recipe, identity or {})
+    state = State(module, recipe, identity or {})
     module.train()
     first = state.load(checkpoint, per_epoch) if checkpoint else 0
     permuted: tuple[int, npt.NDArray[np.int64]] | None = None
@@ -167,17 +171,21 @@ def train(
     module.eval()
 
 
-def held(checkpoint: Path) -> Path:
-    """Where a training keeps the checkpoint from which its rate falls."""
-    return checkpoint.with_stem(f"{checkpoint.stem}-held")
+def cross_entropy(
+    module: nn.Module, resolution: int, smoothing: float, class_weights: npt.NDArray[np.float32] | None = None
+) -> Loss:
+    """Loss of one network at its own resolution; labels are smoothed, a teacher's targets are soft as they are.
 
-
-def cross_entropy(module: nn.Module, resolution: int, smoothing: float) -> Loss:
-    """Loss of one network at its own resolution; labels are smoothed, a teacher's targets are soft as they are."""
+    Args:
+        class_weights: of the classes' losses, shape (num_classes,); without them all count the same.
+    """
+    weights = None if class_weights is None else torch.from_numpy(class_weights)
 
     def loss(pixels: Pixels, labels: Tensor, step: int) -> Tensor:
         logits = module(to_input(pixels, resolution, labels.device))
-        return functional.cross_entropy(logits, labels, label_smoothing=smoothing if labels.ndim == 1 else 0.0)
+        smoothed = smoothing if labels.ndim == 1 else 0.0
+        of_classes = None if weights is None else weights.to(logits.device)
+        return functional.cross_entropy(logits, labels, of_classes, label_smoothing=smoothed)
 
     return loss
 
@@ -214,125 +222,3 @@ def recalibrate(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_s
     module.eval()
     for m in norms:
         m.momentum = 0.1
-
-
-class _State:
-    """What a training carries from step to step: weights, momentum, averaged weights."""
-
-    def __init__(self, module: nn.Module, recipe: Recipe, identity: Mapping[str, str]) -> None:
-        decayed = [p for p in module.parameters() if p.ndim > 1]
-        others = [p for p in module.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self.module, self.recipe, self.identity = module, recipe, dict(identity)
-        self.parameters: list[Tensor] = list(module.parameters())
-        self.optimizer = torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
-        self.average = [p.detach().clone() for p in self.parameters] if recipe.ema else []
-        self.steps = 0
-
-    def step(self, loss: Callable[[], Tensor], learning_rate: float, rho: float) -> float:
-        """One update, skipped where loss or gradient is not finite; returns the loss, NaN where it's the gradient."""
-
-        def autocast() -> Tensor:
-            device = self.parameters[0].device.type
-            with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-                return loss()
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.zero_grad(set_to_none=True)
-        value = float(sam_backward(self.module, autocast, rho, adaptive=self.recipe.adaptive))
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        if math.isfinite(value) and not math.isfinite(float(torch.stack(torch._foreach_norm(gradients)).sum())):
-            value = math.nan
-        if math.isfinite(value):
-            self.optimizer.step()
-            self.steps += 1
-            if self.average:
-                decay = min(self.recipe.ema, self.steps / (self.steps + 10))  # the first weights are soon forgotten
-                with torch.no_grad():
-                    torch._foreach_lerp_(self.average, self.parameters, 1 - decay)
-        return value
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The module with its averaged weights, in eval mode; on leaving, the trained ones are back."""
-        trained = [p.detach().clone() for p in self.parameters]
-        self.finish()
-        self.module.eval()
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                torch._foreach_copy_(self.parameters, trained)
-            self.module.train()
-
-    @torch.no_grad()
-    def finite(self) -> bool:
-        """Whether every weight is a finite number; an update may overflow after a finite gradient."""
-        norms = torch._foreach_norm([*self.parameters, *self.average])
-        return math.isfinite(float(torch.stack(norms).sum()))
-
-    def finish(self) -> None:
-        """Put the averaged weights into the module."""
-        if self.average:
-            with torch.no_grad():
-                torch._foreach_copy_(self.parameters, self.average)
-
-    def save(self, path: Path, step: int) -> None:
-        """Write everything that `load` needs, under a temporary name first."""
-        from safetensors.torch import save_file
-
-        tensors = {f"module.{name}": value.contiguous() for name, value in self.module.state_dict().items()}
-        names = [name for name, _ in self.module.named_parameters()]
-        for name, parameter in zip(names, self.parameters, strict=True):
-            momentum = self.optimizer.state[parameter].get("momentum_buffer")
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum.contiguous()
-        tensors |= {f"average.{name}": t.contiguous() for name, t in zip(names, self.average, strict=False)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        described = {"recipe": json.dumps(asdict(self.recipe)), "identity": json.dumps(self.identity)}
-        save_file(tensors, unfinished, metadata={"step": str(step), **described})
-        unfinished.replace(path)
-
-    def load(self, path: Path, per_epoch: int) -> int:
-        """Read a checkpoint; returns the steps done, 0 where there is none.
-
-        Args:
-            per_epoch: steps of an epoch. A checkpoint within the epochs whose rate both recipes hold may be of a
-                training of another length.
-
-        Raises:
-            CheckpointError: it has another identity or recipe.
-        """
-        from safetensors import safe_open
-
-        if not path.exists():
-            return 0
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            theirs = json.loads(metadata.get("identity", "{}"))
-            other = [name for name, value in self.identity.items() if theirs.get(name, value) != value]
-            recipe, ours = json.loads(metadata["recipe"]), asdict(self.recipe)
-            ends = {"epochs", "hold_epochs"}
-            differing = {name for name, value in ours.items() if recipe.get(name) != value}
-            if int(metadata["step"]) <= min(recipe.get("hold_epochs", 0), self.recipe.hold_epochs) * per_epoch:
-                differing -= ends
-            if not other and differing and differing <= ends and held(path).exists():
-                return self.load(held(path), per_epoch)
-            other += [name.replace("_", " ") for name in ours if name in differing]
-            if other:
-                raise CheckpointError(
-                    f"{path} is the checkpoint of a training with another {', '.join(other)}; train into another "
-                    "directory (--out), or delete the checkpoint to start afresh"
-                )
-            saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        self.module.load_state_dict({n.removeprefix("module."): t for n, t in saved.items() if n.startswith("module.")})
-        for i, (name, parameter) in enumerate(self.module.named_parameters()):
-            if f"momentum.{name}" in saved:
-                momentum = torch.empty_like(parameter).copy_(saved[f"momentum.{name}"])
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum
-            if self.average:
-                self.average[i].copy_(saved[f"average.{name}"])
-        self.steps = int(metadata["step"])
-        return self.steps

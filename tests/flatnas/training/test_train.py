@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from flatnas.data.dataset import Images  # noqa: E402
 from flatnas.errors import CheckpointError, TrainingDivergedError  # noqa: E402
 from flatnas.training.sam import sam_backward  # noqa: E402
 from flatnas.training.train import (  # noqa: E402
+    OptimizerKind,
     Recipe,
     augment,
     classification_error,
@@ -95,6 +97,36 @@ def test_training_learns_and_evaluation_sees_it() -> None:
     assert classification_error(predict(net, images.pixels_nhwc, 8), images.labels) == 0
 
 
+def test_adamw_steps_by_the_rate_and_decays_matrices_alone() -> None:
+    # The first step of AdamW is the rate whatever the gradient; the first rate of a warm-up is a hundredth of the top.
+    net = torch.nn.Sequential()
+    net.add_module("body", torch.nn.Linear(1, 1))
+    net.add_module("classifier", torch.nn.Linear(1, 1))
+    for parameter in net.parameters():
+        torch.nn.init.constant_(parameter, 2.0)
+    recipe = Recipe(1, 1.0, 0, optimizer="adamw", weight_decay=0.5, head_factor=3.0)
+    everything = list(net.parameters())
+    train(
+        net, two_colours(2), lambda pixels, labels, step: 7 * torch.cat([p.flatten() for p in everything]).sum(), recipe
+    )
+    assert net.body.bias.item() == pytest.approx(2 - 0.01)
+    assert net.body.weight.item() == pytest.approx(2 * (1 - 0.01 * 0.5) - 0.01)
+    assert net.classifier.bias.item() == pytest.approx(2 - 0.03)
+    assert net.classifier.weight.item() == pytest.approx(2 * (1 - 0.03 * 0.5) - 0.03)
+
+
+def test_class_weights_weigh_the_losses_of_a_batch() -> None:
+    # Logits 0, 0 for both pictures: each loss is ln 2; logits 0, ln 3 for class 0: ln 4, for class 1: ln 4 / 3.
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    torch.nn.init.zeros_(net[1].weight)
+    with torch.no_grad():
+        net[1].bias.copy_(torch.tensor([0.0, np.log(3.0)]))
+    images = two_colours(3)  # labels 0, 1, 0
+    loss = cross_entropy(net, 8, 0.0, np.array([0.5, 2.0], np.float32))
+    value = loss(images.pixels_nhwc, torch.from_numpy(images.labels), 0)
+    assert value.item() == pytest.approx((2 * 0.5 * np.log(4) + 2.0 * np.log(4 / 3)) / 3.0)
+
+
 def mean_of_input(pixels: np.ndarray) -> float:
     """What a batch norm that sees the pictures themselves takes for their mean."""
     norm = torch.nn.BatchNorm2d(3)
@@ -122,10 +154,12 @@ def test_a_recalibration_leaves_no_picture_alone_in_a_batch() -> None:
     assert float(pooled[1].running_var[0]) > 0
 
 
-def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path, optimizer: OptimizerKind) -> None:
     images = two_colours(16 * 40)  # 40 steps an epoch; a checkpoint every 50
+    recipe = replace(RECIPE, optimizer=optimizer)
     whole = small_net()
-    train(whole, images, cross_entropy(whole, 8, 0.1), RECIPE)
+    train(whole, images, cross_entropy(whole, 8, 0.1), recipe)
 
     class KilledError(Exception):
         pass
@@ -137,14 +171,14 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path: Path) -> None:
     checkpoint = tmp_path / "training.safetensors"
     killed = small_net()
     with pytest.raises(KilledError):
-        train(killed, images, cross_entropy(killed, 8, 0.1), RECIPE, checkpoint=checkpoint, progress=kill)
+        train(killed, images, cross_entropy(killed, 8, 0.1), recipe, checkpoint=checkpoint, progress=kill)
     resumed = small_net()
     steps: list[int] = []
     train(
         resumed,
         images,
         cross_entropy(resumed, 8, 0.1),
-        RECIPE,
+        recipe,
         checkpoint=checkpoint,
         progress=lambda s, n, v: steps.append(s),
     )
@@ -195,6 +229,27 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path: Path) -> N
     with pytest.raises(CheckpointError, match="of a training with another epochs, learning rate; train into another"):
         trained(replace(RECIPE, epochs=RECIPE.epochs + 1, learning_rate=0.01))
     assert path.read_bytes() == before
+
+
+def test_a_checkpoint_older_than_a_field_of_the_recipe_is_resumed(tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    images, path, net = two_colours(64), tmp_path / "training.safetensors", small_net()
+    train(net, images, cross_entropy(net, 8, 0.0), RECIPE, checkpoint=path)
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    recipe = json.loads(metadata["recipe"])
+    older = {name: value for name, value in recipe.items() if name not in ("optimizer", "head_factor")}
+    assert len(older) == len(recipe) - 2
+    save_file(load_file(path), path, metadata | {"recipe": json.dumps(older)})
+    steps: list[int] = []
+    again = small_net()
+    loss = cross_entropy(again, 8, 0.0)
+    train(again, images, loss, RECIPE, checkpoint=path, progress=lambda s, n, v: steps.append(s))
+    assert steps == []
+    with pytest.raises(CheckpointError, match="of a training with another optimizer; train into another"):
+        train(again, images, loss, replace(RECIPE, optimizer="adamw"), checkpoint=path)
 
 
 def test_a_held_rate_falls_only_at_the_end() -> None:

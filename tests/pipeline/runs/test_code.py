@@ -57,7 +57,7 @@ def test_what_a_kernel_costs_redoes_no_quantization(copy: Path) -> None:
 def test_a_constant_of_training_redoes_the_trainings_and_what_measures_with_its_code(copy: Path) -> None:
     trained = {"teacher", "supernet", "search", "finalists", "select", "finetune", "quantize"}
     change = "momentum=0.9, nesterov=True", "momentum=0.8, nesterov=True"
-    assert changed_stages(copy, "flatnas/training/train.py", *change) - {"report", "to_onnx"} == trained
+    assert changed_stages(copy, "flatnas/training/state.py", *change) - {"report", "to_onnx"} == trained
 
 
 def test_a_kernel_in_c_redoes_the_firmware_and_what_runs_it(copy: Path) -> None:
