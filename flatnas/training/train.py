@@ -205,6 +205,12 @@ def classification_error(logits: npt.NDArray[np.float32], labels: npt.NDArray[np
     return float(np.mean(logits.argmax(1) != labels))
 
 
+def balanced_error(logits: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> float:
+    """Mean over the classes among the labels of the share of their images that are answered wrongly, in [0, 1]."""
+    wrong, counts = np.bincount(labels[logits.argmax(1) != labels], minlength=labels.max() + 1), np.bincount(labels)
+    return float(np.mean(wrong[counts > 0] / counts[counts > 0]))
+
+
 @torch.no_grad()
 def recalibrate(module: nn.Module, pixels_nhwc: Pixels, resolution: int, batch_size: int = 250) -> None:
     """Set the batch-norm statistics to their average over these images (Once-for-All, appendix; Yu et al. 2019).

@@ -16,6 +16,7 @@ from flatnas.training.train import (  # noqa: E402
     OptimizerKind,
     Recipe,
     augment,
+    balanced_error,
     classification_error,
     cross_entropy,
     predict,
@@ -125,6 +126,12 @@ def test_class_weights_weigh_the_losses_of_a_batch() -> None:
     loss = cross_entropy(net, 8, 0.0, np.array([0.5, 2.0], np.float32))
     value = loss(images.pixels_nhwc, torch.from_numpy(images.labels), 0)
     assert value.item() == pytest.approx((2 * 0.5 * np.log(4) + 2.0 * np.log(4 / 3)) / 3.0)
+
+
+def test_a_balanced_error_counts_every_class_alike() -> None:
+    # class 0: 1 of 4 wrong, class 2: 1 of 1 wrong, class 1 has no image: (0.25 + 1) / 2
+    logits = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 0]]
+    assert balanced_error(logits, np.array([0, 0, 0, 0, 2])) == pytest.approx(0.625)
 
 
 def mean_of_input(pixels: np.ndarray) -> float:
