@@ -77,7 +77,7 @@ def compare(
     balance: str,
     out: Path,
 ) -> None:
-    """Train a net of a set by WAY (adapt, head, scratch or a released model's name) and judge it."""
+    """Train a net of a set by WAY (adapt, head, whole, scratch or a released model's name) and judge it."""
     from research.own_pictures.transfer import Plan
 
     _compare(way, folder, resolution, Plan(seconds, seed, sam_after, balance), out)

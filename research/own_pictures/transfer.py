@@ -3,7 +3,8 @@
     adapt      the run of version 0.1: SAM adapts the supernet with a new head, the search measures, the best subnet is
                fine-tuned by SGD and SAM
     head       only the supernet's head is trained; the search measures with frozen features; the best subnet is trained
-    scratch    the architecture that `head` chose, from random weights
+    whole      as `head`, and the search keeps to subnets that see the pictures at their whole size
+    scratch    the architecture that `whole` chose, from random weights
     plain      the net of `research.own_pictures.baseline`, from random weights
     NAME       a released model's architecture and weights at the pictures' size, with a new head
 
@@ -46,7 +47,7 @@ from research.own_pictures.judging import judge_net
 SUBNETS = 12  # that a search measures
 _TRIAL_STEPS = 12  # that are timed before a training, on a copy
 _FROM_SCRATCH, _FROM_WEIGHTS, _HEAD_FACTOR = 5e-3, 1.5e-3, 10 / 3
-_SHARES = {"adapt": 0.55, "head": 0.25}  # of the CPU time, for the supernet
+_BY_SUPERNET = {"adapt": 0.55, "head": 0.25, "whole": 0.25, "scratch": 0.25}  # share of the CPU time for the supernet
 _SMOOTHING, _RHO = 0.05, 0.05
 
 
@@ -76,7 +77,7 @@ def compare(way: str, data: Dataset, plan: Plan) -> dict[str, Any]:
         net: nn.Module = plain_net(len(data.class_names), data.resolution, plan.most_macs)
         side, epochs = data.resolution, fit(net, data.resolution, data, plan, plan.seconds, _FROM_SCRATCH)
         arch = None
-    elif way in ("adapt", "head", "scratch"):
+    elif way in _BY_SUPERNET:
         net, arch, epochs = by_supernet(way, data, plan)
         side = arch.resolution
     else:
@@ -91,25 +92,25 @@ def compare(way: str, data: Dataset, plan: Plan) -> dict[str, Any]:
 
 
 def by_supernet(way: str, data: Dataset, plan: Plan) -> tuple[nn.Module, Arch, int]:
-    """The ways `adapt`, `head` and `scratch`: (net, its architecture, epochs of its own training)."""
+    """The ways with a supernet: (net, its architecture, epochs of its own training)."""
     with shipped_supernet() as path:
         supernet = with_new_head(load_supernet(path), len(data.class_names), data.resolution)
     started = time.process_time()
     if way == "adapt":
         recipe = adapting_recipe(1, plan.seed, data)
-        train_for(_SHARES["adapt"] * plan.seconds, supernet, data.train, sandwich(plan.seed), recipe)
+        train_for(_BY_SUPERNET[way] * plan.seconds, supernet, data.train, sandwich(plan.seed), recipe)
     else:
         for name, parameter in supernet.named_parameters():
             parameter.requires_grad_(name.startswith("classifier."))
         weights = class_weights(data.train.labels, len(data.class_names))
         loss = heads(plan.seed, weights)
-        train_for(_SHARES["head"] * plan.seconds, supernet, data.train, loss, adamw(data, _FROM_SCRATCH, plan))
-    arch = search(supernet.requires_grad_(True), data, plan.seed)
+        train_for(_BY_SUPERNET[way] * plan.seconds, supernet, data.train, loss, adamw(data, _FROM_SCRATCH, plan))
+    arch = search(supernet.requires_grad_(True), data, plan.seed, whole=way in ("whole", "scratch"))
     net, left = supernet.extract(arch), plan.seconds - (time.process_time() - started)
     if way == "scratch":
         net = Subnet(supernet.space, arch).to(memory_format=torch.channels_last)
         return net, arch, fit(net, arch.resolution, data, plan, plan.seconds, _FROM_SCRATCH)
-    if way == "head":
+    if way != "adapt":
         return net, arch, fit(net, arch.resolution, data, plan, left, _FROM_WEIGHTS, _HEAD_FACTOR)
     recipe = Recipe(1, 0.1, plan.seed, rho=_RHO, sam_after=0.75, mirror=data.mirrors, shift=data.shift)
     return net, arch, train_for(left, net, data.train, lambda m: cross_entropy(m, arch.resolution, _SMOOTHING), recipe)
@@ -121,7 +122,7 @@ def released(name: str, data: Dataset, plan: Plan) -> tuple[nn.Module, Arch, int
 
     if name not in released_models():
         raise PipelineError(
-            f"no way '{name}'; choose adapt, head, scratch, plain or one of {', '.join(released_models())}"
+            f"no way '{name}'; choose {', '.join(_BY_SUPERNET)}, plain or one of {', '.join(released_models())}"
         )
     directory = released_models()[name] / "model"
     arch = replace(Arch.from_json(json.loads((directory / "arch.json").read_text())), resolution=data.resolution)
@@ -134,8 +135,12 @@ def released(name: str, data: Dataset, plan: Plan) -> tuple[nn.Module, Arch, int
     return net, arch, fit(net, arch.resolution, data, plan, plan.seconds, _FROM_WEIGHTS, _HEAD_FACTOR)
 
 
-def search(supernet: Supernet, data: Dataset, seed: int) -> Arch:
-    """The subnet of least balanced validation error among random ones inside the budgets of cortex-m7."""
+def search(supernet: Supernet, data: Dataset, seed: int, *, whole: bool) -> Arch:
+    """The subnet of least balanced validation error among random ones inside the budgets of cortex-m7.
+
+    Args:
+        whole: only subnets at the space's largest resolution.
+    """
     profile, space = load_profile("cortex-m7"), supernet.space
     candidates = Candidates(
         space,
@@ -144,7 +149,8 @@ def search(supernet: Supernet, data: Dataset, seed: int) -> Arch:
         seed,
     )
     calibration, found = data.train.subset(500).pixels_nhwc, list[tuple[float, str, Arch]]()
-    for arch in candidates.random(SUBNETS, ()):
+    drawn = candidates.random(SUBNETS * len(space.resolutions) * 2 if whole else SUBNETS, ())
+    for arch in [a for a in drawn if not whole or a.resolution == space.resolutions[-1]][:SUBNETS]:
         net = supernet.extract(arch)
         recalibrate(net, calibration, arch.resolution)
         logits = predict(net, data.val.pixels_nhwc, arch.resolution)

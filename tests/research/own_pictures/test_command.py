@@ -44,12 +44,12 @@ def test_an_unknown_set_and_an_unknown_way_are_refused(tmp_path: Path, tints: Pa
     assert "no set 'fashion-5'; choose of fashion, fashion-500, person-96" in done.stderr
     done = run("compare", tints, "magic", "--seconds", "1", "--out", "o.jsonl", cwd=tmp_path)
     assert done.returncode == 2
-    assert "no way 'magic'; choose adapt, head, scratch, plain or one of cifar10-m7" in done.stderr
+    assert "no way 'magic'; choose adapt, head, whole, scratch, plain or one of cifar10-m7" in done.stderr
     assert not (tmp_path / "o.jsonl").exists()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["head", "scratch", "adapt", "cifar10-resnet8-class"])
+@pytest.mark.parametrize("way", ["head", "whole", "scratch", "adapt", "cifar10-resnet8-class"])
 def test_a_way_writes_a_line_with_its_figures(tmp_path: Path, tints: Path, way: str) -> None:
     done = run("compare", tints, way, "--seconds", "6", "--out", "o.jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
