@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from flatnas.space.arch import Arch
 from flatnas.training import published
+from flatnas.training.fitting import LARGE, class_weights, fitted_recipe
 from pipeline.config import AugmentName, OptimizerName, ProtocolName
 from pipeline.runs.layout import LABELS
 from pipeline.runs.stage import StageContext
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _RHO = {"sam": 0.05, "asam": 0.5, "sgd": 0.0}  # Foret et al. 2020, section 3.1; Kwon et al. 2021, section 5; no SAM
 _LABEL_SMOOTHING = 0.05
+_EPOCH = 45_000  # pictures that a preset's epoch means where there are fewer: CIFAR-10's
+_WATCHED_IMAGES, _WATCHED = 1000, 20  # validation images, at most; how often people are told of them, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,25 @@ class Finetuning:
     recalibration_images: int
 
     def recipe(self, data: Dataset) -> Recipe:
-        """Of the training."""
+        """Of the training.
+
+        On fewer than `LARGE` pictures AdamW takes the place of SGD, and a preset's epochs say how many are seen in all.
+        """
         from flatnas.training.train import Recipe
 
         if self.protocol == "paper":
             return published.published_recipe(data, self.seed, self.finetune_epochs, self.learning_rate)
+        if len(data.train) < LARGE:
+            return fitted_recipe(
+                data,
+                self.finetune_epochs * min(self.finetune_images, _EPOCH),
+                self.seed,
+                rate=self.learning_rate,
+                rho=_RHO[self.optimizer],
+                sam_after=self.plain_share,
+                adaptive=self.optimizer == "asam",
+                augmix=self.augment == "augmix",
+            )
         return Recipe(
             epochs=self.finetune_epochs,
             learning_rate=self.learning_rate,
@@ -84,14 +101,34 @@ def finetuned(
     remedy = "lower the learning rate (--learning-rate)"
     if by.protocol == "paper":
         remedy = "the published learning rate is too high for these data: leave out --protocol paper"
+    weights = None if by.protocol == "paper" else class_weights(images.labels, len(context.data.class_names))
+    watched = _Watched(net, arch.resolution, context.data.val, recipe.epochs)
     with context.report.track(what) as advance, divergence_told(remedy):
         train(
             net,
             images,
-            cross_entropy(net, arch.resolution, by.label_smoothing),
+            cross_entropy(net, arch.resolution, by.label_smoothing, weights),
             recipe,
             checkpoint=context.work / f"{what}.safetensors",
-            progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
+            progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}{watched.note}"),
+            after_epoch=watched.look,
         )
     recalibrate(net, images.subset(5 * by.recalibration_images).pixels_nhwc, arch.resolution)
     return net
+
+
+class _Watched:
+    """What people are told of a training beside its loss."""
+
+    def __init__(self, net: nn.Module, resolution: int, val: Images, epochs: int) -> None:
+        self._net, self._resolution, self._val = net, resolution, val.subset(_WATCHED_IMAGES)
+        self._every, self._epochs = max(epochs // _WATCHED, 1), epochs
+        self.note = ""
+
+    def look(self, epoch: int) -> None:
+        """After so many epochs: the balanced error on some validation images, now and then and at the end."""
+        from flatnas.training.train import balanced_error, predict
+
+        if len(self._val) and (epoch % self._every == 0 or epoch == self._epochs):
+            logits = predict(self._net, self._val.pixels_nhwc, self._resolution)
+            self.note = f", balanced validation error {balanced_error(logits, self._val.labels):.1%}"

@@ -1,4 +1,4 @@
-"""Supernet: the user's or the shipped one; for other classes than its own it is adapted (new head, a few epochs)."""
+"""Supernet: the user's or the shipped one, which gets a new head for other classes than its own."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from pipeline.training import divergence_told
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
+    from flatnas.nets.supernet import Supernet
+
+
+_JUDGED_IMAGES = 1000  # at most
+_STEPS = 50  # of an epoch that a preset counts, however many pictures there are
 
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """Which supernet, and how it is adapted; see `pipeline.config`."""
+    """Which supernet, and how long its new head is trained; see `pipeline.config`."""
 
     dataset: str
     class_names: tuple[str, ...]
@@ -34,7 +39,7 @@ class Starting:
 
 def _run(context: StageContext[Starting]) -> None:
     from flatnas.nets.supernet_file import load_supernet, serialize_supernet, with_new_head
-    from flatnas.training.supernet_training import adapting_recipe, train_supernet
+    from flatnas.training.head import head_recipe, train_head
 
     settings, data = context.settings, context.data
     if settings.supernet:
@@ -52,17 +57,31 @@ def _run(context: StageContext[Starting]) -> None:
             write_bytes(context.path(SUPERNET), path.read_bytes())
             return
         supernet = with_new_head(load_supernet(path), len(data.class_names), data.resolution)
-    recipe = adapting_recipe(settings.adapt_epochs, settings.seed, data)
-    remedy = "adapt it at a lower rate ('pipeline supernet adapt --learning-rate RATE'), and name it with --supernet"
-    with context.report.track("adapting the supernet") as advance, divergence_told(remedy):
-        train_supernet(
+    data = replace(data, train=training_images(context))
+    recipe = head_recipe(_STEPS * settings.adapt_epochs, settings.seed, data)
+    remedy = "name a supernet of your own with --supernet ('pipeline supernet adapt' makes one)"
+    with context.report.track("training the supernet's head") as advance, divergence_told(remedy):
+        train_head(
             supernet,
-            replace(data, train=training_images(context)),
+            data,
             recipe,
             checkpoint=context.work / "training.safetensors",
             progress=lambda step, steps, loss: advance(step, steps, f"loss {loss:.3f}"),
         )
+    context.report.line(
+        f"    balanced validation error of the smallest subnet: {_error_of_smallest(supernet, data):.1%}"
+    )
     write_bytes(context.path(SUPERNET), serialize_supernet(supernet))  # nameless: classes may be renamed later
+
+
+def _error_of_smallest(supernet: Supernet, data: Dataset) -> float:
+    """What people are told of the head: the balanced error of the smallest subnet on some validation images."""
+    from flatnas.training.train import balanced_error, predict, recalibrate
+
+    arch = supernet.space.smallest
+    net, val = supernet.extract(arch), data.val.subset(_JUDGED_IMAGES)
+    recalibrate(net, data.train.subset(_JUDGED_IMAGES).pixels_nhwc, arch.resolution)
+    return balanced_error(predict(net, val.pixels_nhwc, arch.resolution), val.labels)
 
 
 def _mismatch(path: Path, data: Dataset) -> str | None:

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("torch")
 
 from flatnas.data.dataset import Dataset, Images
+from flatnas.training.train import Recipe
 from hardware_profiles.profile import load_profile
 from pipeline.config import RunConfig
 from pipeline.finetuning import Finetuning
@@ -14,8 +15,8 @@ from pipeline.runs.facts import Origin
 from pipeline.runs.stage import settings_from
 from pipeline.searching import Searching
 
-NOTHING = Images(np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, np.int64))
-DATA = Dataset("none", ("a",), NOTHING, NOTHING, NOTHING, "0")
+MANY = Images(np.zeros((45_000, 1, 1, 3), np.uint8), np.zeros(45_000, np.int64))
+DATA = Dataset("as many as CIFAR-10", ("a",), MANY, MANY, MANY, "0")
 M7 = load_profile("cortex-m7")
 
 
@@ -63,6 +64,24 @@ def test_ours_follows_the_options() -> None:
     assert not finetuning().recipe(DATA).augmix
     by_sgd = finetuning(optimizer="sgd", finetune_epochs=3, learning_rate=0.02).recipe(DATA)
     assert (by_sgd.rho, by_sgd.epochs, by_sgd.learning_rate) == (0.0, 3, 0.02)
+
+
+def test_fewer_pictures_than_cifar10_has_are_seen_as_often_in_all_by_adamw() -> None:
+    few = Images(np.zeros((9000, 1, 1, 3), np.uint8), np.zeros(9000, np.int64))
+    data = Dataset("some", ("a",), few, few, few, "0")
+    standard = finetuning(preset="standard").recipe(data)
+    assert (standard.optimizer, standard.rho, standard.sam_after) == ("adamw", 0.05, 0.75)
+    assert (standard.epochs, standard.learning_rate) == (40, pytest.approx(3e-3))  # 8 x 45,000 of 9,000 pictures
+    assert finetuning(preset="quick").recipe(data).epochs == 2  # 20,000 of 9,000
+    asked = finetuning(optimizer="sgd", finetune_epochs=1, learning_rate=0.02).recipe(data)
+    assert (asked.rho, asked.epochs, asked.learning_rate) == (0.0, 5, 0.02)
+    assert finetuning(finetune_epochs=0).recipe(data).epochs == 0
+
+
+def test_cifar10_is_trained_as_it_was_measured() -> None:
+    recipe = finetuning(preset="standard").recipe(DATA)
+    assert recipe == Recipe(8, 0.1, 0, batch_size=128, weight_decay=1e-4, rho=0.05, sam_after=0.75)
+    assert finetuning(protocol="paper").recipe(DATA).epochs == 6
 
 
 def test_the_largest_preset_measures_90_subnets_within_two_million_image_passes() -> None:
