@@ -3,6 +3,7 @@
 python -m research.own_pictures build --out DIR
 python -m research.own_pictures baseline DIR/SET --macs N --seconds T --out results.jsonl
 python -m research.own_pictures compare DIR/SET WAY --seconds T --out results.jsonl
+python -m research.own_pictures show results.jsonl
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ def baseline(folder: Path, macs: int, resolution: int | None, seconds: float, se
 @_SECONDS
 @_SEED
 @click.option("--sam-after", type=click.FloatRange(0, 1), default=1.0, show_default=True, help="Share of the steps.")
+@click.option(
+    "--rate", type=click.FloatRange(0, min_open=True), default=1.5e-3, show_default=True, help="From weights."
+)
 @click.option("--balance", type=click.Choice(["weights", "sampling", "none"]), default="weights", show_default=True)
 @_OUT
 def compare(
@@ -74,13 +78,23 @@ def compare(
     seconds: float,
     seed: int,
     sam_after: float,
+    rate: float,
     balance: str,
     out: Path,
 ) -> None:
     """Train a net of a set by WAY (adapt, head, whole, scratch or a released model's name) and judge it."""
     from research.own_pictures.transfer import Plan
 
-    _compare(way, folder, resolution, Plan(seconds, seed, sam_after, balance), out)
+    _compare(way, folder, resolution, Plan(seconds, seed, sam_after, balance, rate=rate), out)
+
+
+@own_pictures.command()
+@click.argument("records", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def show(records: Path) -> None:
+    """Print the records of a comparison as a Markdown table."""
+    from research.own_pictures.table import table
+
+    click.echo(table(json.loads(line) for line in records.read_text().splitlines()))
 
 
 def _compare(way: str, folder: Path, resolution: int | None, plan: Plan, out: Path) -> None:

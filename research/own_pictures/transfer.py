@@ -46,7 +46,7 @@ from research.own_pictures.judging import judge_net
 
 SUBNETS = 12  # that a search measures
 _TRIAL_STEPS = 12  # that are timed before a training, on a copy
-_FROM_SCRATCH, _FROM_WEIGHTS, _HEAD_FACTOR = 5e-3, 1.5e-3, 10 / 3
+_FROM_SCRATCH, _HEAD_FACTOR = 5e-3, 10 / 3  # rate without weights; what a new classifier learns at beside its net
 _BY_SUPERNET = {"adapt": 0.55, "head": 0.25, "whole": 0.25, "scratch": 0.25}  # share of the CPU time for the supernet
 _SMOOTHING, _RHO = 0.05, 0.05
 
@@ -60,6 +60,7 @@ class Plan:
         sam_after: share of the steps after which SAM begins; 1 is AdamW throughout.
         balance: of rare classes: `weights` in the loss, `sampling` repeats their pictures, or `none`.
         most_macs: of the plain net.
+        rate: of nets that start from weights, at the top of the cycle; their new classifier has 10 / 3 times that.
     """
 
     seconds: float
@@ -67,6 +68,7 @@ class Plan:
     sam_after: float = 1.0
     balance: str = "weights"
     most_macs: int = 12_500_000
+    rate: float = 1.5e-3
 
 
 def compare(way: str, data: Dataset, plan: Plan) -> dict[str, Any]:
@@ -111,7 +113,7 @@ def by_supernet(way: str, data: Dataset, plan: Plan) -> tuple[nn.Module, Arch, i
         net = Subnet(supernet.space, arch).to(memory_format=torch.channels_last)
         return net, arch, fit(net, arch.resolution, data, plan, plan.seconds, _FROM_SCRATCH)
     if way != "adapt":
-        return net, arch, fit(net, arch.resolution, data, plan, left, _FROM_WEIGHTS, _HEAD_FACTOR)
+        return net, arch, fit(net, arch.resolution, data, plan, left, plan.rate, _HEAD_FACTOR)
     recipe = Recipe(1, 0.1, plan.seed, rho=_RHO, sam_after=0.75, mirror=data.mirrors, shift=data.shift)
     return net, arch, train_for(left, net, data.train, lambda m: cross_entropy(m, arch.resolution, _SMOOTHING), recipe)
 
@@ -132,7 +134,7 @@ def released(name: str, data: Dataset, plan: Plan) -> tuple[nn.Module, Arch, int
     nn.init.zeros_(net.classifier.weight)
     nn.init.zeros_(net.classifier.bias)
     net = net.to(memory_format=torch.channels_last)
-    return net, arch, fit(net, arch.resolution, data, plan, plan.seconds, _FROM_WEIGHTS, _HEAD_FACTOR)
+    return net, arch, fit(net, arch.resolution, data, plan, plan.seconds, plan.rate, _HEAD_FACTOR)
 
 
 def search(supernet: Supernet, data: Dataset, seed: int, *, whole: bool) -> Arch:
