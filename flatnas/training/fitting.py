@@ -2,11 +2,11 @@
 
     epochs  passes / n, at least 1 and at most 100            n: training pictures; passes: what a preset pays for
     batch   the power of two nearest n / 64, from 32 to 128
-    rate    0.0015 sqrt(batch / 32), of the new classifier 10 / 3 times that
+    rate    0.0001 sqrt(n), from 0.0015 to 0.005; of the new classifier 10 / 3 times that
 
-So a preset's count is of pictures seen, and few pictures get more epochs and smaller batches, not fewer steps. AdamW
-(Loshchilov and Hutter 2019, arXiv 1711.05101) with decay 0.02 needs no rate tuned per data set. The figures behind the
-constants are in docs/results/own-pictures.md.
+So a preset's count is of pictures seen: few of them get more epochs and smaller batches, not fewer steps. They also get
+a lower rate, because they can't replace what the inherited weights know. The optimizer is AdamW with decay 0.02
+(Loshchilov and Hutter 2019, arXiv 1711.05101). docs/results/own-pictures.md has the figures behind the constants.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LARGE = 40_000  # training pictures from which on presets count epochs of SGD, as they were measured on CIFAR-10
 _MOST_EPOCHS = 100  # more only learn the pictures by heart
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 128
-_RATE, _HEAD_FACTOR, _WEIGHT_DECAY = 1.5e-3, 10 / 3, 0.02
+_RATE, _LEAST_RATE, _MOST_RATE = 1e-4, 1.5e-3, 5e-3
+_HEAD_FACTOR, _WEIGHT_DECAY = 10 / 3, 0.02
 _IMBALANCED = 1.5  # pictures of the commonest class to those of the rarest
 
 
@@ -51,12 +52,11 @@ def fitted_recipe(
     from flatnas.training.train import Recipe
 
     n = len(data.train)
-    batch = fitted_batch(n)
     return Recipe(
         epochs=min(max(round(passes / n), 1), _MOST_EPOCHS) if passes else 0,
-        learning_rate=_RATE * math.sqrt(batch / _SMALLEST_BATCH) if rate is None else rate,
+        learning_rate=rate or min(max(_RATE * math.sqrt(n), _LEAST_RATE), _MOST_RATE),
         seed=seed,
-        batch_size=batch,
+        batch_size=fitted_batch(n),
         weight_decay=_WEIGHT_DECAY,
         optimizer="adamw",
         head_factor=_HEAD_FACTOR,

@@ -28,10 +28,12 @@ def test_few_pictures_get_as_many_steps_as_a_preset_pays_for_up_to_100_epochs() 
     assert fitted_recipe(data_of(6000), 0, seed=0).epochs == 0
 
 
-def test_the_rate_grows_with_the_root_of_the_batch_unless_one_is_asked_for() -> None:
-    small, large = fitted_recipe(data_of(200), 1000, seed=7), fitted_recipe(data_of(9000), 1000, seed=7)
-    assert (small.batch_size, small.learning_rate) == (32, 1.5e-3)
-    assert (large.batch_size, large.learning_rate) == (128, pytest.approx(3e-3))
+@pytest.mark.parametrize(("images", "rate"), [(100, 1.5e-3), (900, 3e-3), (2500, 5e-3), (30_000, 5e-3)])
+def test_the_rate_grows_with_the_root_of_the_number_of_pictures(images: int, rate: float) -> None:
+    assert fitted_recipe(data_of(images), 1000, seed=7).learning_rate == pytest.approx(rate)
+
+
+def test_a_rate_that_was_asked_for_is_taken() -> None:
     assert fitted_recipe(data_of(200), 1000, seed=7, rate=0.01).learning_rate == 0.01
 
 
