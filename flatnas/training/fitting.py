@@ -2,7 +2,7 @@
 
     epochs  passes / n, at least 1 and at most 100            n: training pictures; passes: what a preset pays for
     batch   the power of two nearest n / 64, from 32 to 128
-    rate    0.0001 sqrt(n), from 0.0015 to 0.005; of the new classifier 10 / 3 times that
+    rate    that of SGD times sqrt(n) / 1000, but 0.015 to 0.05 times it; of the new classifier 10 / 3 times that
 
 So a preset's count is of pictures seen: few of them get more epochs and smaller batches, not fewer steps. They also get
 a lower rate, because they can't replace what the inherited weights know. The optimizer is AdamW with decay 0.02
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LARGE = 40_000  # training pictures from which on presets count epochs of SGD, as they were measured on CIFAR-10
 _MOST_EPOCHS = 100  # more only learn the pictures by heart
 _SMALLEST_BATCH, _LARGEST_BATCH = 32, 128
-_RATE, _LEAST_RATE, _MOST_RATE = 1e-4, 1.5e-3, 5e-3
+_LEAST_SHARE, _MOST_SHARE = 0.015, 0.05  # AdamW's rate in SGD's: presets and users state SGD's
 _HEAD_FACTOR, _WEIGHT_DECAY = 10 / 3, 0.02
 _IMBALANCED = 1.5  # pictures of the commonest class to those of the rarest
 
@@ -34,7 +34,7 @@ def fitted_recipe(
     passes: int,
     seed: int,
     *,
-    rate: float | None = None,
+    rate: float = 0.1,
     rho: float = 0.0,
     sam_after: float = 0.0,
     adaptive: bool = False,
@@ -44,7 +44,7 @@ def fitted_recipe(
 
     Args:
         passes: training pictures seen, those of all epochs together; 0 trains nothing.
-        rate: at the top of the schedule, in place of the one above.
+        rate: of SGD at the top of its schedule.
         rho: radius of SAM; 0 is plain AdamW.
         sam_after: fraction of the steps after which SAM begins.
         adaptive: ASAM instead of SAM.
@@ -54,7 +54,7 @@ def fitted_recipe(
     n = len(data.train)
     return Recipe(
         epochs=min(max(round(passes / n), 1), _MOST_EPOCHS) if passes else 0,
-        learning_rate=rate or min(max(_RATE * math.sqrt(n), _LEAST_RATE), _MOST_RATE),
+        learning_rate=rate * min(max(math.sqrt(n) / 1000, _LEAST_SHARE), _MOST_SHARE),
         seed=seed,
         batch_size=fitted_batch(n),
         weight_decay=_WEIGHT_DECAY,

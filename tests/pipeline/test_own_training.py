@@ -22,8 +22,8 @@ from flatnas.space.spaces import mcu_space  # noqa: E402
 from flatnas.training.supernet_training import new_supernet  # noqa: E402
 from flatnas.training.train import predict  # noqa: E402
 from hardware_profiles.profile import load_profile  # noqa: E402
-from pipeline.layers import configured  # noqa: E402
 from pipeline.files import write_bytes, write_json  # noqa: E402
+from pipeline.layers import configured  # noqa: E402
 from pipeline.progress import Reporter  # noqa: E402
 from pipeline.runs.facts import Origin  # noqa: E402
 from pipeline.runs.runner import run_stages  # noqa: E402
@@ -85,7 +85,7 @@ def test_a_rare_class_is_learned_and_people_are_told_the_balanced_error(tmp_path
     write_json(tmp_path / "model/arch.json", arch.to_json())
     write_bytes(tmp_path / "search/supernet.safetensors", serialize_supernet(new_supernet(space, 0)))
     listener = Listener()
-    identity = {"target": CONFIG.target, "dataset": CONFIG.dataset, "data_sha256": data.content_sha256}
+    identity = {"target": CONFIG.target, "dataset": CONFIG.data.dataset, "data_sha256": data.content_sha256}
     write_json(tmp_path / "run.json", {"identity": identity, "stages": []})
     run_stages([finetune.STAGE], tmp_path, Origin(CONFIG, PROFILE, data), listener)
     net = Subnet(space, arch)

@@ -33,8 +33,8 @@ def test_the_rate_grows_with_the_root_of_the_number_of_pictures(images: int, rat
     assert fitted_recipe(data_of(images), 1000, seed=7).learning_rate == pytest.approx(rate)
 
 
-def test_a_rate_that_was_asked_for_is_taken() -> None:
-    assert fitted_recipe(data_of(200), 1000, seed=7, rate=0.01).learning_rate == 0.01
+def test_a_tenth_of_sgds_rate_is_a_tenth_of_adamws() -> None:
+    assert fitted_recipe(data_of(900), 1000, seed=7, rate=0.01).learning_rate == pytest.approx(3e-4)
 
 
 def test_what_the_data_allow_and_what_was_asked_for_is_in_the_recipe() -> None:
