@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
+from flatnas.training.fitting import LARGE
 from pipeline.config import RunConfig
 from pipeline.report import quantities
 from pipeline.report.budget import budget_rows, measured, requirement
@@ -61,7 +62,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
         budget=budget_rows(report),
         runtime=_Markdown(_RUNTIMES[report.footprint.runtime]),
         on_front=any(e.arch == report.arch for e in report.search.front),
-        finetuning=_finetuning(config, report.teacher),
+        finetuning=_finetuning(config, report.teacher, report.dataset.train),
         quantization=_quantization(report.quantization, config),
         latency=quantities.interval_ms(report.footprint.latency_ms.low, report.footprint.latency_ms.high),
         missing=[name for name in STANDARD_15 if name not in report.audit.robustness.corruptions],
@@ -76,8 +77,13 @@ _TEACHERS = {
 }
 
 
-def _finetuning(config: RunConfig, teacher: str | None) -> str:
-    """How the subnet got its weights."""
+def _finetuning(config: RunConfig, teacher: str | None, images: int) -> str:
+    """How the subnet got its weights.
+
+    Args:
+        images: that trained; of few, epochs count what CIFAR-10's would have seen.
+    """
+    few = images < LARGE
     epochs, plain = config.training.finetune_epochs, config.training.plain_share
     if config.protocol == "paper":
         return "adaptive SAM (ASAM) on training images, as FlatNAS was published, from the supernet's weights"
@@ -85,11 +91,14 @@ def _finetuning(config: RunConfig, teacher: str | None) -> str:
         return "none; the supernet's weights with batch norms recalibrated on training images"
     method = "sharpness-aware minimization (SAM)" if config.training.optimizer == "sam" else "adaptive SAM (ASAM)"
     if config.training.optimizer == "sgd":
-        method = "SGD without SAM"
+        method = "AdamW without SAM" if few else "SGD without SAM"
     elif plain:
-        method = f"SGD, and {method} in the last {quantities.percent(1 - plain, 0)}"
+        method = f"{'AdamW' if few else 'SGD'}, and {method} in the last {quantities.percent(1 - plain, 0)}"
+    spent = (
+        f"as many of them as {epochs} epochs of CIFAR-10 have, at most 100 times each" if few else f"epochs: {epochs}"
+    )
     augmix = ", with AugMix" if config.training.augment == "augmix" else ""
-    return f"{method} on training images{augmix}, epochs: {epochs}{_TEACHERS[teacher]}, from the supernet's weights"
+    return f"{method} on training images{augmix}, {spent}{_TEACHERS[teacher]}, from the supernet's weights"
 
 
 def _quantization(record: Quantization, config: RunConfig) -> str:

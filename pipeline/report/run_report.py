@@ -23,10 +23,11 @@ SCHEMA = 2
 
 @dataclass(frozen=True, slots=True)
 class DatasetFacts:
-    """A data set: the name of the set or its folder, and the hash of its content."""
+    """A data set: the name of the set or its folder, the hash of its content, and how many pictures train."""
 
     name: str
     sha256: str
+    train: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

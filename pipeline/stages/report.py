@@ -95,7 +95,7 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     artifacts = {a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))}
     return RunReport(
         target=config.target,
-        dataset=DatasetFacts(Path(config.data.dataset).name, context.data.content_sha256),
+        dataset=DatasetFacts(Path(config.data.dataset).name, context.data.content_sha256, len(context.data.train)),
         seed=config.seed,
         arch=read_value(Arch, context.path(ARCH)),
         footprint=cost,

@@ -120,7 +120,7 @@ def sample_report(**changes: Any) -> RunReport:
     value: dict[str, Any] = {
         "schema": 2,
         "target": "stm32f746",
-        "dataset": {"name": "cifar10", "sha256": "d4" * 32},
+        "dataset": {"name": "cifar10", "sha256": "d4" * 32, "train": 45_000},
         "seed": 7,
         "arch": ARCH,
         "footprint": sample_footprint(148_312, 12_345_678),
@@ -348,7 +348,7 @@ def hostile_report() -> RunReport:
     gates = [{"name": HOSTILE, "limit": 1.0, "value": 2.0, "passed": False}]
     return sample_report(
         target=HOSTILE,
-        dataset={"name": HOSTILE, "sha256": ""},
+        dataset={"name": HOSTILE, "sha256": "", "train": 45_000},
         memory=memory,
         gates=gates,
         artifacts={HOSTILE: HOSTILE},

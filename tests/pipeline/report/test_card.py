@@ -88,6 +88,14 @@ def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said
     assert f"Fine-tuning: {said}" in render_card(sample_report(), LABELS, config)
 
 
+def test_the_card_of_few_pictures_says_that_adamw_trained() -> None:
+    few = sample_report(dataset={"name": "mine", "sha256": "d4" * 32, "train": 900})
+    said = (
+        "AdamW, and sharpness-aware minimization (SAM) in the last 25 % on training images, as many of them as 8 epochs"
+    )
+    assert f"Fine-tuning: {said} epochs of CIFAR-10 have, at most 100 times each" in render_card(few, LABELS, CONFIG)
+
+
 def test_the_card_tells_of_finalists_and_not_of_a_front_that_the_net_is_not_on() -> None:
     card = render_card(report_with_finalists(), LABELS, CONFIG)
     assert "24 pixels 17.6 %, trained 14.7 %; 32 pixels 21.4 %, trained 13.8 %." in card
@@ -148,7 +156,7 @@ def test_the_card_says_only_what_holds_for_other_data_and_a_smaller_audit() -> N
     ]
     mce = {"float": 0.3, "int8": 0.31}
     value = sample_audit(corruptions=[*fifteen, "saturate"], mce=mce, images=500) | {"device": None}
-    digits = {"name": "digits", "sha256": "d4" * 32}
+    digits = {"name": "digits", "sha256": "d4" * 32, "train": 45_000}
     full = render_card(sample_report(dataset=digits, audit=value), LABELS, CONFIG)
     assert "CIFAR" not in full
     assert "All 15 standard corruptions ran" in full

@@ -9,7 +9,7 @@ from pipeline.runs.timings import HostLatency, Timings
 
 
 def test_names_are_not_read_as_rich_markup() -> None:
-    report = sample_report(target="[red]x[/]", dataset={"name": "[/]", "sha256": ""})
+    report = sample_report(target="[red]x[/]", dataset={"name": "[/]", "sha256": "", "train": 45_000})
     assert "[red]x[/] · [/]" in printed(summary(report))
     alone = audit_table(
         "[bold]m[/]", None, {"model": 0.5}, {"model": 0.5}, {"model": None}, {"[x]": {"model": [0.5] * 5}}, None
