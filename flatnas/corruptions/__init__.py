@@ -2,7 +2,8 @@
 
 Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR 2019,
 arXiv 1903.12261. What draws no random numbers equals the published files byte for byte; what draws them is seeded per
-image, so that any subset of a data set is corrupted as it would be within the whole.
+image, so that any subset of a data set is corrupted as it would be within the whole. What a severity means depends on
+the pictures' size (`severities`): larger ones get the parameters of Tiny-ImageNet-C or ImageNet-C.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from flatnas.corruptions import blur, digital, elastic, noise, spatter, weather
 from flatnas.corruptions.corruption import STANDARD_15, Corruption, Generators, Pixels
+from flatnas.corruptions.severities import TABLES, Level, TableName, severity_table
 
 __all__ = [
     "CORRUPTIONS",
@@ -25,7 +27,9 @@ __all__ = [
     "SEVERITIES",
     "STANDARD_15",
     "Corruption",
+    "TableName",
     "corrupt",
+    "severity_table",
 ]
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -68,6 +72,8 @@ def corrupt(
     severity: int,
     indices: Sequence[int] | npt.NDArray[np.integer[Any]],
     seed: int = 0,
+    *,
+    table: TableName | None = None,
 ) -> Pixels:
     """Corrupt images at their native size.
 
@@ -78,20 +84,24 @@ def corrupt(
         indices: shape (N,), each image's position in its data set: random numbers depend on (seed, name, severity,
             index) alone, not on which other images are asked for.
         seed: 0 to 2**64 - 1.
+        table: whose parameters the severity means; by default `severity_table` of the shorter side.
 
     Returns:
         A new array of the same shape; float results are truncated, not rounded, as in the published files.
 
     Raises:
         TypeError: the images are not uint8.
-        ValueError: an unknown corruption, or a severity, shape, index or seed out of range.
+        ValueError: an unknown corruption or table, or a severity, shape, index or seed out of range.
     """
     corruption = _find(name)
     if severity not in SEVERITIES:
         raise ValueError(f"severity must be one of 1, 2, 3, 4, 5; got {severity!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1; got {seed}")
+    if table is not None and table not in TABLES:
+        raise ValueError(f"table must be one of {', '.join(TABLES)}; got {table!r}")
     _check_images(images_nhwc)
+    level = Level(severity, table or severity_table(min(images_nhwc.shape[1:3])))
     positions = _positions(indices, len(images_nhwc))
 
     corrupted = np.empty_like(images_nhwc, order="C")
@@ -100,7 +110,7 @@ def corrupt(
         chunk = slice(start, start + step)
         generators = _generators(seed, name, severity, positions[chunk])
         # Casting from float truncates.
-        corrupted[chunk] = corruption.apply(images_nhwc[chunk], severity, generators)
+        corrupted[chunk] = corruption.apply(images_nhwc[chunk], level, generators)
     return corrupted
 
 
