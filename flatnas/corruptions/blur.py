@@ -32,7 +32,7 @@ def defocus_blur(images: Pixels, level: Level, _: Generators) -> Values:
     kernel = _disk(*level.of(DEFOCUS_RADIUS_AND_ALIAS))
     # OpenCV filters with a kernel this large through a DFT: without its zeros it would round differently.
     blurred = np.stack([cv2.filter2D(image, -1, kernel) for image in images / 255.0])
-    values: Values = np.clip(blurred, 0, 1) * 255
+    values: Values = np.clip(blurred.reshape(images.shape), 0, 1) * 255  # OpenCV drops a single channel
     return values
 
 

@@ -38,10 +38,12 @@ def pixelate(images: Pixels, level: Level, _: Generators) -> Values:
     from PIL import Image
 
     scale = level.of(PIXELATE_SCALE)
-    _n, height, width, _c = images.shape
+    _n, height, width, channels = images.shape
     small_wh = (int(width * scale), int(height * scale))
-    pictures = (Image.fromarray(image).resize(small_wh, Image.Resampling.BOX) for image in images)
-    return np.stack([np.asarray(picture.resize((width, height), Image.Resampling.BOX)) for picture in pictures])
+    flat = images[..., 0] if channels == 1 else images  # Pillow's grey pictures have no axis of channels
+    pictures = (Image.fromarray(image).resize(small_wh, Image.Resampling.BOX) for image in flat)
+    enlarged = [np.asarray(picture.resize((width, height), Image.Resampling.BOX)) for picture in pictures]
+    return np.stack(enlarged).reshape(images.shape)
 
 
 JPEG_QUALITY = BySeverity(

@@ -50,7 +50,7 @@ def _warped(image: Float32Array, corner_shifts: Float32Array) -> Float32Array:
     corners = np.array([centre + side, [centre[0] + side, centre[1] - side], centre - side], np.float32)
     matrix = cv2.getAffineTransform(corners, corners + corner_shifts)
     warped: Any = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(warped, np.float32)
+    return np.asarray(warped, np.float32).reshape(image.shape)  # OpenCV drops a single channel
 
 
 def _bilinear(images: Float32Array, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Float32Array:

@@ -111,13 +111,6 @@ def rgb_of(content: BinaryIO) -> Picture:
     return _read(content, _upright_rgb)
 
 
-def to_grey(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Luma of pixels (..., 3), shape (..., 1): ITU-R BT.601 in 16-bit fixed point, as Pillow's mode L computes it."""
-    wide = rgb.astype(np.uint32)
-    luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 0x8000) >> 16
-    return luma.astype(np.uint8)[..., None]
-
-
 def _open(path: Path, read: Callable[[Image], T]) -> T:
     if not is_regular_file(path):
         raise DataError("no regular file" if path.exists() else "no such file")

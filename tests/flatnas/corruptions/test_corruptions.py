@@ -487,9 +487,9 @@ def test_images_and_indices_that_cannot_be_meant_are_refused() -> None:
     images = _tiles(32)[:2]
     with pytest.raises(TypeError, match="images must be uint8; got float64"):
         corrupt(images / 255.0, "contrast", 1, [0, 1])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"shape \(N, H, W, 3\) with H, W >= 8; got \(2, 7, 32, 3\)"):
+    with pytest.raises(ValueError, match=r"\(N, H, W, 3\) or \(N, H, W, 1\) with H, W >= 8; got \(2, 7, 32, 3\)"):
         corrupt(images[:, :7], "contrast", 1, [0, 1])
-    with pytest.raises(ValueError, match=r"shape \(N, H, W, 3\) with H, W >= 8; got \(2, 3, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"with H, W >= 8; got \(2, 3, 32, 32\)"):
         corrupt(images.transpose(0, 3, 1, 2), "contrast", 1, [0, 1])
     with pytest.raises(ValueError, match=r"indices must have shape \(2,\), one per image; got \(1,\)"):
         corrupt(images, "contrast", 1, [0])
