@@ -156,8 +156,8 @@ def _upright_rgb(image: Image) -> Picture:
     if image.mode == "F" or image.mode.startswith("I"):
         return np.repeat(_eight_bits(np.asarray(image))[..., None], 3, axis=2)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_grey(image.convert("RGBA"))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return _on_grey(image if image.mode == "RGBA" else image.convert("RGBA"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
@@ -181,4 +181,4 @@ def _on_grey(rgba: Image) -> Picture:
 
     ground = PIL.Image.new("RGB", rgba.size, (GREY, GREY, GREY))
     ground.paste(rgba, mask=rgba)
-    return np.array(ground)
+    return np.asarray(ground)
