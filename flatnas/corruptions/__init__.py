@@ -2,7 +2,8 @@
 
 Hendrycks & Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations", ICLR 2019,
 arXiv 1903.12261. What draws no random numbers equals the published files byte for byte; what draws them is seeded per
-image, so that any subset of a data set is corrupted as it would be within the whole.
+image, so that any subset of a data set is corrupted as it would be within the whole. What a severity means depends on
+the pictures' size (`severities`): larger ones get the parameters of Tiny-ImageNet-C or ImageNet-C.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.corruptions import blur, digital, elastic, noise, spatter, weather
-from flatnas.corruptions.corruption import STANDARD_15, Corruption, Generators, Pixels
+from flatnas.corruptions.corruption import STANDARD_15, Corruption, Generators, Pixels, Values
+from flatnas.corruptions.severities import TABLES, Level, TableName, severity_table
+from flatnas.data.grey import to_grey
 
 __all__ = [
     "CORRUPTIONS",
@@ -25,7 +28,9 @@ __all__ = [
     "SEVERITIES",
     "STANDARD_15",
     "Corruption",
+    "TableName",
     "corrupt",
+    "severity_table",
 ]
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -45,19 +50,19 @@ CORRUPTIONS: dict[str, Corruption] = {
         Corruption("glass_blur", blur.glass_blur, seeded=True),
         Corruption("motion_blur", blur.motion_blur, seeded=True),
         Corruption("zoom_blur", blur.zoom_blur),
-        Corruption("snow", weather.snow, seeded=True),
-        Corruption("frost", weather.frost, seeded=True),
-        Corruption("fog", weather.fog, seeded=True),
-        Corruption("brightness", weather.brightness),
+        Corruption("snow", weather.snow, seeded=True, colour=True),
+        Corruption("frost", weather.frost, seeded=True, colour=True),
+        Corruption("fog", weather.fog, seeded=True, colour=True),
+        Corruption("brightness", weather.brightness, colour=True),
         Corruption("contrast", digital.contrast),
         Corruption("elastic_transform", elastic.elastic_transform, seeded=True),
         Corruption("pixelate", digital.pixelate),
-        Corruption("jpeg_compression", digital.jpeg_compression),
+        Corruption("jpeg_compression", digital.jpeg_compression, colour=True),
         # Extras, not part of mCE.
         Corruption("speckle_noise", noise.speckle_noise, seeded=True),
         Corruption("gaussian_blur", blur.gaussian_blur),
-        Corruption("spatter", spatter.spatter, seeded=True),
-        Corruption("saturate", digital.saturate),
+        Corruption("spatter", spatter.spatter, seeded=True, colour=True),
+        Corruption("saturate", digital.saturate, colour=True),
     )
 }
 
@@ -68,30 +73,37 @@ def corrupt(
     severity: int,
     indices: Sequence[int] | npt.NDArray[np.integer[Any]],
     seed: int = 0,
+    *,
+    table: TableName | None = None,
 ) -> Pixels:
     """Corrupt images at their native size.
 
     Args:
-        images_nhwc: shape (N, H, W, 3), RGB, H and W at least 8. Bytes equal to CIFAR-10-C's are promised for 32 x 32.
+        images_nhwc: shape (N, H, W, 3), RGB, or (N, H, W, 1), grey; H and W at least 8. Bytes equal to CIFAR-10-C's
+            are promised for RGB of 32 x 32.
         name: a key of `CORRUPTIONS`.
         severity: 1 to 5.
         indices: shape (N,), each image's position in its data set: random numbers depend on (seed, name, severity,
             index) alone, not on which other images are asked for.
         seed: 0 to 2**64 - 1.
+        table: whose parameters the severity means; by default `severity_table` of the shorter side.
 
     Returns:
         A new array of the same shape; float results are truncated, not rounded, as in the published files.
 
     Raises:
         TypeError: the images are not uint8.
-        ValueError: an unknown corruption, or a severity, shape, index or seed out of range.
+        ValueError: an unknown corruption or table, or a severity, shape, index or seed out of range.
     """
     corruption = _find(name)
     if severity not in SEVERITIES:
         raise ValueError(f"severity must be one of 1, 2, 3, 4, 5; got {severity!r}")
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in 0..2**64 - 1; got {seed}")
+    if table is not None and table not in TABLES:
+        raise ValueError(f"table must be one of {', '.join(TABLES)}; got {table!r}")
     _check_images(images_nhwc)
+    level = Level(severity, table or severity_table(min(images_nhwc.shape[1:3])))
     positions = _positions(indices, len(images_nhwc))
 
     corrupted = np.empty_like(images_nhwc, order="C")
@@ -100,8 +112,15 @@ def corrupt(
         chunk = slice(start, start + step)
         generators = _generators(seed, name, severity, positions[chunk])
         # Casting from float truncates.
-        corrupted[chunk] = corruption.apply(images_nhwc[chunk], severity, generators)
+        corrupted[chunk] = _applied(corruption, images_nhwc[chunk], level, generators)
     return corrupted
+
+
+def _applied(corruption: Corruption, images: Pixels, level: Level, generators: Generators) -> Values:
+    """The corruption of some images; what knows RGB only sees a grey image three times, and its luma counts."""
+    if not corruption.colour or images.shape[3] == 3:
+        return corruption.apply(images, level, generators)
+    return to_grey(corruption.apply(np.repeat(images, 3, axis=3), level, generators).astype(np.uint8))
 
 
 def _generators(seed: int, name: str, severity: int, positions: npt.NDArray[np.uint64]) -> Generators:
@@ -127,8 +146,10 @@ def _find(name: str) -> Corruption:
 def _check_images(images: Pixels) -> None:
     if images.dtype != np.uint8:
         raise TypeError(f"images must be uint8; got {images.dtype}")
-    if images.ndim != 4 or images.shape[3] != 3 or min(images.shape[1:3]) < _MIN_SIDE:
-        raise ValueError(f"images must have shape (N, H, W, 3) with H, W >= {_MIN_SIDE}; got {images.shape}")
+    if images.ndim != 4 or images.shape[3] not in (1, 3) or min(images.shape[1:3]) < _MIN_SIDE:
+        raise ValueError(
+            f"images must have shape (N, H, W, 3) or (N, H, W, 1) with H, W >= {_MIN_SIDE}; got {images.shape}"
+        )
 
 
 def _positions(indices: Sequence[int] | npt.NDArray[np.integer[Any]], n: int) -> npt.NDArray[np.uint64]:

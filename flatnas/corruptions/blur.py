@@ -1,110 +1,131 @@
 """Blur: defocus, glass, motion, zoom and Gaussian blur.
 
 Defocus, zoom and Gaussian blur equal the published CIFAR-10-C files in every byte; the other two draw random numbers.
-Parameters as in `make_cifar_c.py` of https://github.com/hendrycks/robustness (arXiv 1903.12261). Values are truncated
-to uint8 afterwards, so in flat areas the last bit of the floating-point arithmetic decides between v and v - 1:
-the order of operations below is the published one and must not be rearranged.
+Values are truncated to uint8 afterwards, so in flat areas the last bit of the floating-point arithmetic decides between
+v and v - 1: the order of operations below is the published one and must not be rearranged.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.corruptions.clipped_zoom import taps, zoomed
+from flatnas.corruptions.clipped_zoom import sum_of_zoomed
 from flatnas.corruptions.corruption import Generators, Pixels, Values
+from flatnas.corruptions.glass import displaced
 from flatnas.corruptions.motion import smear
+from flatnas.corruptions.severities import BySeverity, Level
 
-DEFOCUS_RADIUS_AND_ALIAS = ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1))
+DEFOCUS_RADIUS_AND_ALIAS = BySeverity(
+    ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1.0, 0.2), (1.5, 0.1)),
+    ((0.5, 0.6), (1.0, 0.1), (1.5, 0.1), (2.5, 0.01), (3.0, 0.1)),
+    ((3.0, 0.1), (4.0, 0.5), (6.0, 0.5), (8.0, 0.5), (10.0, 0.5)),
+)
 
 
-def defocus_blur(images: Pixels, severity: int, _: Generators) -> Values:
+def defocus_blur(images: Pixels, level: Level, _: Generators) -> Values:
     """Convolve with a disk, an out-of-focus lens: radius in pixels, its edge softened by a Gaussian of sigma alias."""
     import cv2
 
-    kernel = _disk(*DEFOCUS_RADIUS_AND_ALIAS[severity - 1])
+    kernel = _disk(*level.of(DEFOCUS_RADIUS_AND_ALIAS))
     # OpenCV filters with a kernel this large through a DFT: without its zeros it would round differently.
     blurred = np.stack([cv2.filter2D(image, -1, kernel) for image in images / 255.0])
-    values: Values = np.clip(blurred, 0, 1) * 255
+    values: Values = np.clip(blurred.reshape(images.shape), 0, 1) * 255  # OpenCV drops a single channel
     return values
 
 
 def _disk(radius: float, alias_sigma: float) -> npt.NDArray[np.float32]:
-    """A disk of sum 1 on a grid of 17 x 17, as published for radii up to 8."""
+    """A disk of sum 1 on a grid of 17 x 17, or just as large as the disk where its radius is more than 8."""
     import cv2
 
-    x, y = np.meshgrid(np.arange(-8, 9), np.arange(-8, 9))
+    reach, taps = (8.0, 3) if radius <= 8 else (radius, 5)
+    x, y = np.meshgrid(np.arange(-reach, reach + 1), np.arange(-reach, reach + 1))
     disk = (x**2 + y**2 <= radius**2).astype(np.float32)
-    softened: npt.NDArray[np.float32] = cv2.GaussianBlur(disk / disk.sum(), ksize=(3, 3), sigmaX=alias_sigma)
+    softened: npt.NDArray[np.float32] = cv2.GaussianBlur(disk / disk.sum(), ksize=(taps, taps), sigmaX=alias_sigma)
     return softened
 
 
-GLASS_SIGMA_AND_ITERATIONS = ((0.05, 1), (0.25, 1), (0.4, 1), (0.25, 2), (0.4, 2))
+@dataclass(frozen=True, slots=True)
+class _Glass:
+    """Frosted glass: the sigma of both blurs, the furthest that a pixel is taken from, and how often that is done."""
+
+    sigma: float
+    reach: int
+    iterations: int
 
 
-def glass_blur(images: Pixels, severity: int, generators: Generators) -> Values:
-    """Blur, let pixels take the value of a neighbour above or to the left (frosted glass), and blur again.
+GLASS = BySeverity(
+    (_Glass(0.05, 1, 1), _Glass(0.25, 1, 1), _Glass(0.4, 1, 1), _Glass(0.25, 1, 2), _Glass(0.4, 1, 2)),
+    (_Glass(0.1, 1, 1), _Glass(0.5, 1, 1), _Glass(0.6, 1, 2), _Glass(0.7, 2, 1), _Glass(0.9, 2, 2)),
+    (_Glass(0.7, 1, 2), _Glass(0.9, 2, 1), _Glass(1.0, 2, 3), _Glass(1.1, 3, 2), _Glass(1.5, 4, 2)),
+)
 
-    From the last pixel to the first, each takes the value at a random offset of -1 or 0 in either direction. The
-    published code means to swap the two, but both of its names are views of one array, so that the other pixel keeps
-    its value; that is kept here.
+
+def glass_blur(images: Pixels, level: Level, generators: Generators) -> Values:
+    """Blur, let pixels take the value of a neighbour (frosted glass), and blur again.
+
+    From the last pixel to the first, each takes the value at a random offset of -reach to reach - 1 in either
+    direction. The published code means to swap the two, but both of its names are views of one array, so that the other
+    pixel keeps its value; that is kept here.
     """
-    sigma, iterations = GLASS_SIGMA_AND_ITERATIONS[severity - 1]
-    n, height, width, _c = images.shape
-    x = (_gaussian(images / 255.0, sigma) * 255).astype(np.uint8).transpose(1, 2, 0, 3).copy()  # H, W, N, C
-    rows, columns = range(height - 1, 1, -1), range(width - 1, 1, -1)
-    size = (iterations, len(rows), len(columns), 2)  # the last axis is dx, dy
-    offsets = np.stack([g.integers(-1, 1, size) for g in generators], axis=-1) if n else np.zeros((*size, 0), int)
-    every = np.arange(n)
-    for iteration in offsets:
-        for h, row_offsets in zip(rows, iteration, strict=True):
-            for w, (dx, dy) in zip(columns, row_offsets, strict=True):
-                x[h, w] = x[h + dy, w + dx, every]
-    values: Values = np.clip(_gaussian(x.transpose(2, 0, 1, 3) / 255.0, sigma), 0, 1) * 255
+    p = level.of(GLASS)
+    _n, height, width, _c = images.shape
+    pixels = (_gaussian(images / 255.0, p.sigma) * 255).astype(np.uint8)
+    size = (p.iterations, max(0, height - 2 * p.reach), max(0, width - 2 * p.reach), 2)  # the last axis is dx, dy
+    offsets = [generator.integers(-p.reach, p.reach, size) for generator in generators]
+    if offsets:
+        pixels = displaced(pixels, np.stack(offsets), p.reach)
+    values: Values = np.clip(_gaussian(pixels / 255.0, p.sigma), 0, 1) * 255
     return values
 
 
-MOTION_RADIUS_AND_SIGMA = ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5))
+MOTION_RADIUS_AND_SIGMA = BySeverity(
+    ((6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5)),
+    ((10, 1.0), (10, 1.5), (10, 2.0), (10, 2.5), (12, 3.0)),
+    ((10, 3.0), (15, 5.0), (15, 8.0), (15, 12.0), (20, 15.0)),
+)
 
 
-def motion_blur(images: Pixels, severity: int, generators: Generators) -> Values:
+def motion_blur(images: Pixels, level: Level, generators: Generators) -> Values:
     """Smear along a direction of -45 to 45 degrees: a camera that moves."""
-    radius, sigma = MOTION_RADIUS_AND_SIGMA[severity - 1]
+    radius, sigma = level.of(MOTION_RADIUS_AND_SIGMA)
     return smear(images, radius, sigma, np.array([generator.uniform(-45, 45) for generator in generators]))
 
 
-ZOOM_STOP = (1.06, 1.11, 1.16, 1.21, 1.26)
-"""Zoom factors are `np.arange(1, stop, 0.01)`: 7, 12, 16, 21, 26 of them, for rounding keeps 1.06 and 1.11 in.
+ZOOM_STOP_AND_STEP = BySeverity(
+    ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+    ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+    ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
+)
+"""Zoom factors are `np.arange(1, stop, step)`; CIFAR-10-C's are 7, 12, 16, 21, 26, for rounding keeps 1.06 and 1.11 in.
 
 They must be arange's: its 1.25 is larger by one bit, and enlarges 26 pixels to 33, not to 32.
 """
 
 
-def zoom_blur(images: Pixels, severity: int, _: Generators) -> Values:
+def zoom_blur(images: Pixels, level: Level, _: Generators) -> Values:
     """Average the image with its bilinear enlargements by 1.00, 1.01, ...: a camera that moves towards the object.
 
-    Each enlargement is computed in float64, rounded to float32, and added in float32. Height and width are cropped each
-    by its own length (the published code knows squares only).
+    Each enlargement is computed in float64, rounded to float32, and added in float32.
     """
-    _n, height, width, _c = images.shape
-    # H, W, N, C: what one tap reads lies in one run of memory.
-    x = np.ascontiguousarray((images / 255.0).astype(np.float32).transpose(1, 2, 0, 3))
-    x64 = x.astype(np.float64)
-    total = np.zeros_like(x)
-    factors = np.arange(1, ZOOM_STOP[severity - 1], 0.01)
-    for factor in factors:
-        total += zoomed(x64, taps(height, factor), taps(width, factor)).astype(np.float32)
-    mean = (x + total) / np.float32(len(factors) + 1)
-    values: Values = (np.clip(mean, 0, 1) * 255).transpose(2, 0, 1, 3)
+    n, height, width, channels = images.shape
+    x = (images / 255.0).astype(np.float32).transpose(0, 3, 1, 2).reshape(n * channels, height, width)
+    stop, step = level.of(ZOOM_STOP_AND_STEP)
+    factors = np.arange(1, stop, step)
+    mean = (x + sum_of_zoomed(x, factors)) / np.float32(len(factors) + 1)
+    blurred = np.clip(mean, 0, 1) * 255
+    values: Values = blurred.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
     return values
 
 
-GAUSSIAN_BLUR_SIGMA = (0.4, 0.6, 0.7, 0.8, 1.0)
+GAUSSIAN_BLUR_SIGMA = BySeverity((0.4, 0.6, 0.7, 0.8, 1.0), (0.5, 0.75, 1.0, 1.25, 1.5), (1.0, 2.0, 3.0, 4.0, 6.0))
 
 
-def gaussian_blur(images: Pixels, severity: int, _: Generators) -> Values:
+def gaussian_blur(images: Pixels, level: Level, _: Generators) -> Values:
     """Convolve with a Gaussian of sigma pixels."""
-    values: Values = np.clip(_gaussian(images / 255.0, GAUSSIAN_BLUR_SIGMA[severity - 1]), 0, 1) * 255
+    values: Values = np.clip(_gaussian(images / 255.0, level.of(GAUSSIAN_BLUR_SIGMA)), 0, 1) * 255
     return values
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
 import numpy.typing as npt
+
+Planes = npt.NDArray[np.float64]
+_SLAB_PIXELS = 24_576  # at once: what is between two steps stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,13 +36,44 @@ def taps(length: int, factor: float) -> Taps:
     return Taps(top + below, top + np.minimum(below + 1, crop - 1), 1 - w1, w1)
 
 
-def zoomed(x: npt.NDArray[np.float64], rows: Taps, columns: Taps) -> npt.NDArray[np.float64]:
-    """Interpolate (H, W, N, C) along H and W, multiplied and summed in scipy's order: (x * w_row) * w_column."""
-    upper = x[rows.i0] * rows.w0[:, None, None, None]
-    lower = x[rows.i1] * rows.w1[:, None, None, None]
-    w0, w1 = columns.w0[:, None, None], columns.w1[:, None, None]
-    total: npt.NDArray[np.float64] = upper[:, columns.i0] * w0
-    total += upper[:, columns.i1] * w1
-    total += lower[:, columns.i0] * w0
-    total += lower[:, columns.i1] * w1
+def zoomed(planes: Planes, factor: float) -> Planes:
+    """Enlarge the middle of planes (n, H, W); height and width are cropped each by its own length."""
+    _n, height, width = planes.shape
+    buffers = [np.empty_like(planes) for _ in range(4)]
+    return _interpolated(planes, taps(height, factor), taps(width, factor), buffers)
+
+
+def sum_of_zoomed(planes: npt.NDArray[np.float32], factors: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """The sum of planes (n, H, W) enlarged by each factor: computed in float64, rounded, and added in float32."""
+    _n, height, width = planes.shape
+    every = [(taps(height, factor), taps(width, factor)) for factor in factors]
+    total = np.zeros_like(planes)
+    step = max(1, _SLAB_PIXELS // (height * width))
+    for start in range(0, len(planes), step):
+        some, slab = total[start : start + step], planes[start : start + step].astype(np.float64)
+        buffers, rounded = [np.empty_like(slab) for _ in range(4)], np.empty_like(some)
+        for rows, columns in every:
+            rounded[:] = _interpolated(slab, rows, columns, buffers)
+            some += rounded
+    return total
+
+
+def _interpolated(planes: Planes, rows: Taps, columns: Taps, buffers: Sequence[Planes]) -> Planes:
+    """Interpolate along H and W, multiplied and summed in scipy's order: (x * w_row) * w_column; in the buffers."""
+    upper, lower, total, product = buffers
+    # mode "raise" would copy once more
+    np.take(planes, rows.i0, axis=1, out=upper, mode="clip")
+    upper *= rows.w0[:, None]
+    np.take(planes, rows.i1, axis=1, out=lower, mode="clip")
+    lower *= rows.w1[:, None]
+    np.take(upper, columns.i0, axis=2, out=total, mode="clip")
+    total *= columns.w0
+    for half, index, weight in (
+        (upper, columns.i1, columns.w1),
+        (lower, columns.i0, columns.w0),
+        (lower, columns.i1, columns.w1),
+    ):
+        np.take(half, index, axis=2, out=product, mode="clip")
+        product *= weight
+        total += product
     return total

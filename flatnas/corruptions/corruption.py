@@ -13,14 +13,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from flatnas.corruptions.severities import Level
+
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-"""Images, shape (N, H, W, 3)."""
+"""Images, shape (N, H, W, C)."""
 Values: TypeAlias = npt.NDArray[Any]
 """Float (or uint8) images in [0, 255], same shape, not yet truncated."""
 Generators: TypeAlias = Iterator[np.random.Generator]
 """One fresh random generator per image, in order; a corruption that draws nothing leaves it alone."""
-Apply: TypeAlias = Callable[[Pixels, int, Generators], Values]
-"""(images, severity 1..5, generators) -> values."""
+Apply: TypeAlias = Callable[[Pixels, Level, Generators], Values]
+"""(images, level, generators) -> values."""
 
 STANDARD_15: tuple[str, ...] = (
     "gaussian_noise",
@@ -44,11 +46,19 @@ STANDARD_15: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """One corruption: its published name, the function that applies it, and whether that draws numbers."""
+    """One corruption.
+
+    Attributes:
+        name: as published.
+        apply: the function that applies it.
+        seeded: whether that draws numbers.
+        colour: whether it knows RGB only; grey pictures become RGB for it, and its result grey again.
+    """
 
     name: str
     apply: Apply
     seeded: bool = False
+    colour: bool = False
 
     @property
     def standard(self) -> bool:

@@ -1,7 +1,6 @@
 """Elastic transform: a random affine map, then every pixel drawn to a place nearby (Simard et al., ICDAR 2003).
 
-Parameters as in `make_cifar_c.py` of https://github.com/hendrycks/robustness (arXiv 1903.12261), in shares of the
-picture's shorter side.
+Lengths are shares of the picture's shorter side. ImageNet-C multiplies its shares by 244, not by its side of 224.
 """
 
 from __future__ import annotations
@@ -12,17 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.corruptions.corruption import Generators, Pixels, Values
+from flatnas.corruptions.severities import BySeverity, Level
 
 Float32Array = npt.NDArray[np.float32]
-ALPHA_SIGMA_AFFINE = ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03))
+ALPHA_SIGMA_AFFINE = BySeverity(
+    ((0, 0, 0.08), (0.05, 0.2, 0.07), (0.08, 0.06, 0.06), (0.1, 0.04, 0.05), (0.1, 0.03, 0.03)),
+    ((0, 0, 0.08), (0.05, 0.3, 0.06), (0.1, 0.08, 0.06), (0.1, 0.03, 0.03), (0.16, 0.03, 0.02)),
+    ((2, 0.7, 0.1), (2, 0.08, 0.2), (0.05, 0.01, 0.02), (0.07, 0.01, 0.02), (0.12, 0.01, 0.02)),
+)
+_IMAGENET_C_STRETCH = 244 / 224
 
 
-def elastic_transform(images: Pixels, severity: int, generators: Generators) -> Values:
+def elastic_transform(images: Pixels, level: Level, generators: Generators) -> Values:
     """Shift three corners of a square in the middle by up to `affine`, then each pixel by smoothed noise."""
     from scipy.ndimage import gaussian_filter
 
     n, height, width, _c = images.shape
-    alpha, sigma, affine = (min(height, width) * share for share in ALPHA_SIGMA_AFFINE[severity - 1])
+    side = min(height, width) * (_IMAGENET_C_STRETCH if level.table == "imagenet-c" else 1)
+    alpha, sigma, affine = (side * share for share in level.of(ALPHA_SIGMA_AFFINE))
     warped, noise = np.empty(images.shape, np.float32), np.empty((2, n, height, width))
     for i, generator in enumerate(generators):
         corners = generator.uniform(-affine, affine, (3, 2)).astype(np.float32)
@@ -44,7 +50,7 @@ def _warped(image: Float32Array, corner_shifts: Float32Array) -> Float32Array:
     corners = np.array([centre + side, [centre[0] + side, centre[1] - side], centre - side], np.float32)
     matrix = cv2.getAffineTransform(corners, corners + corner_shifts)
     warped: Any = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(warped, np.float32)
+    return np.asarray(warped, np.float32).reshape(image.shape)  # OpenCV drops a single channel
 
 
 def _bilinear(images: Float32Array, rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> Float32Array:

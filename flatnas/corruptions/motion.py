@@ -27,19 +27,33 @@ def smear(images: npt.NDArray[np.uint8], radius: float, sigma: float, degrees: n
     Returns:
         uint8, the same shape; beyond the edge the edge's pixels count.
     """
-    n, height, width, _c = images.shape
     steps = np.arange(2 * ceil(radius) + 1)
     kernel = np.exp(-(steps**2) / (2 * sigma**2))
     kernel /= kernel.sum()
     angle = np.deg2rad(degrees)[:, None]
     down = np.ceil(steps * np.sin(angle) - 0.5).astype(np.intp)  # N, taps
     right = np.ceil(steps * np.cos(angle) - 0.5).astype(np.intp)
+    smeared = np.empty_like(images, order="C")
+    for out, image, rows, columns in zip(smeared, images, down, right, strict=True):
+        out[:] = _smeared(image, kernel, rows, columns)
+    return smeared
 
-    wide = images.astype(np.float64) * 257  # 8 bits to 16
-    total = np.zeros(images.shape)
-    every = np.arange(n)[:, None, None]
-    for tap, weight in enumerate(kernel):
-        rows = np.clip(np.arange(height) + down[:, tap, None], 0, height - 1)
-        columns = np.clip(np.arange(width) + right[:, tap, None], 0, width - 1)
-        total += weight * wide[every, rows[:, :, None], columns[:, None, :]]
-    return (np.floor(total + 0.5) / 257).astype(np.uint8)
+
+def _smeared(
+    image: Pixels, kernel: npt.NDArray[np.float64], down: npt.NDArray[np.intp], right: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """The sum of an image's copies, each shifted as a whole: a stretch of every row of the image with a margin."""
+    height, width, channels = image.shape
+    above, left = max(0, -down.min()), max(0, -right.min())
+    margins = ((above, max(0, down.max())), (left, max(0, right.max())), (0, 0))
+    wide = np.pad(image.astype(np.float64) * 257, margins, mode="edge")  # 8 bits to 16
+    wide = wide.reshape(len(wide), -1)
+    total = np.zeros((height, width * channels))
+    weighted = np.empty_like(total)
+    for weight, row, column in zip(kernel, down + above, (right + left) * channels, strict=True):
+        np.multiply(wide[row : row + height, column : column + width * channels], weight, out=weighted)
+        total += weighted
+    total += 0.5
+    np.floor(total, out=total)
+    total /= 257
+    return total.reshape(image.shape)

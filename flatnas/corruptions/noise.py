@@ -1,8 +1,8 @@
-"""Noise: Gaussian, shot, impulse and speckle noise with CIFAR-10-C's parameters.
+"""Noise: Gaussian, shot, impulse and speckle noise.
 
-Hendrycks & Dietterich, ICLR 2019, arXiv 1903.12261, section 3; parameters as in `make_cifar_c.py` of
-https://github.com/hendrycks/robustness. The published files were drawn without a seed, so these are equal to them in
-distribution, not in bytes. Each channel of each pixel draws its own number, and each image has its own generator.
+Hendrycks & Dietterich, ICLR 2019, arXiv 1903.12261, section 3. The published files were drawn without a seed, so these
+are equal to them in distribution, not in bytes. Each channel of each pixel draws its own number, and each image has its
+own generator.
 """
 
 from __future__ import annotations
@@ -10,44 +10,57 @@ from __future__ import annotations
 import numpy as np
 
 from flatnas.corruptions.corruption import Generators, Pixels, Values
+from flatnas.corruptions.severities import BySeverity, Level
 
-GAUSSIAN_SIGMA = (0.04, 0.06, 0.08, 0.09, 0.10)
+GAUSSIAN_SIGMA = BySeverity(
+    (0.04, 0.06, 0.08, 0.09, 0.10), (0.04, 0.08, 0.12, 0.15, 0.18), (0.08, 0.12, 0.18, 0.26, 0.38)
+)
 
 
-def gaussian_noise(images: Pixels, severity: int, generators: Generators) -> Values:
+def gaussian_noise(images: Pixels, level: Level, generators: Generators) -> Values:
     """Add normal noise of standard deviation sigma to x in [0, 1]: poor light."""
-    noise = GAUSSIAN_SIGMA[severity - 1] * _standard_normal(images.shape, generators)
+    noise = level.of(GAUSSIAN_SIGMA) * _standard_normal(images.shape, generators)
     return np.clip(images / 255.0 + noise, 0, 1) * 255
 
 
-SHOT_PHOTONS = (500, 250, 100, 75, 50)
+SHOT_PHOTONS = BySeverity(
+    (500, 250, 100, 75, 50),
+    (250, 100, 50, 30, 15),
+    (60, 25, 12, 5, 3),
+)
 
 
-def shot_noise(images: Pixels, severity: int, generators: Generators) -> Values:
+def shot_noise(images: Pixels, level: Level, generators: Generators) -> Values:
     """Count photons, Poisson(x * c) / c with c photons at full white: the light's own discreteness."""
-    photons = SHOT_PHOTONS[severity - 1]
+    photons = level.of(SHOT_PHOTONS)
     expected = images / 255.0 * photons
     counts = np.stack([generator.poisson(image) for image, generator in zip(expected, generators, strict=True)])
     return np.clip(counts / photons, 0, 1) * 255
 
 
-IMPULSE_AMOUNT = (0.01, 0.02, 0.03, 0.05, 0.07)
+IMPULSE_AMOUNT = BySeverity(
+    (0.01, 0.02, 0.03, 0.05, 0.07), (0.01, 0.02, 0.05, 0.08, 0.14), (0.03, 0.06, 0.09, 0.17, 0.27)
+)
 
 
-def impulse_noise(images: Pixels, severity: int, generators: Generators) -> Values:
+def impulse_noise(images: Pixels, level: Level, generators: Generators) -> Values:
     """Set a share of the values to 0 or 255, either with half its probability: salt and pepper, bit errors."""
-    amount = IMPULSE_AMOUNT[severity - 1]
+    amount = level.of(IMPULSE_AMOUNT)
     u = np.stack([generator.random(image.shape) for image, generator in zip(images, generators, strict=True)])
     return np.where(u < amount / 2, np.uint8(0), np.where(u < amount, np.uint8(255), images))
 
 
-SPECKLE_SIGMA = (0.06, 0.1, 0.12, 0.16, 0.2)
+SPECKLE_SIGMA = BySeverity(
+    (0.06, 0.1, 0.12, 0.16, 0.2),
+    (0.15, 0.2, 0.25, 0.3, 0.35),
+    (0.15, 0.2, 0.35, 0.45, 0.6),
+)
 
 
-def speckle_noise(images: Pixels, severity: int, generators: Generators) -> Values:
+def speckle_noise(images: Pixels, level: Level, generators: Generators) -> Values:
     """Add noise in proportion to the value: x + x * sigma * n, with n standard normal."""
     x = images / 255.0
-    noise = SPECKLE_SIGMA[severity - 1] * _standard_normal(images.shape, generators)
+    noise = level.of(SPECKLE_SIGMA) * _standard_normal(images.shape, generators)
     return np.clip(x + x * noise, 0, 1) * 255
 
 

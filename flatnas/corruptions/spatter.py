@@ -1,7 +1,4 @@
-"""Spatter: drops of water on the lens at severities 1 to 3, of mud at 4 and 5.
-
-Parameters as in `make_cifar_c.py` of https://github.com/hendrycks/robustness (arXiv 1903.12261).
-"""
+"""Spatter: drops of water on the lens at severities 1 to 3, of mud at 4 and 5."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.corruptions.corruption import Generators, Pixels, Values
+from flatnas.corruptions.severities import BySeverity, Level
 
 Float32Array = npt.NDArray[np.float32]
 
@@ -32,21 +30,37 @@ class _Spatter:
     mud: bool
 
 
-SPATTER = (
-    _Spatter(0.62, 0.1, 0.7, 0.7, 0.5, False),
-    _Spatter(0.65, 0.1, 0.8, 0.7, 0.5, False),
-    _Spatter(0.65, 0.3, 1, 0.69, 0.5, False),
-    _Spatter(0.65, 0.1, 0.7, 0.69, 0.6, True),
-    _Spatter(0.65, 0.1, 0.5, 0.68, 0.6, True),
+SPATTER = BySeverity(
+    (
+        _Spatter(0.62, 0.1, 0.7, 0.7, 0.5, False),
+        _Spatter(0.65, 0.1, 0.8, 0.7, 0.5, False),
+        _Spatter(0.65, 0.3, 1, 0.69, 0.5, False),
+        _Spatter(0.65, 0.1, 0.7, 0.69, 0.6, True),
+        _Spatter(0.65, 0.1, 0.5, 0.68, 0.6, True),
+    ),
+    (
+        _Spatter(0.62, 0.1, 0.7, 0.7, 0.6, False),
+        _Spatter(0.65, 0.1, 0.8, 0.7, 0.6, False),
+        _Spatter(0.65, 0.3, 1, 0.69, 0.6, False),
+        _Spatter(0.65, 0.1, 0.7, 0.68, 0.6, True),
+        _Spatter(0.65, 0.1, 0.5, 0.67, 0.6, True),
+    ),
+    (
+        _Spatter(0.65, 0.3, 4, 0.69, 0.6, False),
+        _Spatter(0.65, 0.3, 3, 0.68, 0.6, False),
+        _Spatter(0.65, 0.3, 2, 0.68, 0.5, False),
+        _Spatter(0.65, 0.3, 1, 0.65, 1.5, True),
+        _Spatter(0.67, 0.4, 1, 0.65, 1.5, True),
+    ),
 )
 _WATER, _MUD = np.array([175, 238, 238]) / 255.0, np.array([63, 42, 20]) / 255.0
 _LIGHT = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])  # an emboss filter: light from the upper left
 _SOLID = 0.8  # softened mud thinner than this is none
 
 
-def spatter(images: Pixels, severity: int, generators: Generators) -> Values:
+def spatter(images: Pixels, level: Level, generators: Generators) -> Values:
     """Cover parts of the picture with water or mud."""
-    p = SPATTER[severity - 1]
+    p = level.of(SPATTER)
     noise = np.empty(images.shape[:3])
     for layer, generator in zip(noise, generators, strict=True):
         layer[:] = generator.normal(p.mean, p.spread, layer.shape)

@@ -15,9 +15,10 @@ import numpy as np
 
 from flatnas.data.csv_list import list_csv
 from flatnas.data.dataset import Dataset, Images, content_sha256
+from flatnas.data.grey import to_grey
 from flatnas.data.listing import Listing, Part, below, few_of, list_folder
 from flatnas.data.near_copies import near
-from flatnas.data.pictures import Header, Picture, to_grey
+from flatnas.data.pictures import Header, Picture
 from flatnas.data.preparation import Preparation, classes_that_mirroring_changes, fitted
 from flatnas.data.progress import Progress, silent
 from flatnas.data.reading import ReadPicture, Unreadable, read_headers, read_pictures

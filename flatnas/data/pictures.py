@@ -111,13 +111,6 @@ def rgb_of(content: BinaryIO) -> Picture:
     return _read(content, _upright_rgb)
 
 
-def to_grey(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Luma of pixels (..., 3), shape (..., 1): ITU-R BT.601 in 16-bit fixed point, as Pillow's mode L computes it."""
-    wide = rgb.astype(np.uint32)
-    luma = (wide[..., 0] * 19595 + wide[..., 1] * 38470 + wide[..., 2] * 7471 + 0x8000) >> 16
-    return luma.astype(np.uint8)[..., None]
-
-
 def _open(path: Path, read: Callable[[Image], T]) -> T:
     if not is_regular_file(path):
         raise DataError("no regular file" if path.exists() else "no such file")
@@ -163,8 +156,8 @@ def _upright_rgb(image: Image) -> Picture:
     if image.mode == "F" or image.mode.startswith("I"):
         return np.repeat(_eight_bits(np.asarray(image))[..., None], 3, axis=2)
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_grey(image.convert("RGBA"))
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+        return _on_grey(image if image.mode == "RGBA" else image.convert("RGBA"))
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _eight_bits(values: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
@@ -188,4 +181,4 @@ def _on_grey(rgba: Image) -> Picture:
 
     ground = PIL.Image.new("RGB", rgba.size, (GREY, GREY, GREY))
     ground.paste(rgba, mask=rgba)
-    return np.array(ground)
+    return np.asarray(ground)

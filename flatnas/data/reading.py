@@ -1,7 +1,7 @@
 """Many picture files at once: in threads, in the files' order, with all unreadable ones named together.
 
 Pillow and OpenCV leave Python's lock while they work on pixels. Few pictures are under way at a time, and of large ones
-only one, so that memory is bounded by the result and some hundred MB.
+only one: beside the result, the largest that is read (50 million pixels, transparent) takes 1.2 GB, others much less.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _read(file: PictureFile, prepare: Callable[[Picture], Picture]) -> ReadPictu
     rgb = read_rgb(file.path)
     digest = hashlib.sha256(repr(rgb.shape).encode())
     digest.update(rgb.data)
-    one_colour = bool((rgb == rgb[0, 0]).all())
+    one_colour = all(bool((row == rgb[0, 0]).all()) for row in rgb)  # row by row: most end at the first
     return ReadPicture(
         file, prepare(rgb), digest.hexdigest(), perceptual_hash(rgb), (rgb.shape[0], rgb.shape[1]), one_colour
     )

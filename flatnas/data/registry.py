@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from flatnas.data.dataset import Dataset, Images, content_sha256
+from flatnas.data.grey import to_grey
 from flatnas.data.preparation import AS_THEY_ARE, Preparation
 from flatnas.data.progress import Progress, silent
 from flatnas.errors import DataError
@@ -68,8 +69,6 @@ def _as_wanted(data: Dataset, preparation: Preparation) -> Dataset:
 
 
 def _grey(images: Images) -> Images:
-    from flatnas.data.pictures import to_grey
-
     return replace(images, pixels_nhwc=to_grey(images.pixels_nhwc))
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from flatnas.corruptions import SEVERITIES, corrupt
+from flatnas.corruptions import SEVERITIES, TableName, corrupt, severity_table
 from pipeline.audits.cache import Cache
 from pipeline.runs.code import code_sha256
 
@@ -26,7 +26,8 @@ Ints = npt.NDArray[np.int64]
 Variant = tuple[str, int]
 """A corruption's name and its severity."""
 CLEAN: Variant = ("clean", 0)
-_GENERATOR = 1  # raised when a corruption's bytes change: audits before and after can't be compared
+# raised when a table's bytes change: audits before and after can't be compared
+_GENERATORS: dict[TableName, int] = {"cifar10-c": 1, "tiny-imagenet-c": 2, "imagenet-c": 2}
 _BLOCK_PIXELS = 2**20  # corrupted between two signs of life: 1,024 pictures of 32 x 32
 _LIBRARIES = ("numpy", "scipy", "opencv-python-headless", "pillow")  # whose arithmetic decides the last bit
 
@@ -75,7 +76,8 @@ class AuditImages:
         found = hashlib.sha256(repr((self.clean.shape, self.source)).encode())
         found.update(np.ascontiguousarray(self.clean).data)
         if self.official is None:
-            found.update(repr((_GENERATOR, self.seed, [version(name) for name in _LIBRARIES])).encode())
+            generator = _GENERATORS[severity_table(min(self.clean.shape[1:3]))]
+            found.update(repr((generator, self.seed, [version(name) for name in _LIBRARIES])).encode())
         else:
             found.update(self.official.identity.encode())
         return found.hexdigest()

@@ -21,7 +21,7 @@ DATA: Mapping[str, tuple[str, ...]] = {
     "export.runtime.build": ("export/runtime/host/*", "export/runtime/proof/*"),
     "pipeline.report.page": ("pipeline/report/page.html.jinja",),
     "pipeline.report.card": ("pipeline/report/model_card.md.jinja",),
-    "flatnas.corruptions.frost_pictures": ("flatnas/corruptions/frost/*.png",),
+    "flatnas.corruptions.frost_pictures": ("flatnas/corruptions/frost/*",),
 }
 
 

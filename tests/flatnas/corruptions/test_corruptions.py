@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pytest
 from scipy import ndimage, stats
 
-from flatnas.corruptions import CORRUPTIONS, SEVERITIES, STANDARD_15, corrupt
+from flatnas.corruptions import CORRUPTIONS, SEVERITIES, STANDARD_15, corrupt, severity_table
 from flatnas.corruptions.hsv import Hsv, hsv_to_rgb, rgb_to_hsv
 
 Pixels = npt.NDArray[np.uint8]
@@ -131,10 +131,10 @@ def _defocus_blur(x: Pixels, radius_and_alias: tuple[float, float]) -> Floats:
     import cv2
 
     radius, alias = radius_and_alias
-    grid = np.arange(-8, 9)
+    grid, taps = (np.arange(-8, 9), 3) if radius <= 8 else (np.arange(-radius, radius + 1), 5)
     disk = np.array((grid**2 + grid[:, None] ** 2) <= radius**2, dtype=np.float32)
     disk /= np.sum(disk)
-    kernel = cv2.GaussianBlur(disk, ksize=(3, 3), sigmaX=alias)
+    kernel = cv2.GaussianBlur(disk, ksize=(taps, taps), sigmaX=alias)
     channels = [cv2.filter2D(x[:, :, channel] / 255.0, -1, kernel) for channel in range(3)]
     values: Floats = np.clip(np.array(channels).transpose(1, 2, 0), 0, 1) * 255
     return values
@@ -158,11 +158,11 @@ def _saturate(x: Pixels, times_and_plus: tuple[float, float]) -> Floats:
     return values
 
 
-def _zoom_blur(x: Pixels, stop: float) -> npt.NDArray[Any]:
+def _zoom_blur(x: Pixels, stop_and_step: tuple[float, float]) -> npt.NDArray[Any]:
     image = (x / 255.0).astype(np.float32)
     side = len(image)
     total = np.zeros_like(image)
-    factors = np.arange(1, stop, 0.01)
+    factors = np.arange(1, *stop_and_step)
     for factor in factors:
         crop = int(np.ceil(side / factor))
         top = (side - crop) // 2
@@ -173,16 +173,37 @@ def _zoom_blur(x: Pixels, stop: float) -> npt.NDArray[Any]:
     return values
 
 
-ORACLES: dict[str, tuple[Callable[..., npt.NDArray[np.generic]], tuple[object, ...]]] = {
-    "pixelate": (_pixelate, (0.95, 0.9, 0.85, 0.75, 0.65)),
-    "contrast": (_contrast, (0.75, 0.5, 0.4, 0.3, 0.15)),
-    "gaussian_blur": (_gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1)),
-    "defocus_blur": (_defocus_blur, ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1))),
-    "brightness": (_brightness, (0.05, 0.1, 0.15, 0.2, 0.3)),
-    "saturate": (_saturate, ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2))),
-    "zoom_blur": (_zoom_blur, (1.06, 1.11, 1.16, 1.21, 1.26)),
+Five = tuple[Any, ...]
+ORACLES: dict[str, tuple[Callable[..., npt.NDArray[np.generic]], Five, Five, Five]] = {
+    "pixelate": (
+        _pixelate,
+        (0.95, 0.9, 0.85, 0.75, 0.65),
+        (0.9, 0.8, 0.7, 0.6, 0.5),
+        (0.6, 0.5, 0.4, 0.3, 0.25),
+    ),
+    "contrast": (_contrast, (0.75, 0.5, 0.4, 0.3, 0.15), (0.4, 0.3, 0.2, 0.1, 0.05), (0.4, 0.3, 0.2, 0.1, 0.05)),
+    "gaussian_blur": (_gaussian_blur, (0.4, 0.6, 0.7, 0.8, 1), (0.5, 0.75, 1, 1.25, 1.5), (1, 2, 3, 4, 6)),
+    "defocus_blur": (
+        _defocus_blur,
+        ((0.3, 0.4), (0.4, 0.5), (0.5, 0.6), (1, 0.2), (1.5, 0.1)),
+        ((0.5, 0.6), (1, 0.1), (1.5, 0.1), (2.5, 0.01), (3, 0.1)),
+        ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5)),
+    ),
+    "brightness": (_brightness, (0.05, 0.1, 0.15, 0.2, 0.3), (0.1, 0.2, 0.3, 0.4, 0.5), (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "saturate": (
+        _saturate,
+        ((0.3, 0), (0.1, 0), (1.5, 0), (2, 0.1), (2.5, 0.2)),
+        ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (30, 0.2)),
+        ((0.3, 0), (0.1, 0), (2, 0), (5, 0.1), (20, 0.2)),
+    ),
+    "zoom_blur": (
+        _zoom_blur,
+        ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+        ((1.06, 0.01), (1.11, 0.01), (1.16, 0.01), (1.21, 0.01), (1.26, 0.01)),
+        ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03)),
+    ),
 }
-"""One image at a time, as the paper's script does it, with its libraries and parameters."""
+"""One image at a time, as the paper's three scripts do it, with their libraries and parameters: for 32, 64, 224 px."""
 
 
 def _tiles(side: int) -> Pixels:
@@ -200,19 +221,77 @@ def _tiles(side: int) -> Pixels:
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize("name", ORACLES)
 def test_every_byte_equals_the_published_definition_applied_image_by_image(name: str, severity: int) -> None:
-    oracle, parameters = ORACLES[name]
+    oracle, parameters, *_ = ORACLES[name]
     images = _tiles(32)
     expected = np.array([oracle(image, parameters[severity - 1]) for image in images]).astype(np.uint8)
     np.testing.assert_array_equal(corrupt(images, name, severity, range(len(images))), expected)
 
 
-@pytest.mark.parametrize("side", [8, 17, 64])
+@pytest.mark.parametrize(("side", "table"), [(8, 0), (17, 0), (48, 0), (49, 1), (96, 1), (119, 1), (120, 2), (130, 2)])
 @pytest.mark.parametrize("name", ORACLES)
-def test_other_sizes_follow_the_same_definition(name: str, side: int) -> None:
-    oracle, parameters = ORACLES[name]
-    images = _tiles(side)[-68:]
-    expected = np.array([oracle(image, parameters[4]) for image in images]).astype(np.uint8)
+def test_other_sizes_follow_the_definition_of_their_table(name: str, side: int, table: int) -> None:
+    oracle, *tables = ORACLES[name]
+    images = _tiles(side)[-(68 if side < 20 else 6) :]
+    expected = np.array([oracle(image, tables[table][4]) for image in images]).astype(np.uint8)
     np.testing.assert_array_equal(corrupt(images, name, 5, range(len(images))), expected)
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize(("side", "table"), [(64, 1), (224, 2)])
+@pytest.mark.parametrize("name", ORACLES)
+def test_every_byte_equals_the_published_definition_for_larger_pictures(
+    name: str, side: int, table: int, severity: int
+) -> None:
+    oracle, *tables = ORACLES[name]
+    images = _tiles(side)[:3]
+    expected = np.array([oracle(image, tables[table][severity - 1]) for image in images]).astype(np.uint8)
+    np.testing.assert_array_equal(corrupt(images, name, severity, range(3)), expected)
+
+
+def test_the_shorter_side_decides_the_table_and_a_table_can_be_asked_for() -> None:
+    assert [severity_table(side) for side in (8, 32, 48)] == ["cifar10-c"] * 3
+    assert [severity_table(side) for side in (49, 64, 96, 119)] == ["tiny-imagenet-c"] * 4
+    assert [severity_table(side) for side in (120, 224, 1000)] == ["imagenet-c"] * 3
+    wide = _tiles(128)[:1, :40]
+    for name in CORRUPTIONS:
+        by_size = corrupt(wide, name, 3, [0])
+        assert np.array_equal(by_size, corrupt(wide, name, 3, [0], table="cifar10-c"))
+        assert not np.array_equal(by_size, corrupt(wide, name, 3, [0], table="imagenet-c"))
+    with pytest.raises(ValueError, match="table must be one of cifar10-c, tiny-imagenet-c, imagenet-c; got 'cifar'"):
+        corrupt(wide, "fog", 3, [0], table="cifar")  # type: ignore[arg-type]
+
+
+NOISE_PARAMETERS = {
+    64: {
+        "gaussian_noise": (0.04, 0.08, 0.12, 0.15, 0.18),
+        "shot_noise": (250, 100, 50, 30, 15),
+        "impulse_noise": (0.01, 0.02, 0.05, 0.08, 0.14),
+        "speckle_noise": (0.15, 0.2, 0.25, 0.3, 0.35),
+    },
+    224: {
+        "gaussian_noise": (0.08, 0.12, 0.18, 0.26, 0.38),
+        "shot_noise": (60, 25, 12, 5, 3),
+        "impulse_noise": (0.03, 0.06, 0.09, 0.17, 0.27),
+        "speckle_noise": (0.15, 0.2, 0.35, 0.45, 0.6),
+    },
+}
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("side", [64, 224])
+@pytest.mark.parametrize("name", NOISES)
+def test_noise_of_larger_pictures_has_the_published_spread(name: str, side: int, severity: int) -> None:
+    """On mid-grey and dark grey, where hardly anything is cut off at 0 or 255."""
+    value, c = (64 if name == "shot_noise" else 128), NOISE_PARAMETERS[side][name][severity - 1]
+    drawn = corrupt(np.full((4, side, side, 3), value, np.uint8), name, severity, range(4)) / 255.0
+    x = value / 255
+    if name == "impulse_noise":
+        assert abs((drawn != x).mean() - c) < 5 * np.sqrt(c / drawn.size)
+        return
+    sigma = {"gaussian_noise": c, "shot_noise": np.sqrt(x / c), "speckle_noise": x * c}[name]
+    lower, upper = np.quantile(drawn, [0.1587, 0.5])  # one standard deviation below the median, and the median
+    step = 1 / c if name == "shot_noise" else 0  # a count of photons is a whole number
+    assert upper - lower == pytest.approx(sigma, rel=0.04, abs=step + 1 / 255)
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -408,9 +487,9 @@ def test_images_and_indices_that_cannot_be_meant_are_refused() -> None:
     images = _tiles(32)[:2]
     with pytest.raises(TypeError, match="images must be uint8; got float64"):
         corrupt(images / 255.0, "contrast", 1, [0, 1])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"shape \(N, H, W, 3\) with H, W >= 8; got \(2, 7, 32, 3\)"):
+    with pytest.raises(ValueError, match=r"\(N, H, W, 3\) or \(N, H, W, 1\) with H, W >= 8; got \(2, 7, 32, 3\)"):
         corrupt(images[:, :7], "contrast", 1, [0, 1])
-    with pytest.raises(ValueError, match=r"shape \(N, H, W, 3\) with H, W >= 8; got \(2, 3, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"with H, W >= 8; got \(2, 3, 32, 32\)"):
         corrupt(images.transpose(0, 3, 1, 2), "contrast", 1, [0, 1])
     with pytest.raises(ValueError, match=r"indices must have shape \(2,\), one per image; got \(1,\)"):
         corrupt(images, "contrast", 1, [0])

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, features
 
-from flatnas.data.pictures import looks_like_a_picture, read_header, read_rgb, readable_suffixes, to_grey
+from flatnas.data.grey import to_grey
+from flatnas.data.pictures import looks_like_a_picture, read_header, read_rgb, readable_suffixes
 from flatnas.errors import DataError
 
 

@@ -83,7 +83,7 @@ def test_what_was_measured_or_answered_is_known_by_the_code_behind_it(copy: Path
     before = code_sha256("flatnas.corruptions", copy)
     path = copy / "flatnas/corruptions/weather.py"
     content = path.read_text()
-    path.write_text(content.replace("BRIGHTNESS_ADDED = (0.05", "BRIGHTNESS_ADDED = (0.06"))
+    path.write_text(content.replace("BRIGHTNESS_ADDED = BySeverity((0.05", "BRIGHTNESS_ADDED = BySeverity((0.06"))
     assert code_sha256("flatnas.corruptions", copy) != before
     path.write_text(content)
 
