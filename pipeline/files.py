@@ -53,7 +53,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # RecursionError: brackets within brackets, thousands deep
         raise PipelineError(
             f"{path} is damaged: it is no JSON; restore it, or delete {path.parent} and start again"
         ) from error

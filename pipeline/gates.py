@@ -20,18 +20,22 @@ ENOUGH_IMAGES = 20  # of a class, for a recall of 0 to be more than bad luck
 def run_gates(
     violations: Sequence[Violation],
     accuracy: Accuracy,
-    classifier: ClassifierRecord,
+    classifier: ClassifierRecord | None,
     robustness: Robustness,
     parity: Sequence[ParityRecord],
     firmware: FirmwareRecord | None,
 ) -> list[Gate]:
-    """The gates of every `pipeline run`; firmware has one where it was emulated."""
+    """The gates of every `pipeline run`; firmware has one where it was emulated.
+
+    Args:
+        classifier: None in reports of version 0.1, which had no gates for it.
+    """
     loss = accuracy.float - accuracy.tflite_int8
     beyond = sum(not row.holds for row in parity)
     differ = [core.mismatches for core in firmware.cores] if firmware else []
     return [
         _at_most("fits the budget (resources over)", len(violations), 0),
-        *usefulness_gates(classifier),
+        *(usefulness_gates(classifier) if classifier else []),
         _at_most("accuracy lost to int8", loss, MAX_ACCURACY_LOSS, "points"),
         _at_most("corruption error added by int8 (upper end)", robustness.delta.ci95[1], MAX_DELTA, "points"),
         _at_most("parity (runtimes out of bounds)", beyond, 0),
@@ -49,7 +53,7 @@ def usefulness_gates(classifier: ClassifierRecord) -> list[Gate]:
         value=low,
         unit="share",
         asks="more than",
-        passed=low > chance,
+        passed=passes(low, chance, "more than"),
     )
     missed = [row.name for row in classifier.classes if row.recall == 0 and row.images >= ENOUGH_IMAGES]
     return [better, _at_most("classes never recognised", len(missed), 0, note=", ".join(missed))]
@@ -112,11 +116,23 @@ def delta_gates(delta: Delta | None, max_delta: float | None) -> list[Gate]:
     return [_at_most("delta (upper end)", delta.ci95[1], max_delta, "points")]
 
 
+def passes(value: float, limit: float, asks: Literal["at most", "at least", "more than"]) -> bool:
+    """Whether a value lies on the side of its limit that a gate asks for; no NaN does."""
+    match asks:
+        case "at most":
+            return value <= limit + _ROUNDING
+        case "at least":
+            return value >= limit - _ROUNDING
+        case "more than":
+            return value > limit
+
+
 def _at_most(
     name: str, value: float, limit: float, unit: Literal["share", "points", "count"] = "count", note: str = ""
 ) -> Gate:
-    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=value <= limit + _ROUNDING)
+    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=passes(value, limit, "at most"))
 
 
 def _at_least(name: str, value: float, limit: float) -> Gate:
-    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=value >= limit - _ROUNDING)
+    held = passes(value, limit, "at least")
+    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=held)
