@@ -34,6 +34,7 @@ PREDICTIONS = "audit/predictions.npz"
 REPORT = "report.json"
 PAGE = "report.html"
 CARD = "MODEL_CARD.md"
+ENVIRONMENT = "environment.json"  # all packages that were installed
 
 SIGNATURE = "model.sig"  # of the manifest's files and the manifest, as these: made afterwards, so not in the manifest
 SBOM = "sbom.cdx.json"

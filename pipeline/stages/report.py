@@ -37,6 +37,7 @@ from pipeline.runs.layout import (
     AUDIT,
     CARD,
     DYNAMIC_TFLITE,
+    ENVIRONMENT,
     EVALUATIONS,
     FINALISTS,
     FIRMWARE,
@@ -60,6 +61,7 @@ from pipeline.runs.layout import (
 from pipeline.runs.manifest import artifacts_in
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.searching import Judging
+from pipeline.trust.environment import environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def _run(context: StageContext[Reporting]) -> None:
     report = _report(context)
     labels = read_json(context.path(MODEL))["labels"]
     write_json(context.path(REPORT), report.model_dump(by_alias=True))
+    write_json(context.path(ENVIRONMENT), asdict(environment()))
     write_bytes(context.path(PAGE), render_page(report, labels).encode())
     write_bytes(context.path(CARD), render_card(report, labels, context.settings.config).encode())
 
@@ -198,7 +201,7 @@ STAGE = Stage(
         AUDIT,
         PREDICTIONS,
     ),
-    writes=(REPORT, PAGE, CARD),
+    writes=(REPORT, PAGE, CARD, ENVIRONMENT),
     settings=Reporting,
     run=_run,
 )

@@ -33,8 +33,9 @@ from pipeline.runs.layout import (
     SUPERNET,
 )
 from pipeline.trust.card import missing_from_card
-from pipeline.trust.finished import FinishedRun, parsed
+from pipeline.trust.finished import FinishedRun, parsed, without_place
 from pipeline.trust.network import of_the_shipped_network
+from pipeline.trust.statements import STATEMENTS
 from pipeline.trust.verdict import of_the_verdict
 
 Check = Callable[[FinishedRun], Iterator[str]]
@@ -78,13 +79,12 @@ def _request(run: FinishedRun) -> Iterator[str]:
     }
     for part, values in asked.items():
         for key, value in values.items():
-            if _last_part(value) != _last_part(told[key]):
+            if _comparable(value) != _comparable(told[key]):
                 yield f"{REPORT}: {key} is '{told[key]}', {RUN} has '{value}' ({part})"
 
 
-def _last_part(value: object) -> object:
-    """Of a data set's path its folder's name, which is all that some files tell."""
-    return value.rstrip("/").rpartition("/")[2] if isinstance(value, str) else value
+def _comparable(value: object) -> object:
+    return without_place(value) if isinstance(value, str) else value
 
 
 def _artifacts(run: FinishedRun) -> Iterator[str]:
@@ -186,6 +186,20 @@ def _card(run: FinishedRun) -> Iterator[str]:
         yield f"{CARD}: {what} should read '{line}'"
 
 
+def _statements(run: FinishedRun) -> Iterator[str]:
+    """SBOM and provenance are about these files."""
+    for path, about in (statement for statement in STATEMENTS.items() if (run.directory / statement[0]).is_file()):
+        try:
+            told = about(parsed(run.directory, path, Any))
+        except PipelineError as error:
+            yield str(error)
+        except (KeyError, TypeError, IndexError, AttributeError):
+            yield f"{path} is not as 'pipeline sign' writes it"
+        else:
+            if told != run.files:
+                yield f"{path}: is about other files than these"
+
+
 CHECKS: tuple[Check, ...] = (
     _stages,
     _request,
@@ -196,4 +210,5 @@ CHECKS: tuple[Check, ...] = (
     _evaluations,
     of_the_verdict,
     _card,
+    _statements,
 )

@@ -36,6 +36,7 @@ class Recorded:
         identity: target, data set, and the hash of its content.
         config: what was asked of the run.
         versions: of everything, in version 0.1; later each stage has its own.
+        adopted: stages that were kept although their code had changed, and why.
     """
 
     identity: Mapping[str, str]
@@ -43,6 +44,7 @@ class Recorded:
     seed: int
     stages: tuple[MadeStage, ...]
     versions: Mapping[str, str] = field(default_factory=dict)
+    adopted: tuple[Mapping[str, str], ...] = ()
 
     def outputs(self) -> dict[str, str]:
         """sha256 by path of every file that a stage wrote."""
@@ -82,7 +84,7 @@ class FinishedRun:
     """A run directory.
 
     Attributes:
-        files: sha256 by path, of the files that are here.
+        files: sha256 by path, of the files that a manifest would list.
     """
 
     directory: Path
@@ -90,6 +92,11 @@ class FinishedRun:
     recorded: Recorded
     report: RunReport
     model: ModelFacts
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name, without the place of a folder."""
+        return without_place(self.report.dataset)
 
     @property
     def int8(self) -> Path:
@@ -116,6 +123,11 @@ def read_finished(directory: Path, files: Mapping[str, str]) -> FinishedRun:
         report=parsed(directory, REPORT, RunReport),
         model=parsed(directory, MODEL, ModelFacts),
     )
+
+
+def without_place(value: str) -> str:
+    """Of a path the last part; some files tell no more of what the user named."""
+    return value.rstrip("/").rpartition("/")[2]
 
 
 def parsed(directory: Path, path: str, form: type[T]) -> T:

@@ -22,13 +22,6 @@ OTHER = "cifar10-resnet8-budget-augmix"
 Manipulation = Callable[[Path], object]
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
-    directory = tmp_path / "run"
-    shutil.copytree(released_models()["cifar10-resnet8-budget"], directory)
-    return directory
-
-
 def problems(directory: Path) -> list[str]:
     result = CliRunner().invoke(pipeline, ["verify", str(directory)], standalone_mode=False)
     assert result.exception is None, result.exception
