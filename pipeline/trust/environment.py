@@ -51,7 +51,7 @@ def environment() -> Environment:
     for distribution in distributions():
         name = distribution.metadata["Name"]
         if name and (key := canonical(name)) not in found:  # the first on the path is the one that is imported
-            licence, digest = _licence(distribution), _record_sha256(distribution)
+            licence, digest = licence_of(distribution), record_sha256_of(distribution)
             found[key] = Package(key, distribution.version, licence, digest)
     packages = tuple(found[name] for name in sorted(found))
     return Environment(platform.python_version(), platform.system(), platform.machine(), packages)
@@ -62,7 +62,8 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _licence(distribution: Distribution) -> str:
+def licence_of(distribution: Distribution) -> str:
+    """As its maker states it, in a line; empty where nothing short is stated."""
     metadata = distribution.metadata
     for expression in metadata.get_all("License-Expression") or ():
         return str(expression)
@@ -73,7 +74,8 @@ def _licence(distribution: Distribution) -> str:
     return stated if len(stated) <= _LONGEST_LICENCE and "\n" not in stated else ""
 
 
-def _record_sha256(distribution: Distribution) -> str | None:
+def record_sha256_of(distribution: Distribution) -> str | None:
+    """Hash of the files that its wheel installed; None where there is no list of them, as for a checkout."""
     if distribution.read_text("RECORD") is None or '"editable": true' in (
         distribution.read_text("direct_url.json") or ""
     ):

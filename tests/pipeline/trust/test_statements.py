@@ -135,7 +135,7 @@ def installed(directory: Path, place: str, interpreter: str) -> PathDistribution
 
 def test_a_wheel_has_one_hash_wherever_it_is_installed(tmp_path: Path) -> None:
     here, there = (installed(tmp_path, place, place) for place in ("here", "there"))
-    assert environments._record_sha256(here) == environments._record_sha256(there)
+    assert environments.record_sha256_of(here) == environments.record_sha256_of(there)
     # printf 'tiny-1.0.dist-info/METADATA sha256=CCCC\ntiny.py sha256=AAAA' | sha256sum
-    assert environments._record_sha256(here) == "674d386497e6c08e5b13505fb88c0e49a4273ac56fbccdc60703376ce83bbb3d"
-    assert environments._licence(here) == "MIT"
+    assert environments.record_sha256_of(here) == "674d386497e6c08e5b13505fb88c0e49a4273ac56fbccdc60703376ce83bbb3d"
+    assert environments.licence_of(here) == "MIT"
