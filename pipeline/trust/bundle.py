@@ -73,7 +73,10 @@ def opened_bundle(bundle: Path) -> Iterator[tuple[Path, list[str]]]:
         try:
             with ZipFile(bundle) as archive:
                 for entry in _harmless(archive, bundle):
-                    _extract(archive, entry, root / entry.filename)
+                    path = root / entry.filename
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with archive.open(entry) as source, path.open("xb") as target:  # no more bytes than it promises
+                        shutil.copyfileobj(source, target, _PIECE)
         except OSError as error:
             raise PipelineError(f"{bundle} can't be read: {error.strerror or error}") from error
         except (BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
@@ -102,18 +105,6 @@ def _harmless(archive: ZipFile, bundle: Path) -> list[ZipInfo]:
     if folder := next((p for p in taken for above in PurePosixPath(p).parents if str(above) in taken), None):
         raise PipelineError(f"{bundle}: '{folder}' lies in a file")
     return entries
-
-
-def _extract(archive: ZipFile, entry: ZipInfo, path: Path) -> None:
-    """Write one entry, and no more bytes than it promised: a wrong promise fails the zip's checksum."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    left = entry.file_size
-    with archive.open(entry) as source, path.open("xb") as target:
-        while piece := source.read(min(_PIECE, left + 1)):
-            left -= len(piece)
-            if left < 0:
-                raise BadZipFile(f"'{entry.filename}' is longer than it says")
-            target.write(piece)
 
 
 def _more_than_content(bundle: Path, root: Path, work: Path) -> list[str]:
