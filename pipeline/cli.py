@@ -2,17 +2,19 @@
 
 Exit codes: 0 done and every gate passed; 1 a gate, the budget or a proof failed; 2 wrong use or unusable input, one
 line on stderr; 70 an error that nobody expected, one line that names a file with its traceback; 130 interrupted;
-143 told to stop (SIGTERM).
+143 told to stop (SIGTERM), 129 by a terminal that closed (SIGHUP).
 """
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 import click
 
@@ -30,38 +32,68 @@ for command in COMMANDS:
 
 
 class _ToldToStop(BaseException):
-    """SIGTERM, as a job's time limit or `kill` sends it: what is open is closed as for an interrupt."""
+    """A signal that ends a job, as its time limit, `kill` or a closed terminal sends it.
+
+    What is open is closed as for an interrupt.
+    """
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    raise _ToldToStop
+def _stop(number: int, _frame: FrameType | None) -> None:
+    raise _ToldToStop(number)
 
 
 def main(command: click.Command = pipeline) -> None:
     """Run a command line and exit."""
-    signal.signal(signal.SIGTERM, _stop)
+    from pipeline.temporary import own_temporary_folder
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, _stop)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        with own_temporary_folder() as around:
+            code = _run(command, around)
+    except KeyboardInterrupt:
+        _leave("interrupted", signal.SIGINT)
+    except _ToldToStop as told:
+        _leave("told to stop", told.args[0])
+    sys.exit(code)
+
+
+def _leave(why: str, number: int) -> NoReturn:
+    """End as a shell expects of a signal. At once: CPython remembers an interrupt within exec(), and would obey it."""
+    with suppress(OSError):  # the terminal may be gone
+        _say(f"{why}; call the same command again to go on")
+    os._exit(128 + number)
+
+
+def _run(command: click.Command, around: Path) -> int:
+    """The exit code of a command, after its one line of error.
+
+    Args:
+        around: where the traceback of a fault of ours goes.
+    """
     try:
         code = command.main(standalone_mode=False)
         sys.stdout.flush()
-    except (click.exceptions.Abort, KeyboardInterrupt):  # Abort is click's form of Ctrl-C
-        _say("interrupted; call the same command again to go on")
-        os._exit(130)  # CPython remembers an interrupt within exec(), and would end by the signal instead
-    except _ToldToStop:
-        _say("told to stop; call the same command again to go on")
-        os._exit(128 + signal.SIGTERM)
+    except click.exceptions.Abort as error:  # click's form of Ctrl-C
+        raise KeyboardInterrupt from error
     except click.ClickException as error:
-        _fail(error.format_message(), 2)
+        return _fail(error.format_message(), 2)
     except Exception as error:
-        if disk := _disk_error(error):
-            _fail(f"{disk}; mend that, and call the same command again to go on", 2)
+        from pipeline.exhausted import exhausted
+
+        if lacking := exhausted(error):
+            return _fail(f"{lacking}, and call the same command again to go on", 2)
         expected = _expected_errors()
         if not isinstance(error, expected):
-            _fail(f"{type(error).__name__}: {error}; this is a fault of pipeline: {_keep_traceback()}", 70)
+            kept = _keep_traceback(around)
+            return _fail(f"{type(error).__name__}: {error}; this is a fault of pipeline: {kept}", 70)
         from pipeline.errors import InfeasibleBudgetError
 
-        _fail(str(error), 1 if isinstance(error, InfeasibleBudgetError) else 2)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _fail(str(error), 1 if isinstance(error, InfeasibleBudgetError) else 2)
+    return code if isinstance(code, int) else 0
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:
@@ -74,7 +106,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
     return (PipelineError, ProfileError, FlatnasError, ExportError)
 
 
-def _keep_traceback() -> str:
+def _keep_traceback(around: Path) -> str:
     """Where the traceback of the error being handled was written; if nowhere, it is printed."""
     import tempfile
     import traceback
@@ -82,7 +114,9 @@ def _keep_traceback() -> str:
 
     told = f"pipeline {version('flatnas-deploy')}, {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}"
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="pipeline-error-", suffix=".txt", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=around, prefix="pipeline-error-", suffix=".txt", delete=False
+        ) as file:
             file.write(told)
     except OSError:
         click.echo(told, err=True)
@@ -90,18 +124,9 @@ def _keep_traceback() -> str:
     return f"please report it with {file.name}"
 
 
-def _disk_error(error: Exception) -> str | None:
-    """What the system says of a disk that takes no more; None where an error is about something else."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        return f"can't write{f' {error.filename}' if error.filename else ''}: {error.strerror}"
-    if f"os error {errno.ENOSPC}" in str(error):  # as safetensors says it
-        return "can't write: No space left on device"
-    return None
-
-
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> int:
     _say(message)
-    sys.exit(code)
+    return code
 
 
 def _say(message: str) -> None:

@@ -28,17 +28,16 @@ def run_gates(
     """The gates of every `pipeline run`; firmware has one where it was emulated.
 
     Args:
-        audit: of the roles `int8` and `float`.
+        audit: of the roles `int8` and `float`; those of version 0.1 had no classifier, and no gates for it.
     """
     delta = audit.robustness.delta
-    assert audit.classifier is not None
     assert delta is not None, "a run's audit has a baseline"
     loss = audit.accuracy["float"] - audit.accuracy["int8"]
     beyond = sum(not row.holds for row in parity)
     differ = [core.mismatches for core in firmware.cores] if firmware else []
     return [
         _at_most("fits the budget (resources over)", len(violations), 0),
-        *usefulness_gates(audit.classifier),
+        *(usefulness_gates(audit.classifier) if audit.classifier else []),
         _at_most("accuracy lost to int8", loss, MAX_ACCURACY_LOSS, "points"),
         _at_most("corruption error added by int8 (upper end)", delta.ci95[1], MAX_DELTA, "points"),
         _at_most("parity (runtimes out of bounds)", beyond, 0),
@@ -56,7 +55,7 @@ def usefulness_gates(classifier: Classifier) -> list[Gate]:
         value=low,
         unit="share",
         asks="more than",
-        passed=low > chance,
+        passed=passes(low, chance, "more than"),
     )
     missed = [row.name for row in classifier.classes if row.recall == 0 and row.images >= ENOUGH_IMAGES]
     return [better, _at_most("classes never recognised", len(missed), 0, note=", ".join(missed))]
@@ -119,11 +118,23 @@ def delta_gates(delta: Delta | None, max_delta: float | None) -> list[Gate]:
     return [_at_most("delta (upper end)", delta.ci95[1], max_delta, "points")]
 
 
+def passes(value: float, limit: float, asks: Literal["at most", "at least", "more than"]) -> bool:
+    """Whether a value lies on the side of its limit that a gate asks for; no NaN does."""
+    match asks:
+        case "at most":
+            return value <= limit + _ROUNDING
+        case "at least":
+            return value >= limit - _ROUNDING
+        case "more than":
+            return value > limit
+
+
 def _at_most(
     name: str, value: float, limit: float, unit: Literal["share", "points", "count"] = "count", note: str = ""
 ) -> Gate:
-    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=value <= limit + _ROUNDING)
+    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=passes(value, limit, "at most"))
 
 
 def _at_least(name: str, value: float, limit: float) -> Gate:
-    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=value >= limit - _ROUNDING)
+    held = passes(value, limit, "at least")
+    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=held)

@@ -57,3 +57,10 @@ def test_commands_and_options_that_are_shown_exist(path: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
         for option in re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", " ".join(words)):
             assert option in known | {"--help"}, f"{path.name}: pipeline {call}"
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "SECURITY.md").read_text()))
+    sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(named) > 20
+    assert named <= set(re.findall(r"^def (test_\w+)\(", sources, re.MULTILINE))

@@ -8,9 +8,14 @@ from pathlib import Path
 
 from flatnas.data.cifar import Release, load_release
 from flatnas.data.dataset import Dataset
+from flatnas.data.published import Published
 
-URL = "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz"
-ARCHIVE_MD5 = "03b5dce01913d631647c71ecec9e9cb8"
+# Size and SHA-256 as TensorFlow Datasets 1.0 lists them (url_checksums/cifar100.txt); the site publishes an MD5 alone.
+ARCHIVE = Published(
+    "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    168_513_733,
+    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+)
 _CLASS_NAMES = """
     apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
     castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin

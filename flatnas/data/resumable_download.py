@@ -1,4 +1,4 @@
-"""An HTTP download that goes on where it was cut (RFC 9110, section 14: range requests)."""
+"""An HTTPS download that goes on where it was cut (RFC 9110, section 14: range requests)."""
 
 from __future__ import annotations
 
@@ -16,24 +16,29 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TIMEOUT_S = 30.0  # without a single byte
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
-def download(url: str, part: Path, progress: Progress) -> None:
+def download(url: str, part: Path, progress: Progress, *, most_bytes: int) -> None:
     """Append to `part` what it lacks of the file at `url`; a cut connection is taken up again while that brings bytes.
 
     The caller verifies the content: a part of another version of the file is not noticed here.
 
+    Args:
+        most_bytes: of the file; what a server sends beyond is not taken.
+
     Raises:
-        DataError: no connection, an error status, or cut again without a byte more; `part` is kept for the next call.
+        DataError: no connection, an error status, a redirect to a place that is not encrypted, or cut again without a
+            byte more; `part` is kept for the next call.
         OSError: `part` can't be written.
     """
     import httpx
 
     reached = part.stat().st_size if part.exists() else 0
-    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S) as client:
+    with httpx.Client(follow_redirects=True, timeout=_TIMEOUT_S, event_hooks={"request": [_refuse_plain]}) as client:
         while True:
             try:
-                _attempt(client, url, part, progress)
+                _attempt(client, url, part, progress, most_bytes)
                 return
             except httpx.HTTPStatusError as error:
                 raise DataError(f"{url} answered {error.response.status_code}") from error
@@ -46,7 +51,13 @@ def download(url: str, part: Path, progress: Progress) -> None:
                 reached = size_bytes
 
 
-def _attempt(client: httpx.Client, url: str, part: Path, progress: Progress) -> None:
+def _refuse_plain(request: httpx.Request) -> None:
+    """Refuse what anybody on the way could read and change, at the start and after each redirect."""
+    if request.url.scheme != "https" and request.url.host not in _THIS_MACHINE:
+        raise DataError(f"{request.url} is not encrypted: downloads are taken over https alone")
+
+
+def _attempt(client: httpx.Client, url: str, part: Path, progress: Progress, most_bytes: int) -> None:
     """One request for the rest of the file."""
     done = part.stat().st_size if part.exists() else 0
     # identity: some servers label a .tar.gz as gzip-encoded, and a range is of the bytes as sent
@@ -65,6 +76,8 @@ def _attempt(client: httpx.Client, url: str, part: Path, progress: Progress) -> 
                 file.write(chunk)
                 done += len(chunk)
                 progress(done, total)
+                if done > most_bytes:
+                    return
 
 
 def _continues(response: httpx.Response, done: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.commands.adopt import adopt
 from pipeline.commands.audit import audit
+from pipeline.commands.bundle import bundle
 from pipeline.commands.compare import compare
 from pipeline.commands.crosscheck import crosscheck
 from pipeline.commands.data import data
@@ -14,6 +15,7 @@ from pipeline.commands.parity import parity
 from pipeline.commands.predict import predict
 from pipeline.commands.report import report
 from pipeline.commands.run import run
+from pipeline.commands.sign import sign
 from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.teacher import teacher
@@ -21,5 +23,5 @@ from pipeline.commands.verify import verify
 
 COMMANDS = (
     run, predict, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, targets,
-    data, verify, adopt, report,
+    data, verify, sign, bundle, adopt, report,
 )  # fmt: skip

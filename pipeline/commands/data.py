@@ -30,7 +30,7 @@ def data(context: click.Context) -> None:
 @click.argument("name", type=click.Choice(["cifar10", "cifar100", "cifar10c", "cifar100c"]))
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Where to put it; the user's cache by default.")
 def fetch(name: str, data_dir: Path | None) -> None:
-    """Download a data set, resuming a cut download, and check it against the published MD5s.
+    """Download a data set, resuming a cut download, and check its size and digest.
 
     cifar10c and cifar100c are the official corrupted test images, 2.9 GB each.
     """
@@ -44,7 +44,7 @@ def fetch(name: str, data_dir: Path | None) -> None:
 
 
 def _fetch(name: str, folder: Path, advance: Callable[[int, int | None], None]) -> Path:
-    from flatnas.data.cifar100 import ARCHIVE_MD5, CIFAR100, URL
+    from flatnas.data.cifar100 import ARCHIVE, CIFAR100
     from flatnas.data.cifar_c import ARCHIVES
     from flatnas.data.download import fetch_archive, fetch_cifar10
     from flatnas.errors import DataError
@@ -56,9 +56,9 @@ def _fetch(name: str, folder: Path, advance: Callable[[int, int | None], None]) 
     except OSError as error:
         raise DataError(f"{folder} can't be written ({error.strerror}); name another directory") from error
     if name == "cifar100":
-        return fetch_archive(folder, advance, url=URL, md5=ARCHIVE_MD5, name=CIFAR100.archives[0])
-    archive = ARCHIVES[name.removesuffix("c")]
-    return fetch_archive(folder, advance, url=archive.url, md5=archive.md5, name=f"{archive.folder}.tar")
+        return fetch_archive(folder, advance, archive=ARCHIVE, name=CIFAR100.archives[0])
+    corrupted = ARCHIVES[name.removesuffix("c")]
+    return fetch_archive(folder, advance, archive=corrupted.published, name=f"{corrupted.folder}.tar")
 
 
 @data.command(name="verify")

@@ -43,7 +43,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
 
     environment = Environment(
         autoescape=False,
-        finalize=_escape,
+        finalize=escaped,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -52,7 +52,7 @@ def render_card(report: RunReport, labels: Sequence[str], config: RunConfig) -> 
     for name in ("count", "duration", "milliseconds", "percent", "plain", "points", "size"):
         environment.filters[name] = getattr(quantities, name)
     environment.filters |= {"requirement": requirement, "measured": measured}
-    environment.filters["code"] = _code
+    environment.filters["code"] = code_span
     template = environment.from_string(files("pipeline.report").joinpath("model_card.md.jinja").read_text("utf-8"))
     return template.render(
         r=report,
@@ -122,14 +122,14 @@ def _quantization(record: Quantization, config: RunConfig) -> str:
     )
 
 
-def _escape(value: object) -> str:
+def escaped(value: object) -> str:
     """A value as one line of plain Markdown text."""
     if isinstance(value, _Markdown):
         return value
     return re.sub(r"([\\`*_\[\]<>|#&~!$])", r"\\\1", re.sub(r"\s+", " ", str(value)))
 
 
-def _code(value: object) -> _Markdown:
+def code_span(value: object) -> _Markdown:
     """A value as a code span: a fence longer than any run of backticks within; a pipe is escaped, as in a table."""
     text = " ".join(str(value).split()).replace("|", "\\|")
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))

@@ -6,6 +6,8 @@ RUN = "run.json"  # configuration, versions, stages with their keys and hashes
 TIMINGS = "timings.json"  # of this computer: outside the manifest
 MANIFEST = "manifest.json"  # of a finished directory; absent while it changes
 WORK = ".work"  # unfinished work; not part of the result
+LOCK = ".lock"  # empty; held by the process that works here
+TIMINGS = "timings.json"  # seconds, which no two runs share; not part of the result
 
 LABELS = "search/labels.safetensors"  # a teacher's soft labels, where the run has some
 SUPERNET = "search/supernet.safetensors"
@@ -33,3 +35,8 @@ PREDICTIONS = "audit/predictions.npz"
 REPORT = "report.json"
 PAGE = "report.html"
 CARD = "MODEL_CARD.md"
+ENVIRONMENT = "environment.json"  # all packages that were installed
+
+SIGNATURE = "model.sig"  # of the manifest's files and the manifest, as these: made afterwards, so not in the manifest
+SBOM = "sbom.cdx.json"
+PROVENANCE = "provenance.intoto.json"

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import sha256_of, write_json
-from pipeline.runs.layout import MANIFEST, TIMINGS
+from pipeline.runs.layout import MANIFEST, PROVENANCE, SBOM, SIGNATURE, TIMINGS
+
+NOT_LISTED = frozenset((MANIFEST, TIMINGS, SIGNATURE, SBOM, PROVENANCE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +20,9 @@ class Artifact:
 
 
 def artifacts_in(directory: Path) -> list[Artifact]:
-    """Every finished file below a directory, by path; without hidden (unfinished) ones, the manifest and timings."""
+    """Every finished file below a directory, sorted by path; hidden (unfinished) ones and `NOT_LISTED` left out."""
     files = sorted(p.relative_to(directory) for p in directory.rglob("*") if p.is_file())
-    kept = [
-        p
-        for p in files
-        if not any(part.startswith(".") for part in p.parts) and p.as_posix() not in (MANIFEST, TIMINGS)
-    ]
+    kept = [p for p in files if not any(part.startswith(".") for part in p.parts) and p.as_posix() not in NOT_LISTED]
     return [Artifact(p.as_posix(), sha256_of(directory / p)) for p in kept]
 
 

@@ -26,6 +26,7 @@ from pipeline.runs.layout import (
     AUDIT,
     CARD,
     DYNAMIC_TFLITE,
+    ENVIRONMENT,
     EVALUATIONS,
     FINALISTS,
     FIRMWARE,
@@ -48,6 +49,7 @@ from pipeline.runs.layout import (
 from pipeline.runs.manifest import artifacts_in
 from pipeline.runs.stage import Stage, StageContext
 from pipeline.searching import Judging
+from pipeline.trust.environment import environment
 from pipeline.values import read_lines, read_value, write_value
 
 
@@ -67,6 +69,7 @@ def _run(context: StageContext[Reporting]) -> None:
     report = _report(context)
     labels = read_value(ModelFacts, context.path(MODEL)).labels
     write_value(context.path(REPORT), report)
+    write_value(context.path(ENVIRONMENT), environment())
     write_bytes(context.path(PAGE), render_page(report, labels).encode())
     write_bytes(context.path(CARD), render_card(report, labels, context.settings.config).encode())
 
@@ -176,7 +179,7 @@ STAGE = Stage(
         AUDIT,
         PREDICTIONS,
     ),
-    writes=(REPORT, PAGE, CARD),
+    writes=(REPORT, PAGE, CARD, ENVIRONMENT),
     settings=Reporting,
     run=_run,
 )

@@ -184,7 +184,8 @@ def test_a_truncated_archive_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to stop")]
+    ("number", "code", "said"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "told to stop"), (signal.SIGHUP, 129, "told to stop")],
 )
 def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, number: int, code: int, said: str) -> None:
     pytest.importorskip("torch")

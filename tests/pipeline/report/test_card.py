@@ -90,9 +90,7 @@ def test_the_card_tells_how_the_net_was_fine_tuned(changes: dict[str, Any], said
 
 def test_the_card_of_few_pictures_says_that_adamw_trained() -> None:
     few = sample_report(dataset={"name": "mine", "sha256": "d4" * 32, "train": 900})
-    said = (
-        "AdamW, and sharpness-aware minimization (SAM) in the last 25 % on training images, as many of them as 8 epochs"
-    )
+    said = "AdamW, and sharpness-aware minimization (SAM) in the last 25 % on training images, as many of them as 8"
     assert f"Fine-tuning: {said} epochs of CIFAR-10 have, at most 100 times each" in render_card(few, LABELS, CONFIG)
 
 
