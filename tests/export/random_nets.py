@@ -13,7 +13,9 @@ _KERNELS = (1, 3, 5, 7)
 
 
 @dataclass
-class _Net:
+class Net:
+    """A network that grows operator by operator; methods return the name of the tensor that they write."""
+
     rng: Rng
     tensors: dict[str, Tensor] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
@@ -75,7 +77,7 @@ class _Net:
 
 def random_net(rng: Rng) -> Graph:
     """A stem, one to three blocks (plain, inverted bottleneck, residual, shortcut), pool and classifier."""
-    net = _Net(rng)
+    net = Net(rng)
     size = (int(rng.integers(1, 15)), int(rng.integers(1, 15)))
     x = first = net.activation((1, *size, int(rng.integers(1, 5))))
     channels = int(rng.integers(1, 20))
