@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dead_nets import dead_net
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
@@ -86,6 +87,16 @@ def test_random_nets_are_exact(core: str, nets: int, tmp_path: Path) -> None:
         assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
 
 
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+def test_networks_with_dead_channels_are_exact(core: str, tmp_path: Path) -> None:
+    for seed in range(4):
+        tflite = to_tflite(dead_net(np.random.default_rng([seed, 5])))
+        whole = to_c(tflite, FEATURES[core], version="test", shrink=False)
+        for sources in (to_c(tflite, FEATURES[core], version="test"), whole):
+            proof = proof_of(tflite, core, tmp_path, images=3, sources=sources)
+            assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
+
+
 def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
     pytest.importorskip("ziglang")
     pytest.importorskip("unicorn")
@@ -107,7 +118,7 @@ def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
 
 
 def test_a_wrong_weight_is_found_at_its_layer(tmp_path: Path) -> None:
-    tflite = to_tflite(random_net(np.random.default_rng([2, 3])))
+    tflite = to_tflite(random_net(np.random.default_rng([4, 3])))
     right = to_c(tflite, "dsp", version="test")
     name = right.layers[1].name
     text = right.files["model.c"]
