@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -41,7 +42,8 @@ class DeadChannel:
 
     Attributes:
         tensor: the activation, `node` what writes it, and `channel` its index there.
-        low: least int8 value that it can have, `high` the most; a constant if they are one.
+        reason: unread means that every reader's weights for it are zero, or belong to channels that were taken out.
+        low: least int8 value that it can have, `high` the most; a constant's value is both.
         sums: least and most accumulator of a weighted layer's channel, and `factor` that rescales them; else None.
         readers: the nodes that read the activation, none of which needs the channel.
     """
@@ -49,16 +51,12 @@ class DeadChannel:
     tensor: str
     node: str
     channel: int
+    reason: Literal["constant", "unread"]
     low: int
     high: int
     sums: tuple[int, int] | None
     factor: float | None
     readers: tuple[str, ...]
-
-    @property
-    def constant(self) -> bool:
-        """Whether it is a constant; else it is unread."""
-        return self.low == self.high
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +156,7 @@ def _removed(
                     tensor=name,
                     node=node.name,
                     channel=i,
+                    reason="constant" if span.constant[i] else "unread",
                     low=int(span.low[i]),
                     high=int(span.high[i]),
                     sums=(int(of.low[i]), int(of.high[i])) if of else None,

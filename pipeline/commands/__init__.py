@@ -14,12 +14,13 @@ from pipeline.commands.parity import parity
 from pipeline.commands.predict import predict
 from pipeline.commands.report import report
 from pipeline.commands.run import run
+from pipeline.commands.shrink import shrink
 from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
 from pipeline.commands.teacher import teacher
 from pipeline.commands.verify import verify
 
 COMMANDS = (
-    run, predict, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, targets,
+    run, predict, audit, compare, fit, parity, crosscheck, firmware, shrink, models, supernet, teacher, targets,
     data, verify, adopt, report,
 )  # fmt: skip

@@ -66,10 +66,10 @@ def test_a_channel_is_told_with_its_sums_and_its_readers() -> None:
     hidden = net.pointwise(x, [[1], [1], [1]], [0, 2000, 0], factors=1 / 8)
     y = net.pointwise(hidden, [[1, 3, 0]], [-381])
     saturated, unread = without_dead_channels(net.graph(x, y)).removed
-    assert saturated.constant
+    assert saturated.reason == "constant"
     assert (saturated.channel, saturated.low, saturated.high) == (1, 127, 127)
     assert (saturated.sums, saturated.factor) == ((2000 - 128, 2000 + 127), 1 / 8)
-    assert not unread.constant
+    assert unread.reason == "unread"
     assert (unread.channel, unread.low, unread.high) == (2, -16, 16)
     assert unread.node == "CONV_2D 0"
     assert unread.readers == ("CONV_2D 1",)
