@@ -12,6 +12,7 @@ from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
     from export.graph import Graph
+    from pipeline.fitting import Smaller
 
 
 @click.command()
@@ -36,12 +37,13 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     profiles = [load_profile(name) for name in names]
     if every and runtime:
         profiles = [profile for profile in profiles if runtime in profile.runtimes]
-    graph, file_bytes = _read(model)
+    graph, content = _read(model)
+    smaller, file_bytes = _smaller(graph, content), None if content is None else len(content)
     ops = to_ops(graph)
     found = {runtime: obstacle(graph, runtime) for runtime in ("firmware", "tflm", "litert")}
     obstacles = {runtime: reason for runtime, reason in found.items() if reason}
     answers = [
-        fit_target(ops, profile, runtime, file_bytes, obstacles=obstacles, per_operator=operators)
+        fit_target(ops, profile, runtime, file_bytes, obstacles=obstacles, per_operator=operators, smaller=smaller)
         for profile in profiles
     ]
     if as_json:
@@ -63,8 +65,8 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     return 0 if all(answer.fits for answer in answers) else 1
 
 
-def _read(model: Path) -> tuple[Graph, int | None]:
-    """(graph, bytes of the file); an ONNX file is no flash image, so its flash is estimated and it has None."""
+def _read(model: Path) -> tuple[Graph, bytes | None]:
+    """(graph, the file); an ONNX file is no flash image, so its flash is estimated and it is None."""
     from export.read_onnx import read_onnx
     from export.read_tflite import read_tflite
     from pipeline.models import model_file
@@ -77,4 +79,18 @@ def _read(model: Path) -> tuple[Graph, int | None]:
     graph = readers[suffix](model)
     if not graph.nodes:
         raise PipelineError(f"{model} holds no operator")
-    return graph, model.stat().st_size if suffix == ".tflite" else None
+    return graph, model.read_bytes() if suffix == ".tflite" else None
+
+
+def _smaller(graph: Graph, content: bytes | None) -> Smaller | None:
+    """The network without dead channels, and the size of its file as `pipeline shrink` writes it."""
+    from export.passes.dead_channels import without_dead_channels
+    from export.to_ops import to_ops
+    from export.write.edit_tflite import edit_tflite
+    from pipeline.fitting import Smaller
+
+    shrunk = without_dead_channels(graph)
+    if not shrunk.removed:
+        return None
+    file_bytes = None if content is None else len(edit_tflite(content, graph, shrunk.graph))
+    return Smaller(to_ops(shrunk.graph), len(shrunk.removed), file_bytes)

@@ -16,7 +16,7 @@ from export.write.to_c import to_c
 from hardware_profiles.cost.ops import OpSpec, TensorSpec
 from hardware_profiles.profile import load_profile, profile_names
 from pipeline.errors import PipelineError
-from pipeline.fitting import fit_target
+from pipeline.fitting import Smaller, fit_target
 from pipeline.report.fit_view import show
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +60,58 @@ def test_the_shares_of_the_operators_add_up() -> None:
     assert sum(row.macs for row in answer.operators) == answer.footprint.macs
     assert sum(row.latency_ms.mid for row in answer.operators) == pytest.approx(answer.footprint.latency_ms.mid)
     assert max(row.live_bytes for row in answer.operators) == answer.peak_op.live_bytes
+
+
+def pointwise(channels: int) -> list[OpSpec]:
+    """8x8 pixels of 16 channels to so many."""
+    x, y = TensorSpec("x", (1, 8, 8, 16)), TensorSpec("y", (1, 8, 8, channels))
+    conv = OpSpec("conv", "CONV_2D", (x,), y, weights=16 * channels, biases=channels, channel_scales=channels)
+    return [conv]
+
+
+def test_the_firmware_is_counted_without_dead_channels_and_a_file_with_them() -> None:
+    smaller = Smaller(pointwise(12), removed_channels=4, file_bytes=1600)
+    m4 = load_profile("cortex-m4")
+    firmware = fit_target(pointwise(16), m4, "firmware", 2000, smaller=smaller)
+    assert firmware.shrink is not None
+    assert firmware.footprint == fit_target(pointwise(12), m4, "firmware").footprint
+    assert firmware.shrink.counted
+    file = fit_target(pointwise(16), m4, "tflm", 2000, smaller=smaller)
+    assert file.shrink is not None
+    assert (file.footprint.macs, file.footprint.flash_bytes) == (64 * 16 * 16, 2000)
+    assert not file.shrink.counted
+    for answer in (firmware, file):
+        assert answer.shrink is not None
+        assert answer.shrink.removed_channels == 4
+        assert answer.shrink.saves["macs"] == 64 * 16 * 4
+    assert file.shrink.saves["flash_bytes"] == 400
+
+
+def test_whether_a_smaller_network_would_fit_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    m4 = load_profile("cortex-m4", {"budget.flash_bytes": "1700B"})
+    answer = fit_target(pointwise(16), m4, "tflm", 2000, smaller=Smaller(pointwise(12), 4, 1600))
+    assert not answer.fits
+    assert answer.shrink is not None
+    assert answer.shrink.fits
+    show([answer])
+    told = (
+        "→ channels that no output depends on: 4; pipeline shrink saves 400 B of flash and 288 B of SRAM and 4,096 MACs"
+    )
+    assert f"{told}, and fits" in capsys.readouterr().out
+
+
+@needs_shared
+def test_a_model_with_dead_channels_is_counted_as_the_firmware_has_it(tmp_path: Path) -> None:
+    assert SHARED is not None
+    vww = Path(SHARED) / "data" / "mlperf-tiny" / "vww.int8.tflite"
+    answers = json.loads(run(vww, "--target", "cortex-m7,esp32-s3", "--json", cwd=tmp_path).stdout)
+    firmware, tflm = answers
+    assert firmware["footprint"]["macs"] < 3_800_000 < tflm["footprint"]["macs"]
+    # measured: 8.71 M instructions, 47.3 kB of flash (docs/firmware.md)
+    assert firmware["instructions"] == pytest.approx(8_710_000, rel=0.15)
+    assert firmware["footprint"]["flash_bytes"] == pytest.approx(47_300, rel=0.02)
+    assert tflm["shrink"]["saves"]["macs"] == firmware["shrink"]["saves"]["macs"]
+    assert "the firmware leaves them out, which saves" in run(vww, "--target", "cortex-m7", cwd=tmp_path).stdout
 
 
 def test_an_operator_of_unknown_cost_makes_the_answer_incomplete_however_small_the_rest_is() -> None:
