@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from hardware_profiles.cores import InstructionSet, instruction_set
 from hardware_profiles.cost.latency import Interval
 from hardware_profiles.cost.libraries import is_accelerated, library_of, unaccelerated, uncounted
 from hardware_profiles.cost.ops import OpSpec
@@ -51,6 +52,14 @@ class FitShrink:
     counted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class PlainLayer:
+    """A layer of our firmware in portable C though the core has a faster kernel of its kind, and why."""
+
+    name: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FitOperator:
     """One operator's share; `live_bytes` are the arena's tensors alive while it runs."""
@@ -80,6 +89,7 @@ class Fit:
         uncounted: what the footprint lacks though the device needs it, in words; empty where it is whole.
         instructions: that our firmware is predicted to take for one inference; null for other runtimes.
         shrink: null where every channel reaches an output.
+        plain: layers of our firmware that no fast kernel takes; of other runtimes, see `unaccelerated`.
     """
 
     target: str
@@ -98,6 +108,7 @@ class Fit:
     uncounted: tuple[str, ...]
     instructions: int | None
     shrink: FitShrink | None
+    plain: tuple[PlainLayer, ...]
     suggestions: tuple[Suggestion, ...]
     operators: tuple[FitOperator, ...]
 
@@ -125,6 +136,7 @@ def fit_target(
     obstacles: Mapping[str, str] = MappingProxyType({}),
     per_operator: bool = False,
     smaller: Smaller | None = None,
+    plain: Mapping[InstructionSet, Sequence[PlainLayer]] = MappingProxyType({}),
 ) -> Fit:
     """The verdict for one target.
 
@@ -134,6 +146,7 @@ def fit_target(
         file_bytes: size of the model's file; its flash is estimated when None.
         per_operator: list each operator's share, too.
         smaller: the network without dead channels, where it has some.
+        plain: layers of the firmware in portable C, by what the core runs.
 
     Raises:
         PipelineError: the runtime is not one of the target's, or nothing is computed.
@@ -171,6 +184,7 @@ def fit_target(
         uncounted=uncounted(ops, profile.core, runtime),
         instructions=predicted_instructions(profile, ops, plan) if complete else None,
         shrink=shrink,
+        plain=_plain(profile, plain) if runtime == "firmware" else (),
         suggestions=tuple(changes),
         operators=_operators(ops, profile, runtime, plan) if per_operator else (),
     )
@@ -187,6 +201,11 @@ def _shrink(
         fits=not violations(cost, profile.budget),
         counted=runtime == "firmware",
     )
+
+
+def _plain(profile: HardwareProfile, plain: Mapping[InstructionSet, Sequence[PlainLayer]]) -> tuple[PlainLayer, ...]:
+    kernels = instruction_set(profile.core, profile.features)
+    return tuple(plain.get(kernels, ())) if kernels else ()
 
 
 def default_runtime(profile: HardwareProfile, obstacles: Mapping[str, str]) -> str:

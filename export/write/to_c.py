@@ -14,7 +14,7 @@ from importlib.resources import files
 from export.graph import Graph
 from export.ops.layer import Layer
 from export.passes.constant_channels import plain_constants
-from export.passes.dead_channels import DeadChannel, without_dead_channels
+from export.passes.dead_channels import DeadChannel, Shrunk, without_dead_channels
 from export.read_tflite import read_tflite
 from export.to_ops import to_ops
 from export.write.layers import check_supported, lower
@@ -64,11 +64,8 @@ def to_c(
     """
     graph = read_tflite(tflite)
     check_supported(graph)
-    removed: tuple[DeadChannel, ...] = ()
-    if shrink:
-        shrunk = without_dead_channels(graph)
-        graph, removed = shrunk.graph, shrunk.removed
-    graph = plain_constants(graph)
+    shrunk = without_dead_channels(graph) if shrink else Shrunk(graph, {}, ())
+    graph = plain_constants(shrunk.graph)
     plan = plan_firmware(to_ops(graph), instruction_set)
     layers = lower(graph, plan, instruction_set)
     facts = ModelFacts(hashlib.sha256(tflite).hexdigest(), version, plan.memory.peak_bytes, labels)
@@ -78,4 +75,15 @@ def to_c(
     text = {name: (runtime / name).read_text() for name in used}
     text["model.h"] = model_header(graph, facts)
     text["model.c"] = model_source(graph, layers, facts, offsets)
-    return Sources(text, graph, plan, layers, removed)
+    return Sources(text, graph, plan, layers, shrunk.removed)
+
+
+def plain_layers(graph: Graph, instruction_set: InstructionSet) -> tuple[Layer, ...]:
+    """The layers that run in portable C though the core has a faster kernel of their kind; `reason` says why.
+
+    Args:
+        graph: that firmware can be made of, without dead channels.
+    """
+    graph = plain_constants(graph)
+    layers = lower(graph, plan_firmware(to_ops(graph), instruction_set), instruction_set)
+    return tuple(layer for layer in layers if layer.reason)

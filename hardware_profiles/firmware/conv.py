@@ -9,7 +9,7 @@ import numpy as np
 from hardware_profiles.cost.ops import OpSpec
 from hardware_profiles.firmware.kernel import Kernel, portable_code
 from hardware_profiles.firmware.layout import Array
-from hardware_profiles.firmware.requantize import doubled, holds_float_sums, holds_sums
+from hardware_profiles.firmware.requantize import doubled, refused_float_sums, refused_sums
 
 STRUCT_BYTES = 40  # nn_conv
 
@@ -145,7 +145,7 @@ CONV_DSP = Kernel(
     files=("conv_dsp.c", "dot_4x2_dsp.S", "nn_dsp.h"),
     needs="dsp",
     fits=undilated,
-    holds=holds_sums,
+    refuses=refused_sums,
     pack=pack_4x2,
     pad=pad_to_even,
     factor=doubled,
@@ -160,7 +160,7 @@ CONV_MVE = Kernel(
     files=("conv_mve.c", "dot_2x3_mve.S", "nn_mve.h"),
     needs="mve",
     fits=undilated,
-    holds=holds_sums,
+    refuses=refused_sums,
     pack=even_channels,
     scratch=_mve_scratch,
     struct_bytes=STRUCT_BYTES,
@@ -173,7 +173,7 @@ CONV_HOST = Kernel(
     files=("conv_host.c", "nn_host.h"),
     needs="host",
     fits=undilated,
-    holds=holds_float_sums,
+    refuses=refused_float_sums,
     pack=pack_16,
     scratch=_host_scratch,
 )

@@ -14,7 +14,7 @@ import numpy as np
 from hardware_profiles.cost.ops import OpSpec
 from hardware_profiles.firmware.conv import STRUCT_BYTES, channel_arrays, undilated
 from hardware_profiles.firmware.kernel import Kernel, portable_code
-from hardware_profiles.firmware.requantize import doubled, holds_sums
+from hardware_profiles.firmware.requantize import doubled, refused_sums
 
 _DSP_CODE = 352  # what all sizes share
 
@@ -93,7 +93,7 @@ DEPTHWISE_DSP = tuple(
         files=("depthwise_dsp.c", "nn_dsp.h"),
         needs="dsp",
         fits=partial(_dsp_fits, size),
-        holds=holds_sums,
+        refuses=refused_sums,
         factor=doubled,
         in_place=_stride_one,
         scratch=_dsp_scratch,
@@ -110,7 +110,7 @@ DEPTHWISE_MVE = Kernel(
     files=("depthwise_mve.c", "nn_mve.h"),
     needs="mve",
     fits=lambda op: _by_channel(op) and op.kernel_hw[0] * op.kernel_hw[1] <= 256,
-    holds=holds_sums,
+    refuses=refused_sums,
     pack=np.transpose,
     scratch=lambda op: op.inputs[0].shape[-1],
     struct_bytes=STRUCT_BYTES,
@@ -123,7 +123,7 @@ DEPTHWISE_HOST = Kernel(
     files=("depthwise_host.c", "nn_host.h"),
     needs="host",
     fits=_by_channel,
-    holds=holds_sums,
+    refuses=refused_sums,
     pack=np.transpose,
     scratch=lambda op: 5 * op.inputs[0].shape[-1],
 )

@@ -40,7 +40,20 @@ def candidates(instruction_set: InstructionSet, op: OpSpec) -> tuple[Kernel, ...
 
 def kernel_for(instruction_set: InstructionSet, op: OpSpec, layout: Layout) -> Kernel:
     """The kernel of a layer, by its shapes and its numbers."""
-    return next(kernel for kernel in candidates(instruction_set, op) if kernel.holds(layout))
+    return next(kernel for kernel in candidates(instruction_set, op) if kernel.refuses(layout) is None)
+
+
+def plain_reason(instruction_set: InstructionSet, op: OpSpec, layout: Layout) -> str | None:
+    """Why a layer runs in portable C though its core has a faster kernel of its kind; None where it does not."""
+    faster = [kernel for kernel in KERNELS[op.kind] if kernel.needs == instruction_set != "scalar"]
+    if not faster or kernel_for(instruction_set, op, layout).needs != "scalar":
+        return None
+    if fitting := [kernel for kernel in faster if kernel.fits(op)]:
+        return fitting[0].refuses(layout)
+    (h, w), (down, right), (dilated_h, dilated_w) = op.kernel_hw, op.stride_hw, op.dilation_hw
+    dilation = f", dilated {dilated_h}x{dilated_w}" if op.dilation_hw != (1, 1) else ""
+    channels = f"{op.inputs[0].shape[-1]} to {op.output.shape[-1]} channels"
+    return f"no fast kernel is {h}x{w} of stride {down}x{right}{dilation} from {channels}"
 
 
 def scratch_bytes(op: OpSpec, instruction_set: InstructionSet) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,13 @@ from pipeline.commands import options
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from export.graph import Graph
-    from pipeline.fitting import Smaller
+    from export.passes.dead_channels import Shrunk
+    from hardware_profiles.cores import InstructionSet
+    from hardware_profiles.profile import HardwareProfile
+    from pipeline.fitting import PlainLayer, Smaller
 
 
 @click.command()
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON to stdout.")
 def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json: bool) -> int:
     """Say whether MODEL (TFLite or ONNX) fits TARGET; 'all' tries every target."""
+    from export.passes.dead_channels import without_dead_channels
     from export.runs_on import obstacle
     from export.to_ops import to_ops
     from hardware_profiles.profile import load_profile, profile_names
@@ -38,14 +45,20 @@ def fit(model: Path, targets: str, runtime: str | None, operators: bool, as_json
     if every and runtime:
         profiles = [profile for profile in profiles if runtime in profile.runtimes]
     graph, content = _read(model)
-    smaller, file_bytes = _smaller(graph, content), None if content is None else len(content)
-    ops = to_ops(graph)
+    shrunk = without_dead_channels(graph)
     found = {runtime: obstacle(graph, runtime) for runtime in ("firmware", "tflm", "litert")}
     obstacles = {runtime: reason for runtime, reason in found.items() if reason}
-    answers = [
-        fit_target(ops, profile, runtime, file_bytes, obstacles=obstacles, per_operator=operators, smaller=smaller)
-        for profile in profiles
-    ]
+    answer = partial(
+        fit_target,
+        to_ops(graph),
+        runtime=runtime,
+        file_bytes=None if content is None else len(content),
+        obstacles=obstacles,
+        per_operator=operators,
+        smaller=_smaller(graph, shrunk, content),
+        plain={} if "firmware" in obstacles else _plain(shrunk.graph, profiles),
+    )
+    answers = [answer(profile) for profile in profiles]
     if as_json:
         import json
 
@@ -82,15 +95,27 @@ def _read(model: Path) -> tuple[Graph, bytes | None]:
     return graph, model.read_bytes() if suffix == ".tflite" else None
 
 
-def _smaller(graph: Graph, content: bytes | None) -> Smaller | None:
+def _smaller(graph: Graph, shrunk: Shrunk, content: bytes | None) -> Smaller | None:
     """The network without dead channels, and the size of its file as `pipeline shrink` writes it."""
-    from export.passes.dead_channels import without_dead_channels
     from export.to_ops import to_ops
     from export.write.edit_tflite import edit_tflite
     from pipeline.fitting import Smaller
 
-    shrunk = without_dead_channels(graph)
     if not shrunk.removed:
         return None
     file_bytes = None if content is None else len(edit_tflite(content, graph, shrunk.graph))
     return Smaller(to_ops(shrunk.graph), len(shrunk.removed), file_bytes)
+
+
+def _plain(graph: Graph, profiles: Sequence[HardwareProfile]) -> dict[InstructionSet, list[PlainLayer]]:
+    """The firmware's layers in portable C, for each instruction set among the targets."""
+    from export.write.to_c import plain_layers
+    from hardware_profiles.cores import instruction_set
+    from pipeline.fitting import PlainLayer
+
+    found = {instruction_set(profile.core, profile.features) for profile in profiles}
+    return {
+        kernels: [PlainLayer(name=layer.title, reason=str(layer.reason)) for layer in plain_layers(graph, kernels)]
+        for kernels in found
+        if kernels is not None
+    }

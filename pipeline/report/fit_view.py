@@ -62,6 +62,7 @@ def _one(answer: Fit, console: Console) -> None:
         console.print(f"[yellow]not counted: {what}[/]")
     _peak(answer, console)
     _shrink(answer, console)
+    _plain(answer, console)
     if answer.operators:
         _operators(answer, console)
     for suggestion in answer.suggestions:
@@ -155,6 +156,11 @@ def _shrink(answer: Fit, console: Console) -> None:
     else:
         fits = ", and fits" if answer.shrink.fits and not answer.fits else ""
         console.print(f"→ {dead}; pipeline shrink saves {saved}{fits}")
+
+
+def _plain(answer: Fit, console: Console) -> None:
+    for layer in answer.plain:
+        console.print(Text(f"plain C: {layer.name}: {layer.reason}", "yellow"))
 
 
 def _obstacles(answer: Fit, console: Console) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from dead_nets import dead_net
+from hand_made import HandMade
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
@@ -95,6 +96,16 @@ def test_networks_with_dead_channels_are_exact(core: str, tmp_path: Path) -> Non
         for sources in (to_c(tflite, FEATURES[core], version="test"), whole):
             proof = proof_of(tflite, core, tmp_path, images=3, sources=sources)
             assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
+
+
+def test_a_layer_in_plain_c_says_why(tmp_path: Path) -> None:
+    net = HandMade()
+    x = net.activation((1, 5, 5, 1))
+    y = net.pointwise(x, [[1], [1]], [0, 0], factors=[1 / 8, 1])
+    proof = proof_of(to_tflite(net.graph(x, y)), "cortex-m7", tmp_path, images=3)
+    (layer,) = proof.layers
+    told = "channel 1: its factor is 1/2 or more (sums to 128, factor 1; 1 such channels)"
+    assert (layer.kernel, layer.reason, proof.mismatches) == ("nn_conv_c", told, 0)
 
 
 def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
