@@ -30,7 +30,7 @@ class Channels:
     Attributes:
         groups: the group of each channel of every activation, shape (C,); they count from 0.
         fixed: whether a group must stay, shape (groups,).
-        free: the weighted layers whose rows and columns may be taken out, by node name.
+        free: the weighted layers whose rows and columns may be taken out, by the tensors that they write.
     """
 
     groups: Mapping[str, Groups]
@@ -48,7 +48,7 @@ def tied_channels(graph: Graph) -> Channels:
         if tie is None or shared & set(node.inputs) or not is_int8(graph, node) or not tie(ties, node):
             ties.fix(*node.inputs, *node.outputs)
         elif kind_of(node) in WEIGHTED:
-            free.append(node.name)
+            free.append(node.outputs[0])
     ties.fix(*graph.inputs, *graph.outputs)
     return ties.finish(free)
 

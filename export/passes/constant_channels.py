@@ -50,8 +50,8 @@ def _plain(graph: Graph, node: Node, constant: Bools, values: Ints) -> tuple[Ten
     data[constant] = 0
     bias = np.where(constant, (values - zero_point(y)) * _STEPS, bias_of(graph, node)).astype(np.int32)
     qparams = QParams(scales, np.zeros(len(scales), np.int64), axis)
-    weights = replace(w, name=f"{w.name} of {node.name}", data=np.moveaxis(data, 0, axis), qparams=qparams)
-    return weights, Tensor(f"bias of {node.name}", bias.shape, "int32", None, bias)
+    weights = replace(w, name=f"weights of {y.name}", data=np.moveaxis(data, 0, axis), qparams=qparams)
+    return weights, Tensor(f"bias of {y.name}", bias.shape, "int32", None, bias)
 
 
 def _is_exact(factor: float) -> bool:

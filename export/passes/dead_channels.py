@@ -75,11 +75,12 @@ class Shrunk:
 def without_dead_channels(graph: Graph) -> Shrunk:
     """Take out every channel that no output depends on; the graph itself where there is none."""
     channels, ranges = tied_channels(graph), channel_ranges(graph)
-    sums = {node.name: layer_sums(graph, node, ranges) for node in graph.nodes if node.name in channels.free}
+    free = [node for node in graph.nodes if node.outputs[0] in channels.free]
+    sums = {node.outputs[0]: layer_sums(graph, node, ranges) for node in free}
     readings = {
-        node.name: _reading(graph, node, ranges, sums[node.name])
-        for node in graph.nodes
-        if node.name in sums and kind_of(node) != "depthwise_conv"
+        node.outputs[0]: _reading(graph, node, ranges, sums[node.outputs[0]])
+        for node in free
+        if kind_of(node) != "depthwise_conv"
     }
     alive = _alive(graph, channels, ranges, readings)
     kept = {name: np.flatnonzero(alive[groups]) for name, groups in channels.groups.items()}
@@ -138,9 +139,9 @@ def _add_needed(graph: Graph, channels: Channels, readings: Mapping[str, _Readin
     while counted != alive.sum():
         counted = alive.sum()
         for node in reversed(graph.nodes):
-            if node.name in readings:
-                rows = alive[channels.groups[node.outputs[0]]]
-                needed = readings[node.name].needs[rows].any(0)
+            y = node.outputs[0]
+            if y in readings:
+                needed = readings[y].needs[alive[channels.groups[y]]].any(0)
                 alive[columns(graph, node, channels.groups[node.inputs[0]])[needed]] = True
 
 
@@ -150,7 +151,7 @@ def _removed(
     for node in graph.nodes:
         for name in node.outputs:
             readers = tuple(reader.name for reader in graph.nodes if name in reader.inputs)
-            of, span = sums.get(node.name), ranges[name]
+            of, span = sums.get(name), ranges[name]
             for i in np.setdiff1d(np.arange(len(span.low)), kept[name]).tolist():
                 yield DeadChannel(
                     tensor=name,

@@ -32,7 +32,7 @@ def with_fewer_channels(graph: Graph, kept: Mapping[str, Ints], changes: Mapping
 
     Args:
         kept: indices of the channels that each activation keeps, by its name.
-        changes: by node name.
+        changes: by the tensor that a layer writes.
     """
     tensors = dict(graph.tensors)
     for name, indices in kept.items():
@@ -54,8 +54,8 @@ def bias_of(graph: Graph, node: Node) -> Ints:
 
 def _cut(graph: Graph, node: Node, kept: Mapping[str, Ints], changes: Mapping[str, LayerChange]) -> Iterator[Tensor]:
     """The constants of a node that change."""
-    if node.name in changes:
-        yield from _layer(graph, node, kept, changes[node.name])
+    if node.outputs[0] in changes:
+        yield from _layer(graph, node, kept, changes[node.outputs[0]])
         return
     y, constants = graph.tensor(node.outputs[0]), [t for t in map(graph.tensor, node.inputs) if t.data is not None]
     left = kept[y.name]
@@ -65,7 +65,7 @@ def _cut(graph: Graph, node: Node, kept: Mapping[str, Ints], changes: Mapping[st
         case "depthwise_conv" | "add" | "mul":
             for constant in constants:
                 if constant.shape and constant.shape[-1] == y.shape[-1]:  # else it repeats its only value
-                    yield _taken(constant, _data(constant)[..., left], left)
+                    yield _taken(constant, _data(constant)[..., left], left, -1)
         case "concat":
             yield from _parts(graph, node, left)
         case "pad":
@@ -83,12 +83,12 @@ def _layer(graph: Graph, node: Node, kept: Mapping[str, Ints], change: LayerChan
     stays = columns(graph, node, np.isin(np.arange(x.shape[-1]), kept[x.name]))
     weights = _data(w).copy()
     weights[change.silent] = 0
-    yield _taken(w, weights[rows][..., stays], rows)
+    yield _taken(w, weights[rows][..., stays], rows, 0)
     if len(node.inputs) > 2:
         bias = graph.tensor(node.inputs[2])
         sums = bias_of(graph, node) + (change.folded * ~stays).sum(1)
         sums = np.where(change.silent, change.sums, sums)[rows]
-        yield _taken(bias, sums.astype(_data(bias).dtype).reshape(*bias.shape[:-1], -1), rows)
+        yield _taken(bias, sums.astype(_data(bias).dtype).reshape(*bias.shape[:-1], -1), rows, -1)
 
 
 def _parts(graph: Graph, node: Node, left: Ints) -> Iterator[Tensor]:
@@ -99,7 +99,7 @@ def _parts(graph: Graph, node: Node, left: Ints) -> Iterator[Tensor]:
         inside = left - done if along else left
         inside = inside[(inside >= 0) & (inside < part.shape[-1])]
         if part.data is not None:
-            yield _taken(part, part.data[..., inside], inside)
+            yield _taken(part, part.data[..., inside], inside, -1)
         done += part.shape[-1]
 
 
@@ -112,11 +112,13 @@ def _amounts(graph: Graph, node: Node, left: Ints) -> Tensor:
     return replace(constant, data=amounts)
 
 
-def _taken(tensor: Tensor, data: Array, indices: Ints) -> Tensor:
-    """A constant with other data; of scales per channel, those of the channels that are left."""
-    q = tensor.qparams
-    if q is not None and len(q.scale) > 1:
-        q = QParams(q.scale[indices], q.zero_point[indices], q.axis)
+def _taken(tensor: Tensor, data: Array, indices: Ints, axis: int) -> Tensor:
+    """A constant with other data; of scales per channel, those of the indices that are left along an axis."""
+    q, channels = tensor.qparams, tensor.shape[axis]
+    if q is not None:
+        scale = q.scale[indices] if len(q.scale) == channels else q.scale
+        zero_point = q.zero_point[indices] if len(q.zero_point) == channels else q.zero_point
+        q = QParams(scale, zero_point, q.axis)
     return replace(tensor, shape=data.shape, data=data, qparams=q)
 
 

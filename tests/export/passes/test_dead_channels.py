@@ -11,8 +11,9 @@ from dead_nets import dead_net
 from hand_made import HandMade
 
 from export.check import check_graph
-from export.graph import Graph
+from export.graph import Graph, QParams
 from export.ops.interpreter import Interpreter
+from export.passes.constant_channels import plain_constants
 from export.passes.dead_channels import without_dead_channels
 from export.read_tflite import read_tflite
 from export.run.tflite_runtimes import Runtime, load_tracer, tflm_installed
@@ -238,6 +239,36 @@ def test_weights_that_two_layers_share_stay() -> None:
     first, second = net.nodes
     net.nodes[1] = replace(second, inputs=(a, first.inputs[1], second.inputs[2]))
     assert removed(net.graph(x, y)) == {}
+
+
+def test_layers_of_one_name_are_told_apart() -> None:
+    net = HandMade()
+    x = net.activation((1, 2, 2, 2))
+    a = net.pointwise(x, [[1, 0], [0, 0]], [0, 8], factors=1 / 8)
+    b = net.pointwise(a, [[1, 1], [0, 0]], [0, 8], factors=1 / 2)
+    y = net.pointwise(b, [[1, 1]], [0], factors=1 / 2)
+    net.nodes[:] = [replace(node, name="conv") for node in net.nodes]
+    graph = net.graph(x, y)
+    assert removed(graph) == {a: [1], b: [1]}
+    plain = plain_constants(graph)
+    inputs = np.arange(-8, 8, dtype=np.int8).reshape(2, 2, 2, 2)
+    np.testing.assert_array_equal(Interpreter(plain).run(inputs), Interpreter(graph).run(inputs))
+
+
+def test_scales_of_a_bias_that_are_not_one_per_channel_stay() -> None:
+    net = HandMade()
+    x = net.activation((1, 2, 2, 2))
+    hidden = net.pointwise(x, [[1, 0], [0, 0], [0, 1]], [0, 8, 0], factors=[1 / 8] * 3)
+    y = net.pointwise(hidden, [[1, 1, 1]], [0], factors=1 / 2)
+    bias = net.nodes[0].inputs[2]
+    net.tensors[bias] = replace(
+        net.tensors[bias], qparams=QParams(np.full(3, 1 / 8, np.float32), np.zeros(1, np.int64))
+    )
+    graph = net.graph(x, y)
+    assert removed(graph) == {hidden: [1]}
+    qparams = without_dead_channels(graph).graph.tensor(bias).qparams
+    assert qparams is not None
+    assert (len(qparams.scale), len(qparams.zero_point)) == (2, 1)
 
 
 RUNTIMES: tuple[Runtime, ...] = ("tflm", "litert-reference")
