@@ -45,6 +45,8 @@ void nn_conv_c(const nn_conv *p, const nn_add *add, const int8_t *in, const int8
                void *scratch);
 void nn_conv_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
                  void *scratch);
+void nn_fc_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
+               void *scratch);
 void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
                  void *scratch);
 void nn_conv_host(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
