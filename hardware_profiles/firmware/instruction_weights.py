@@ -32,6 +32,7 @@ WEIGHTS: Mapping[str, Mapping[str, tuple[float, ...]]] = {
         "nn_softmax_c": (55.406, 0, 207.21),
     },
     "dsp": {
+        "nn_depthwise_taps_dsp": (14.388, 8.7255, 23.987, 0, 20.108, 106.91, 153.25),
         "nn_fc_dsp": (23.612, 43.606, 5.8574, 0, 134.19),
         "nn_lookup_c": (5.9978, 0, 51.097),
         "nn_add_dsp": (37.907, 66.693, 0),

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from hardware_profiles.cores import InstructionSet
 from hardware_profiles.cost.ops import OpKind, OpSpec
 from hardware_profiles.firmware.conv import CONV_C, CONV_DSP, CONV_HOST, CONV_MVE, FC_DSP
-from hardware_profiles.firmware.depthwise import DEPTHWISE_C, DEPTHWISE_DSP, DEPTHWISE_HOST, DEPTHWISE_MVE
+from hardware_profiles.firmware.depthwise import (
+    DEPTHWISE_C,
+    DEPTHWISE_DSP,
+    DEPTHWISE_HOST,
+    DEPTHWISE_MVE,
+    DEPTHWISE_TAPS_DSP,
+)
 from hardware_profiles.firmware.elementwise import ADD_C, ADD_DSP, ADD_HOST, ADD_MVE, LOOKUP, MUL
 from hardware_profiles.firmware.kernel import Kernel
 from hardware_profiles.firmware.layout import Layout
@@ -16,7 +22,7 @@ from hardware_profiles.firmware.rows import COPY_ROWS, PAD, SOFTMAX
 
 KERNELS: Mapping[OpKind, tuple[Kernel, ...]] = {
     "conv": (CONV_HOST, CONV_MVE, FC_DSP, CONV_DSP, CONV_C),
-    "depthwise_conv": (DEPTHWISE_HOST, DEPTHWISE_MVE, *DEPTHWISE_DSP, DEPTHWISE_C),
+    "depthwise_conv": (DEPTHWISE_HOST, DEPTHWISE_MVE, *DEPTHWISE_DSP, DEPTHWISE_TAPS_DSP, DEPTHWISE_C),
     "fully_connected": (CONV_HOST, CONV_MVE, FC_DSP, CONV_DSP, CONV_C),
     "add": (ADD_HOST, ADD_MVE, ADD_DSP, ADD_C),
     "mul": (MUL,),

@@ -120,17 +120,17 @@ def test_a_model_with_dead_channels_is_counted_as_the_firmware_has_it(tmp_path: 
 def test_a_layer_in_plain_c_says_why(tmp_path: Path) -> None:
     net = HandMade()
     x = net.activation((1, 8, 8, 4))
-    tall = net.layer("DEPTHWISE_CONV_2D", x, net.activation((1, 4, 8, 4)), np.ones((1, 5, 1, 4)), [0] * 4, 1 / 8)
-    y = net.pointwise(tall, [[1, 1, 1, 1]], [0], factors=1 / 8)
-    (tmp_path / "tall.tflite").write_bytes(to_tflite(net.graph(x, y)))
+    twice = net.layer("DEPTHWISE_CONV_2D", x, net.activation((1, 4, 8, 8)), np.ones((1, 5, 1, 8)), [0] * 8, 1 / 8)
+    y = net.pointwise(twice, [[1] * 8], [0], factors=1 / 8)
+    (tmp_path / "twice.tflite").write_bytes(to_tflite(net.graph(x, y)))
     answers = json.loads(
-        run("tall.tflite", "--target", "cortex-m7,cortex-m55,cortex-m3", "--json", cwd=tmp_path).stdout
+        run("twice.tflite", "--target", "cortex-m7,cortex-m55,cortex-m3", "--json", cwd=tmp_path).stdout
     )
-    reason = "no fast kernel is 5x1 of stride 1x1 from 4 to 4 channels"
-    wanted = [{"name": "0 DEPTHWISE_CONV_2D -> 4x8x4", "reason": reason}]
-    assert [answer["plain"] for answer in answers] == [wanted, [], []]  # Helium takes it; an M3 has portable C only
-    told = run("tall.tflite", "--target", "cortex-m7", cwd=tmp_path).stdout
-    assert f"plain C: 0 DEPTHWISE_CONV_2D -> 4x8x4: {reason}" in told
+    reason = "no fast kernel is 5x1 of stride 1x1 from 4 to 8 channels"
+    wanted = [{"name": "0 DEPTHWISE_CONV_2D -> 4x8x8", "reason": reason}]
+    assert [answer["plain"] for answer in answers] == [wanted, wanted, []]  # an M3 has portable C only
+    told = run("twice.tflite", "--target", "cortex-m7", cwd=tmp_path).stdout
+    assert f"plain C: 0 DEPTHWISE_CONV_2D -> 4x8x8: {reason}" in told
 
 
 def test_an_operator_of_unknown_cost_makes_the_answer_incomplete_however_small_the_rest_is() -> None:

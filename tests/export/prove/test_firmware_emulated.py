@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from dead_nets import dead_net
 from hand_made import HandMade
-from random_nets import random_net
+from random_nets import random_net, sequence_net
 from single_ops import SINGLE_OPS
 
 from export.graph import ExportError, Graph, Node, QParams, Tensor
@@ -85,6 +85,14 @@ def test_resnet8_is_exact_on_200_images_on_every_core(core: str, resnet8: bytes,
 def test_random_nets_are_exact(core: str, nets: int, tmp_path: Path) -> None:
     for seed in range(nets):
         proof = proof_of(to_tflite(random_net(np.random.default_rng([seed, 3]))), core, tmp_path, images=3)
+        assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
+
+
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+@pytest.mark.parametrize("nets", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_nets_over_sequences_are_exact(core: str, nets: int, tmp_path: Path) -> None:
+    for seed in range(nets):
+        proof = proof_of(to_tflite(sequence_net(np.random.default_rng([seed, 3]))), core, tmp_path, images=3)
         assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
 
 

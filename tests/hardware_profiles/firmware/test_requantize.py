@@ -67,9 +67,9 @@ def depthwise(kernel_hw: tuple[int, int], channels: int = 8) -> OpSpec:
 
 def test_a_shape_that_no_fast_kernel_takes_is_the_reason_before_any_number() -> None:
     refused = layout(Multiplier(0, 0))
-    assert kernel_for("dsp", depthwise((5, 1)), refused).function == "nn_depthwise_c"
-    assert plain_reason("dsp", depthwise((5, 1)), refused) == (
-        "no fast kernel is 5x1 of stride 1x1 from 8 to 8 channels"
+    assert kernel_for("dsp", depthwise((5, 1), 16), refused).function == "nn_depthwise_c"
+    assert plain_reason("dsp", depthwise((5, 1), 16), refused) == (
+        "no fast kernel is 5x1 of stride 1x1 from 8 to 16 channels"
     )
     assert plain_reason("mve", depthwise((3, 3), 16), refused) == (
         "no fast kernel is 3x3 of stride 1x1 from 8 to 16 channels"
