@@ -73,9 +73,11 @@ def _dsp_terms(op: OpSpec, adds: bool) -> tuple[float, ...]:
 
 
 def _mve_terms(op: OpSpec, adds: bool) -> tuple[float, ...]:
-    (kernel, width), (_, out_h, out_w, channels) = op.kernel_hw, op.output.shape
-    pixels, fours = out_h * out_w, ceil(channels / 4)
-    return (pixels * kernel * width * fours, pixels * fours, pixels * kernel, pixels, channels, 1)
+    """Taps x eights of channels; fours of channels; eights of channels; taps; their rows; pixels; the call."""
+    _, out_h, out_w, channels = op.output.shape
+    pixels, fours, eights = out_h * out_w, ceil(channels / 4), ceil(channels / 8)
+    taps, rows = pixels * _taps(op), pixels * op.kernel_hw[0]
+    return (taps * eights, pixels * fours, pixels * eights, taps, rows, pixels, 1)
 
 
 def pack_taps(weights: Array) -> Array:
@@ -147,7 +149,7 @@ DEPTHWISE_MVE = Kernel(
     scratch=lambda op: op.inputs[0].shape[-1],
     struct_bytes=STRUCT_BYTES,
     arrays=_arrays,
-    code={"mve": {"nn_depthwise_mve": 572}},
+    code={"mve": {"nn_depthwise_mve": 766}},
     terms=_mve_terms,
 )
 DEPTHWISE_HOST = Kernel(
