@@ -55,8 +55,11 @@ def find_tools(profile: HardwareProfile) -> Tools:
     return Tools(toolchain, emulator, missing)
 
 
-def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = ()) -> Sources:
+def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = (), *, shrink: bool = True) -> Sources:
     """The C sources of a model for a target's core.
+
+    Args:
+        shrink: leave out the channels that no output depends on.
 
     Raises:
         PipelineError: the target's core is none that firmware is made for.
@@ -67,7 +70,7 @@ def generate(tflite: bytes, profile: HardwareProfile, labels: tuple[str, ...] = 
     kernels = instruction_set(profile.core, profile.features)
     if kernels is None:
         raise PipelineError(f"{profile.name} has a {profile.core}; firmware is made for {', '.join(FIRMWARE_CORES)}")
-    sources = to_c(tflite, kernels, version=version("flatnas-deploy"), labels=labels)
+    sources = to_c(tflite, kernels, version=version("flatnas-deploy"), labels=labels, shrink=shrink)
     _check_fits(sources, profile)
     return sources
 
@@ -135,7 +138,7 @@ def emulate(
             build,
         )
         write_bytes(directory / ELF, (build / ELF).read_bytes())
-    record = FirmwareProof((proof,))
+    record = FirmwareProof((proof,), removed_channels=len(sources.removed))
     write_value(directory / PROOF, record)
     _check_flash(proof, profile)
     return record

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from hardware_profiles.cores import InstructionSet, instruction_set
 from hardware_profiles.cost.latency import Interval
 from hardware_profiles.cost.libraries import is_accelerated, library_of, unaccelerated, uncounted
 from hardware_profiles.cost.ops import OpSpec
@@ -37,6 +38,29 @@ class PeakOp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FitShrink:
+    """Channels that no output depends on: what the network needs less of without them, and whether it fits then.
+
+    Attributes:
+        counted: the answer is about the network without them, as our firmware leaves them out by itself; else
+            `pipeline shrink` writes a file without them.
+    """
+
+    removed_channels: int
+    saves: Mapping[str, float]
+    fits: bool
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlainLayer:
+    """A layer of our firmware in portable C though the core has a faster kernel of its kind, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FitOperator:
     """One operator's share; `live_bytes` are the arena's tensors alive while it runs."""
 
@@ -64,6 +88,8 @@ class Fit:
         unknown: operators of unknown cost, by name.
         uncounted: what the footprint lacks though the device needs it, in words; empty where it is whole.
         instructions: that our firmware is predicted to take for one inference; null for other runtimes.
+        shrink: null where every channel reaches an output.
+        plain: layers of our firmware that no fast kernel takes; of other runtimes, see `unaccelerated`.
     """
 
     target: str
@@ -81,8 +107,24 @@ class Fit:
     complete: bool
     uncounted: tuple[str, ...]
     instructions: int | None
+    shrink: FitShrink | None
+    plain: tuple[PlainLayer, ...]
     suggestions: tuple[Suggestion, ...]
     operators: tuple[FitOperator, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Smaller:
+    """A network without the channels that no output depends on.
+
+    Attributes:
+        removed_channels: how many there were.
+        file_bytes: size of its file, as for the whole network.
+    """
+
+    ops: Sequence[OpSpec]
+    removed_channels: int
+    file_bytes: int | None = None
 
 
 def fit_target(
@@ -93,6 +135,8 @@ def fit_target(
     *,
     obstacles: Mapping[str, str] = MappingProxyType({}),
     per_operator: bool = False,
+    smaller: Smaller | None = None,
+    plain: Mapping[InstructionSet, Sequence[PlainLayer]] = MappingProxyType({}),
 ) -> Fit:
     """The verdict for one target.
 
@@ -101,6 +145,8 @@ def fit_target(
         obstacles: why a runtime can't run the network, for those that can't (`export.runs_on`).
         file_bytes: size of the model's file; its flash is estimated when None.
         per_operator: list each operator's share, too.
+        smaller: the network without dead channels, where it has some.
+        plain: layers of the firmware in portable C, by what the core runs.
 
     Raises:
         PipelineError: the runtime is not one of the target's, or nothing is computed.
@@ -111,6 +157,9 @@ def fit_target(
     if runtime not in profile.runtimes:
         has = ", ".join(profile.runtimes)
         raise PipelineError(f"runtime '{runtime}' does not run on '{profile.name}', which has {has}")
+    shrink = None if smaller is None else _shrink(ops, smaller, profile, runtime, file_bytes)
+    if smaller is not None and runtime == "firmware":
+        ops, file_bytes = smaller.ops, smaller.file_bytes
     plan = plan_for(ops, profile, runtime)
     cost = footprint(ops, profile, runtime=runtime, file_bytes=file_bytes, plan=plan)
     over = violations(cost, profile.budget)
@@ -134,9 +183,29 @@ def fit_target(
         complete=complete,
         uncounted=uncounted(ops, profile.core, runtime),
         instructions=predicted_instructions(profile, ops, plan) if complete else None,
+        shrink=shrink,
+        plain=_plain(profile, plain) if runtime == "firmware" else (),
         suggestions=tuple(changes),
         operators=_operators(ops, profile, runtime, plan) if per_operator else (),
     )
+
+
+def _shrink(
+    ops: Sequence[OpSpec], smaller: Smaller, profile: HardwareProfile, runtime: str, file_bytes: int | None
+) -> FitShrink:
+    whole = needs(footprint(ops, profile, runtime=runtime, file_bytes=file_bytes))
+    cost = footprint(smaller.ops, profile, runtime=runtime, file_bytes=smaller.file_bytes)
+    return FitShrink(
+        removed_channels=smaller.removed_channels,
+        saves={resource: whole[resource] - value for resource, value in needs(cost).items()},
+        fits=not violations(cost, profile.budget),
+        counted=runtime == "firmware",
+    )
+
+
+def _plain(profile: HardwareProfile, plain: Mapping[InstructionSet, Sequence[PlainLayer]]) -> tuple[PlainLayer, ...]:
+    kernels = instruction_set(profile.core, profile.features)
+    return tuple(plain.get(kernels, ())) if kernels else ()
 
 
 def default_runtime(profile: HardwareProfile, obstacles: Mapping[str, str]) -> str:

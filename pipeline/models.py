@@ -45,3 +45,17 @@ def model_file(model: Path) -> Path:
         hint = f"; the released models are {', '.join(released_models())}" if not model.suffix else ""
         raise PipelineError(f"there is no file {model}{hint}")
     return model
+
+
+def tflite_file(model: Path, otherwise: str) -> Path:
+    """`model_file` where that is a TFLite file.
+
+    Args:
+        otherwise: what to say of other files.
+
+    Raises:
+        PipelineError: as `model_file`, or a file of another kind.
+    """
+    if not model.is_dir() and model.suffix.lower() not in ("", ".tflite"):
+        raise PipelineError(f"{model} is no TFLite file; {otherwise}")
+    return model_file(model)

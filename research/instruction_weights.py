@@ -3,8 +3,8 @@
     python -m research.instruction_weights DIRECTORY
 
 It needs arm-none-eabi-gcc, QEMU and the extra `train`, goes on where it was stopped, and takes an hour. It fits to the
-layers of eight random subnets and to the operators of random graphs; 23 other subnets are held out, and their totals
-are written to `firmware_instructions.json`, which test_instructions.py holds the weights against.
+layers of eight random subnets, to the operators of random graphs and to small random nets; 23 other subnets are held
+out, and their totals are written to `firmware_instructions.json`, which test_instructions.py holds the weights against.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ def graphs() -> Iterator[tuple[str, int, Graph]]:
             yield name, seed, getattr(single_ops, name)(np.random.default_rng(seed))
     for seed in range(12):
         yield "random_net", seed, random_nets.random_net(np.random.default_rng(seed))
+    for seed in range(16):
+        yield "sequence_net", seed, random_nets.sequence_net(np.random.default_rng(seed))
 
 
 def count(directory: Path) -> list[dict[str, Any]]:
@@ -100,7 +102,7 @@ def count(directory: Path) -> list[dict[str, Any]]:
                 continue
             emulator = find_emulator(known_core)
             assert emulator is not None
-            sources = to_c(to_tflite(graph), kernels_of(core), version="0", labels=())
+            sources = to_c(to_tflite(graph), kernels_of(core), version="0", shrink=False)
             try:
                 with tempfile.TemporaryDirectory() as build:
                     proof = prove(sources, core, known_core, x, {}, toolchain, emulator, Path(build))

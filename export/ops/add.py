@@ -58,9 +58,10 @@ def add_struct(graph: Graph, node: Node, a_name: str, b_name: str, kernel: Kerne
 
 def _lower(context: Context, node: Node) -> Layer:
     large, small = large_and_small(context.graph, node)
-    kernel = context.choose(Layout(add=add_factors(context.graph, node, large, small)))
+    layout = Layout(add=add_factors(context.graph, node, large, small))
+    kernel = context.choose(layout)
     struct = add_struct(context.graph, node, large, small, kernel)
-    return lower_elementwise(context, node, kernel, struct, large, small)
+    return lower_elementwise(context, node, kernel, struct, large, small, context.reason(layout))
 
 
 ADD = Operator(

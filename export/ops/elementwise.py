@@ -69,7 +69,9 @@ def large_and_small(graph: Graph, node: Node) -> tuple[str, str]:
     return large, small
 
 
-def lower_elementwise(context: Context, node: Node, kernel: Kernel, struct: Struct, large: str, small: str) -> Layer:
+def lower_elementwise(
+    context: Context, node: Node, kernel: Kernel, struct: Struct, large: str, small: str, reason: str | None = None
+) -> Layer:
     """The layer of a kernel that takes two operands."""
     tensors = [context.graph.tensor(name) for name in (large, small)]
     constants, sources = [], []
@@ -81,4 +83,4 @@ def lower_elementwise(context: Context, node: Node, kernel: Kernel, struct: Stru
             sources.append(f"{context.name}_{suffix}")
     counts = [str(prod(t.shape)) for t in tensors]
     arguments = (f"&{context.name}_{struct.suffix}", *sources, context.at(node.outputs[0]), *counts)
-    return context.layer(node, kernel, tuple(constants), (struct,), arguments)
+    return context.layer(node, kernel, tuple(constants), (struct,), arguments, reason=reason)

@@ -45,6 +45,7 @@ class Layer:
         title: for the comment above it.
         calls: of the kernel, each with its arguments as C text.
         output: the tensor it leaves, and `output_at` where, as C text.
+        reason: why it runs in portable C though its core has a faster kernel of its kind; None where it does not.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Layer:
     calls: tuple[tuple[str, ...], ...]
     output: Tensor
     output_at: str
+    reason: str | None = None
 
     @property
     def constant_bytes(self) -> int:
@@ -70,6 +72,7 @@ class Context:
         index: of the step.
         add: the ADD that the step does, too.
         choose: the kernel for the layer's numbers.
+        reason: why that is portable C though the core has a faster one of its kind; None where it is not.
     """
 
     graph: Graph
@@ -77,6 +80,7 @@ class Context:
     index: int
     add: Node | None
     choose: Callable[[Layout], Kernel]
+    reason: Callable[[Layout], str | None]
 
     def at(self, tensor: str) -> str:
         """Where a tensor lies, as C text."""
@@ -100,12 +104,13 @@ class Context:
         constants: tuple[Constant, ...],
         structs: tuple[Struct, ...],
         *calls: tuple[str, ...],
+        reason: str | None = None,
     ) -> Layer:
         """The layer of a node, and of the ADD behind it."""
         nodes = [node] if self.add is None else [node, self.add]
         output = self.graph.tensor(nodes[-1].outputs[0])
         title = ", then ".join(_title(self.graph, n) for n in nodes)
-        return Layer(self.name, title, kernel, constants, structs, calls, output, self.at(output.name))
+        return Layer(self.name, title, kernel, constants, structs, calls, output, self.at(output.name), reason)
 
     def simple(self, node: Node, ctype: str, fields: Fields, *constants: Constant) -> Layer:
         """The layer of a kernel that takes one struct, reads one tensor and writes one."""

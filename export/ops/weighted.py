@@ -136,7 +136,8 @@ def lower_weighted(
     bias = folded_bias(graph, node, weights, zero_point(x))
     other = "" if context.add is None else next(name for name in context.add.inputs if name != node.outputs[0])
     add = add_factors(graph, context.add, other, node.outputs[0]) if context.add else ()
-    kernel = context.choose(Layout(weights, bias, factors, add))
+    layout = Layout(weights, bias, factors, add)
+    kernel, reason = context.choose(layout), context.reason(layout)
     factors = [kernel.factor(f) for f in factors]
     constants = [
         Constant("int8_t", "weights", kernel.pack(weights)),
@@ -156,7 +157,7 @@ def lower_weighted(
         added, residual = f"&{context.name}_add", context.at(other)
     between = (added, source, residual) if adds else (source,)
     arguments = (f"&{context.name}", *between, target, context.scratch)
-    return context.layer(node, kernel, tuple(constants), tuple(structs), arguments)
+    return context.layer(node, kernel, tuple(constants), tuple(structs), arguments, reason=reason)
 
 
 def conv_multipliers(graph: Graph, node: Node, channels: int) -> list[Multiplier]:

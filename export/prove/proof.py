@@ -41,11 +41,16 @@ class Mismatch:
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:
-    """What a layer did and the instructions it took, to within one tick of the emulator's clock."""
+    """What a layer did and the instructions it took, to within one tick of the emulator's clock.
+
+    Attributes:
+        reason: why it ran in portable C though the core has a faster kernel of its kind; None where it did not.
+    """
 
     name: str
     kernel: str
     instructions: int
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ def prove(
         first_mismatch=mismatch,
         instructions=sum(answer.instructions),
         layers=tuple(
-            LayerCost(layer.title, layer.kernel.function, count)
+            LayerCost(layer.title, layer.kernel.function, count, layer.reason)
             for layer, count in zip(sources.layers, answer.instructions, strict=True)
         ),
         flash_bytes=flash,

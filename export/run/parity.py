@@ -20,7 +20,7 @@ kernels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from export.graph import Array, ExportError, Graph, Node
 from export.ops.interpreter import Interpreter
+from export.passes.dead_channels import without_dead_channels
 from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.run.runners import Kind, load_runner
@@ -234,6 +235,7 @@ def _qdq_trace(path: Path, tflite: Graph, load: Callable[[Path, list[str]], _Val
     graph = read_onnx(path)
     if [node.op for node in graph.nodes] != [node.op for node in tflite.nodes]:
         raise ExportError(f"{path.name} is not the QDQ graph that the TFLite file was made of: its operators differ")
+    kept = _kept_channels(path, graph, tflite)
     compute = load(path, [node.outputs[0] for node in graph.nodes])
     image = graph.tensor(graph.inputs[0]).qparams
     assert image is not None
@@ -247,9 +249,20 @@ def _qdq_trace(path: Path, tflite: Graph, load: Callable[[Path, list[str]], _Val
         for node in graph.nodes:
             if node.outputs[0] not in values:  # a PAD that reading split off from a convolution
                 values[node.outputs[0]] = _padded(graph, node, values[node.inputs[0]])
-        return [values[node.outputs[0]] for node in graph.nodes]
+        return [values[node.outputs[0]][..., kept[node.outputs[0]]] for node in graph.nodes]
 
     return run
+
+
+def _kept_channels(path: Path, graph: Graph, tflite: Graph) -> Mapping[str, npt.NDArray[np.int64] | slice]:
+    """Which channels of each activation of a QDQ graph the TFLite file has: all of them, or those that are not dead."""
+    shapes = [tflite.tensor(node.outputs[0]).shape for node in tflite.nodes]
+    if shapes == [graph.tensor(node.outputs[0]).shape for node in graph.nodes]:
+        return {node.outputs[0]: slice(None) for node in graph.nodes}
+    shrunk = without_dead_channels(graph)
+    if shapes != [shrunk.graph.tensor(node.outputs[0]).shape for node in graph.nodes]:
+        raise ExportError(f"{path.name} is not the QDQ graph that the TFLite file was made of: its shapes differ")
+    return shrunk.kept
 
 
 def _onnxruntime(path: Path, names: list[str]) -> _Values:

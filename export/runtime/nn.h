@@ -67,6 +67,22 @@ static inline int32_t nn_rescale(int32_t x, int32_t multiplier, int32_t shift) {
     return nn_round_shift(nn_high_mul(x, multiplier), shift);
 }
 
+/* Where each tap of a window at (y, x) lies in the input; where it lies outside, at `zeros`. */
+NN_INLINE void nn_find_taps(const nn_conv *p, const int8_t *in, int32_t y, int32_t x, const int8_t *zeros,
+                            const int8_t **taps) {
+    const int32_t dilation = p->dilation_w, step = dilation * p->in_c, kernel_w = p->kernel_w;
+    for (int32_t ky = p->kernel_h; ky > 0; ky--) {
+        const uint32_t width = (uint32_t)y < (uint32_t)p->in_h ? (uint32_t)p->in_w : 0;
+        int32_t column = x, at = (y * p->in_w + x) * p->in_c;
+        for (int32_t kx = kernel_w; kx > 0; kx--) {
+            *taps++ = (uint32_t)column < width ? in + at : zeros;
+            column += dilation;
+            at += step;
+        }
+        y += p->dilation_h;
+    }
+}
+
 /* One sum of two int8 values. */
 static inline int8_t nn_add_one(const nn_add *p, int32_t a, int32_t b) {
     const int32_t x = nn_rescale((a - p->zero_a) * (1 << NN_ADD_LEFT_SHIFT), p->multiplier_a, p->shift_a);

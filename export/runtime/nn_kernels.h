@@ -45,16 +45,19 @@ void nn_conv_c(const nn_conv *p, const nn_add *add, const int8_t *in, const int8
                void *scratch);
 void nn_conv_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
                  void *scratch);
+void nn_fc_dsp(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
+               void *scratch);
 void nn_conv_mve(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
                  void *scratch);
 void nn_conv_host(const nn_conv *p, const nn_add *add, const int8_t *in, const int8_t *residual, int8_t *out,
                   void *scratch);
 
-/* With stride 1 and an output of the input's shape, `out` may be `in`, but for the last two. */
+/* With stride 1 and an output of the input's shape, `out` may be `in`, but for the last three. */
 void nn_depthwise_c(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_3x3_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_5x5_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_7x7_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
+void nn_depthwise_taps_dsp(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_mve(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 void nn_depthwise_host(const nn_conv *p, const int8_t *in, int8_t *out, void *scratch);
 

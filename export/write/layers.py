@@ -9,7 +9,7 @@ from export.ops.layer import Context, Layer
 from export.ops.table import OPERATORS
 from export.to_ops import to_ops
 from hardware_profiles.cores import InstructionSet
-from hardware_profiles.firmware.kernels import kernel_for
+from hardware_profiles.firmware.kernels import kernel_for, plain_reason
 from hardware_profiles.firmware.plan import FirmwarePlan, Step, plan_firmware
 
 
@@ -26,8 +26,9 @@ def lower(graph: Graph, plan: FirmwarePlan, instruction_set: InstructionSet) -> 
         node = graph.nodes[step.op]
         make = OPERATORS[node.op].lower
         assert make is not None, node.op
-        add = None if step.add is None else graph.nodes[step.add]
-        return make(Context(graph, plan, index, add, partial(kernel_for, instruction_set, ops[step.op])), node)
+        add, op = None if step.add is None else graph.nodes[step.add], ops[step.op]
+        choose, reason = partial(kernel_for, instruction_set, op), partial(plain_reason, instruction_set, op)
+        return make(Context(graph, plan, index, add, choose, reason), node)
 
     return tuple(layer(index, step) for index, step in enumerate(plan.steps))
 

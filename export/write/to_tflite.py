@@ -16,6 +16,7 @@ import numpy as np
 
 from export.graph import METADATA_NAME, ExportError, Graph, Node, Tensor
 from export.ops.table import OPERATORS
+from export.write.flatbuffer import SharedTable, aligned_buffer, sharing_builder
 
 
 def to_tflite(graph: Graph, metadata: Mapping[str, bytes] | None = None) -> bytes:
@@ -61,7 +62,7 @@ class _TfliteWriter:
             self._metadata(METADATA_NAME, json.dumps(dict(graph.metadata), sort_keys=True).encode())
         for name, content in metadata.items():
             self._metadata(name, content)
-        builder = _sharing_builder()
+        builder = sharing_builder()
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
@@ -88,7 +89,7 @@ class _TfliteWriter:
         written.scale = tensor.qparams.scale.astype(np.float32)
         written.zeroPoint = tensor.qparams.zero_point.astype(np.int64)
         written.quantizedDimension = tensor.qparams.axis
-        return _SharedTable(written)
+        return SharedTable(written)
 
     def _bias_quantization(self, node: Node) -> Any:
         """s_input * s_weight of each channel."""
@@ -97,20 +98,20 @@ class _TfliteWriter:
         assert weights is not None
         written = self._schema.QuantizationParametersT()
         written.scale, written.zeroPoint = x.scale * weights.scale, weights.zero_point.astype(np.int64)
-        return _SharedTable(written)
+        return SharedTable(written)
 
     def _buffer(self, tensor: Tensor) -> int:
         assert tensor.data is not None
         content = np.ascontiguousarray(tensor.data).tobytes()
         if content not in self._buffers:
-            self._model.buffers.append(_aligned_buffer(self._schema, content))
+            self._model.buffers.append(aligned_buffer(self._schema, content))
             self._buffers[content] = len(self._model.buffers) - 1
         return self._buffers[content]
 
     def _metadata(self, name: str, content: bytes) -> None:
         entry = self._schema.MetadataT()
         entry.name, entry.buffer = name, len(self._model.buffers)
-        self._model.buffers.append(_aligned_buffer(self._schema, content))
+        self._model.buffers.append(aligned_buffer(self._schema, content))
         self._model.metadata = [*(self._model.metadata or ()), entry]
 
     def _code(self, node: Node) -> int:
@@ -145,7 +146,7 @@ class _TfliteWriter:
         if options is not None:
             union = type(options).__name__.removesuffix("T")
             operator.builtinOptionsType = getattr(self._schema.BuiltinOptions, union)
-            operator.builtinOptions = _SharedTable(options)
+            operator.builtinOptions = SharedTable(options)
         self._subgraph.operators.append(operator)
 
     def _options(self, node: Node) -> Any:
@@ -174,56 +175,3 @@ class _TfliteWriter:
             if hasattr(options, name):
                 setattr(options, name, value)
         return options
-
-
-def _sharing_builder() -> Any:
-    """A flatbuffers builder that stores equal vectors once."""
-    import flatbuffers
-
-    class Sharing(flatbuffers.Builder):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__(1 << 20)
-            self.shared: dict[object, int] = {}
-
-        def CreateNumpyVector(self, x: Any) -> int:  # noqa: N802
-            key = (x.dtype.str, x.tobytes())
-            if key not in self.shared:
-                self.shared[key] = super().CreateNumpyVector(x)
-            return self.shared[key]
-
-    return Sharing()
-
-
-class _SharedTable:
-    """A table that is stored once, however many others point to one with the same content."""
-
-    def __init__(self, table: Any) -> None:
-        self._table = table
-        content = {k: v.tobytes() if isinstance(v, np.ndarray) else v for k, v in vars(table).items()}
-        self._key = (type(table).__name__, tuple(sorted(content.items(), key=lambda item: item[0])))
-
-    def Pack(self, builder: Any) -> int:  # noqa: N802
-        """Called by the generated code, as the table's own would be."""
-        if self._key not in builder.shared:
-            builder.shared[self._key] = self._table.Pack(builder)
-        offset: int = builder.shared[self._key]
-        return offset
-
-
-def _aligned_buffer(schema: Any, content: bytes) -> Any:
-    """A buffer whose data start at a multiple of 16 bytes, as the schema asks; the generated code forgets to.
-
-    A Cortex-M0+ faults where an int32 is read from an odd address.
-    """
-
-    class Aligned(schema.BufferT):  # type: ignore[misc]
-        def Pack(self, builder: Any) -> Any:  # noqa: N802
-            builder.StartVector(1, len(content), 16)
-            builder.head -= len(content)
-            builder.Bytes[builder.head : builder.head + len(content)] = content
-            data = builder.EndVector()
-            schema.BufferStart(builder)
-            schema.BufferAddData(builder, data)
-            return schema.BufferEnd(builder)
-
-    return Aligned()

@@ -12,9 +12,10 @@ from math import ceil
 import numpy as np
 
 from hardware_profiles.cost.ops import OpSpec
-from hardware_profiles.firmware.conv import STRUCT_BYTES, channel_arrays, undilated
+from hardware_profiles.firmware.conv import STRUCT_BYTES, channel_arrays, undilated, up
 from hardware_profiles.firmware.kernel import Kernel, portable_code
-from hardware_profiles.firmware.requantize import doubled, holds_sums
+from hardware_profiles.firmware.layout import Array
+from hardware_profiles.firmware.requantize import doubled, refused_sums
 
 _DSP_CODE = 352  # what all sizes share
 
@@ -72,9 +73,28 @@ def _dsp_terms(op: OpSpec, adds: bool) -> tuple[float, ...]:
 
 
 def _mve_terms(op: OpSpec, adds: bool) -> tuple[float, ...]:
-    (kernel, width), (_, out_h, out_w, channels) = op.kernel_hw, op.output.shape
-    pixels, fours = out_h * out_w, ceil(channels / 4)
-    return (pixels * kernel * width * fours, pixels * fours, pixels * kernel, pixels, channels, 1)
+    """Taps x eights of channels; fours of channels; eights of channels; taps; their rows; pixels; the call."""
+    _, out_h, out_w, channels = op.output.shape
+    pixels, fours, eights = out_h * out_w, ceil(channels / 4), ceil(channels / 8)
+    taps, rows = pixels * _taps(op), pixels * op.kernel_hw[0]
+    return (taps * eights, pixels * fours, pixels * eights, taps, rows, pixels, 1)
+
+
+def pack_taps(weights: Array) -> Array:
+    """[taps][channels], channels padded with zeros to a multiple of four."""
+    return np.pad(weights, ((0, -len(weights) % 4), (0, 0))).T
+
+
+def _taps(op: OpSpec) -> int:
+    return op.kernel_hw[0] * op.kernel_hw[1]
+
+
+def _taps_terms(op: OpSpec, adds: bool) -> tuple[float, ...]:
+    """Taps x fours of channels, and x channels left over; outputs; taps; their rows; pixels; the call."""
+    _, out_h, out_w, channels = op.output.shape
+    pixels = out_h * out_w
+    taps, rows = pixels * _taps(op), pixels * op.kernel_hw[0]
+    return (taps * (channels // 4), taps * (channels % 4), pixels * channels, taps, rows, pixels, 1)
 
 
 DEPTHWISE_C = Kernel(
@@ -93,7 +113,7 @@ DEPTHWISE_DSP = tuple(
         files=("depthwise_dsp.c", "nn_dsp.h"),
         needs="dsp",
         fits=partial(_dsp_fits, size),
-        holds=holds_sums,
+        refuses=refused_sums,
         factor=doubled,
         in_place=_stride_one,
         scratch=_dsp_scratch,
@@ -105,17 +125,31 @@ DEPTHWISE_DSP = tuple(
     )
     for size, nbytes in ((3, 768), (5, 876), (7, 932))
 )
+DEPTHWISE_TAPS_DSP = Kernel(
+    function="nn_depthwise_taps_dsp",
+    files=("depthwise_taps_dsp.c", "nn_dsp.h"),
+    needs="dsp",
+    fits=lambda op: _by_channel(op) and not any(kernel.fits(op) for kernel in DEPTHWISE_DSP),
+    refuses=refused_sums,
+    pack=pack_taps,
+    factor=doubled,
+    scratch=lambda op: 4 * _taps(op) + op.inputs[0].shape[-1],
+    struct_bytes=STRUCT_BYTES,
+    arrays=lambda op: channel_arrays(op.output.shape[-1], _taps(op) * up(op.output.shape[-1], 4)),
+    code={"dsp": {"nn_depthwise_taps_dsp": 1116}},
+    terms=_taps_terms,
+)
 DEPTHWISE_MVE = Kernel(
     function="nn_depthwise_mve",
     files=("depthwise_mve.c", "nn_mve.h"),
     needs="mve",
-    fits=lambda op: _by_channel(op) and op.kernel_hw[0] * op.kernel_hw[1] <= 256,
-    holds=holds_sums,
+    fits=lambda op: _by_channel(op) and _taps(op) <= 256,
+    refuses=refused_sums,
     pack=np.transpose,
     scratch=lambda op: op.inputs[0].shape[-1],
     struct_bytes=STRUCT_BYTES,
     arrays=_arrays,
-    code={"mve": {"nn_depthwise_mve": 572}},
+    code={"mve": {"nn_depthwise_mve": 766}},
     terms=_mve_terms,
 )
 DEPTHWISE_HOST = Kernel(
@@ -123,7 +157,7 @@ DEPTHWISE_HOST = Kernel(
     files=("depthwise_host.c", "nn_host.h"),
     needs="host",
     fits=_by_channel,
-    holds=holds_sums,
+    refuses=refused_sums,
     pack=np.transpose,
     scratch=lambda op: 5 * op.inputs[0].shape[-1],
 )

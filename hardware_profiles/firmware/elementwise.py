@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hardware_profiles.firmware.kernel import Kernel, portable_code
-from hardware_profiles.firmware.requantize import doubled, holds_addition
+from hardware_profiles.firmware.requantize import doubled, refused_addition
 
 ADD_STRUCT_BYTES = 20  # nn_add, which convolutions read, too
 
@@ -18,7 +18,7 @@ ADD_DSP = Kernel(
     function="nn_add_dsp",
     files=("add_dsp.c", "nn_dsp.h"),
     needs="dsp",
-    holds=holds_addition,
+    refuses=refused_addition,
     factor=doubled,
     in_place=lambda op: True,
     struct_bytes=ADD_STRUCT_BYTES,
@@ -28,7 +28,7 @@ ADD_MVE = Kernel(
     function="nn_add_tensors_mve",
     files=("add_mve.c", "nn_mve.h"),
     needs="mve",
-    holds=holds_addition,
+    refuses=refused_addition,
     in_place=lambda op: True,
     struct_bytes=ADD_STRUCT_BYTES,
     code={"mve": {"nn_add_tensors_mve": 304}},
@@ -37,7 +37,7 @@ ADD_HOST = Kernel(
     function="nn_add_host",
     files=("add_host.c", "nn_host.h"),
     needs="host",
-    holds=holds_addition,
+    refuses=refused_addition,
     in_place=lambda op: True,
 )
 MUL = Kernel(

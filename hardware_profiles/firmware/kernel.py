@@ -36,7 +36,7 @@ class Kernel:
         files: of the runtime, that hold it and what it calls.
         needs: the instruction set it is written in; `scalar` runs everywhere.
         fits: whether it does an operator of these shapes.
-        holds: whether it does a layer of these numbers.
+        refuses: why it can't do a layer of these numbers; None where it can.
         pack: int8 weights (C_out, steps) to its own order.
         pad: one value per output channel to as many as it reads.
         factor: multiplier to the form it wants.
@@ -53,7 +53,7 @@ class Kernel:
     files: tuple[str, ...]
     needs: InstructionSet = "scalar"
     fits: Callable[[OpSpec], bool] = lambda op: True
-    holds: Callable[[Layout], bool] = lambda layout: True
+    refuses: Callable[[Layout], str | None] = lambda layout: None
     pack: Callable[[Array], Array] = lambda weights: weights
     pad: Callable[[Array], Array] = lambda values: values
     factor: Callable[[Multiplier], Multiplier] = lambda factor: factor

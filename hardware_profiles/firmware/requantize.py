@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from hardware_profiles.firmware.layout import Layout, Multiplier
+from hardware_profiles.firmware.layout import Array, Layout, Multiplier
 
 
 def doubled(factor: Multiplier) -> Multiplier:
@@ -19,25 +17,37 @@ def doubled(factor: Multiplier) -> Multiplier:
     return Multiplier(2 * factor.mantissa - (1 << 32), factor.shift)
 
 
-def holds_sums(layout: Layout) -> bool:
-    """Whether SMMLAR's requantization holds: shifts to the right, sums that leave room for the rounding's bits."""
-    shifts = np.array([f.shift for f in layout.factors])
-    largest = np.abs(layout.bias) + 128 * np.abs(layout.weights.astype(np.int64)).sum(1)
-    mantissas = np.array([f.mantissa for f in layout.factors])
-    holds = (mantissas > 0) & (shifts >= 1) & (largest + 2.0 ** (shifts + 8) < 2**30)
-    return bool(holds.all()) and _adds(layout.add)
+def refused_sums(layout: Layout) -> str | None:
+    """Why SMMLAR can't requantize a layer's sums: it shifts to the right only, and its rounding needs some bits."""
+    mantissas, shifts = (np.array(values) for values in zip(*layout.factors, strict=True))
+    largest = _products(layout) + np.abs(layout.bias)
+    for wrong, reason in (
+        (mantissas <= 0, "its factor is 0"),
+        (shifts < 1, "its factor is 1/2 or more"),
+        (largest + 2.0 ** (shifts + 8) >= 2**30, "its sums leave its factor no room to round"),
+    ):
+        if wrong.any():
+            i = int(np.argmax(wrong))
+            factor, channels = mantissas[i] / 2.0 ** (31 + shifts[i]), int(np.count_nonzero(wrong))
+            return f"channel {i}: {reason} (sums to {largest[i]:,}, factor {factor:.3g}; {channels} such channels)"
+    return refused_addition(layout)
 
 
-def holds_float_sums(layout: Layout) -> bool:
+def refused_float_sums(layout: Layout) -> str | None:
     """The same where float32 must hold every sum exactly, too."""
-    largest = 128 * np.abs(layout.weights.astype(np.int64)).sum(1).max()
-    return bool(largest < 2**24) and holds_sums(layout)
+    largest = int(_products(layout).max())
+    return f"float32 does not hold its sums of up to {largest:,}" if largest >= 2**24 else refused_sums(layout)
 
 
-def holds_addition(layout: Layout) -> bool:
-    """Whether SMMLAR's addition holds for the factors of an ADD: both summands stay below 2^28."""
-    return _adds(layout.add)
+def refused_addition(layout: Layout) -> str | None:
+    """Why SMMLAR can't add: a factor of an ADD is not below 1, or so small that a summand would leave 2^28."""
+    if all(doubled(f).shift >= 1 and f.mantissa > 0 for f in layout.add) and all(f.shift <= 22 for f in layout.add):
+        return None
+    factors = ", ".join(f"{f.mantissa / 2.0 ** (31 + f.shift):.3g}" for f in layout.add)
+    return f"the addition's factors are {factors}"
 
 
-def _adds(factors: Sequence[Multiplier]) -> bool:
-    return all(doubled(f).shift >= 1 and f.mantissa > 0 for f in factors) and all(f.shift <= 22 for f in factors)
+def _products(layout: Layout) -> Array:
+    """The largest sum of a channel's products."""
+    largest: Array = 128 * np.abs(layout.weights.astype(np.int64)).sum(1)
+    return largest

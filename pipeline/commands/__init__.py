@@ -15,6 +15,7 @@ from pipeline.commands.parity import parity
 from pipeline.commands.predict import predict
 from pipeline.commands.report import report
 from pipeline.commands.run import run
+from pipeline.commands.shrink import shrink
 from pipeline.commands.sign import sign
 from pipeline.commands.supernet import supernet
 from pipeline.commands.targets import targets
@@ -22,6 +23,6 @@ from pipeline.commands.teacher import teacher
 from pipeline.commands.verify import verify
 
 COMMANDS = (
-    run, predict, audit, compare, fit, parity, crosscheck, firmware, models, supernet, teacher, targets,
-    data, verify, sign, bundle, adopt, report,
+    run, predict, audit, compare, fit, parity, crosscheck, firmware, shrink, models, supernet,
+    teacher, targets, data, verify, sign, bundle, adopt, report,
 )  # fmt: skip

@@ -40,7 +40,7 @@ _REQUEST, _GATES = list(settings_of(AuditRequest)), list(settings_of(AuditGates)
 @cloup.option_group(
     "Files",
     options.data_dir,
-    cloup.option("--json", "json_file", type=_FILE, help="Write the numbers to a file; - for stdout."),
+    options.json_file,
     options.junit,
     cloup.option("--html", "html_file", type=_FILE, help="Write a page with heat maps and flipped images."),
     cloup.option("--predictions", "predictions_file", type=_FILE, help="Write every answer, for 'pipeline compare'."),
@@ -84,7 +84,7 @@ def audit(
     found = run_audit(subject, other, request, data=data, beside=beside, data_dir=data_dir, track=reporter.track)
     found = found.with_gates(_gates(limits, found.result))
     print_result(found.result, reporter)
-    write_json_result(found.result, json_file)
+    options.write_json_to(json_file, found.result.to_json())
     _write_reports(found, junit_file, html_file, predictions_file)
     return 0 if all(gate.passed for gate in found.result.gates) else 1
 
@@ -209,22 +209,6 @@ def print_result(result: AuditResult, reporter: Reporter) -> None:
     from pipeline.report.audit_terminal import audit_screen
 
     reporter.console.print(audit_screen(result))
-
-
-def write_json_result(result: AuditResult, file: Path | None) -> None:
-    """Write an audit's numbers to a file, or to stdout for `-`.
-
-    Raises:
-        PipelineError: the file can't be written.
-    """
-    import json
-
-    from pipeline.files import write_json
-
-    if str(file) == "-":
-        click.echo(json.dumps(result.to_json(), indent=1))
-    elif file is not None:
-        options.written(file, lambda: write_json(file, result.to_json()))
 
 
 def _write_reports(found: Audit, junit: Path | None, html: Path | None, predictions: Path | None) -> None:

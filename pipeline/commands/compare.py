@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pipeline.commands import options
-from pipeline.commands.audit import print_result, write_json_result
+from pipeline.commands.audit import print_result
 
 _AUDIT = click.Path(path_type=Path)
 
@@ -17,7 +17,7 @@ _AUDIT = click.Path(path_type=Path)
 @click.argument("audit", type=_AUDIT)
 @click.argument("baseline", type=_AUDIT)
 @options.seed
-@click.option("--json", "json_file", type=_AUDIT, help="Write the numbers to a file; - for stdout.")
+@options.json_file
 @click.option("--max-delta", type=options.Finite(), help="Gate: fail where the interval of the delta ends above this.")
 def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_delta: float | None) -> int:
     """Compare AUDIT with BASELINE on the pictures that both saw.
@@ -32,5 +32,5 @@ def compare(audit: Path, baseline: Path, seed: int, json_file: Path | None, max_
     gates = delta_gates(result.robustness.delta, max_delta)
     result = replace(result, gates=tuple(gates))
     print_result(result, Reporter())
-    write_json_result(result, json_file)
+    options.write_json_to(json_file, result.to_json())
     return 0 if all(gate.passed for gate in gates) else 1

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     help="int8 inputs (N, H, W, C) to run on, at least 20; else seeded random ones.",
 )
 @click.option("--images", default=20, show_default=True, type=click.IntRange(min=20), help="How many random inputs.")
+@click.option("--no-shrink", is_flag=True, help="Keep the channels that no output depends on.")
 @options.seed
 def firmware(
     model: Path,
@@ -39,35 +40,31 @@ def firmware(
     emulated: bool,
     inputs_file: Path | None,
     images: int,
+    no_shrink: bool,
     seed: int,
 ) -> int:
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
     from hardware_profiles.profile import load_profile
     from pipeline.firmware_proof import emulate, find_tools, generate, write_package
+    from pipeline.models import tflite_file
 
     profile = load_profile(target)
-    path = _tflite_file(model)
+    path = tflite_file(model, "firmware is made of int8 .tflite files")
     tflite = path.read_bytes()
-    sources = generate(tflite, profile, _labels(path, tflite))
+    sources = generate(tflite, profile, _labels(path, tflite), shrink=not no_shrink)
     tools = find_tools(profile)
     if emulated and tools.missing:
         raise PipelineError(tools.missing)
     write_package(sources, profile, out)
-    click.echo(f"{out}: arena {sources.plan.memory.peak_bytes:,} bytes, {len(sources.layers)} layers", err=True)
+    left_out = f"; dead channels left out {len(sources.removed):,}" if sources.removed else ""
+    arena = sources.plan.memory.peak_bytes
+    click.echo(f"{out}: arena {arena:,} bytes, {len(sources.layers)} layers{left_out}", err=True)
     if not emulated:
         return 0
     inputs = _inputs(inputs_file, sources.graph, images, seed)
     record = emulate(tflite, sources, profile, tools, inputs, out)
     _show(record)
     return 0 if all(core.mismatches == 0 for core in record.cores) else 1
-
-
-def _tflite_file(model: Path) -> Path:
-    from pipeline.models import model_file
-
-    if not model.is_dir() and model.suffix.lower() not in ("", ".tflite"):
-        raise PipelineError(f"{model} is no TFLite file; firmware is made of int8 .tflite files")
-    return model_file(model)
 
 
 def _labels(model: Path, tflite: bytes) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -87,6 +88,9 @@ learning_rate = cloup.option(
 device = cloup.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to train."
 )
+json_file = cloup.option(
+    "--json", "json_file", type=click.Path(path_type=Path), help="Write the numbers to a file; - for stdout."
+)
 seed = cloup.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1))
 
 junit = cloup.option(
@@ -170,6 +174,20 @@ def written(path: Path, write: Callable[[], None]) -> None:
         write()
     except OSError as error:
         raise PipelineError(f"can't write {path}: {error.strerror}") from error
+
+
+def write_json_to(file: Path | None, value: Any) -> None:
+    """Write what `--json` asks for: to a file, to stdout for `-`, nothing without it.
+
+    Raises:
+        PipelineError: the file can't be written.
+    """
+    from pipeline.files import write_json
+
+    if str(file) == "-":
+        click.echo(json.dumps(value, indent=1))
+    elif file is not None:
+        written(file, lambda: write_json(file, value))
 
 
 def existing_run(directory: Path) -> Path:

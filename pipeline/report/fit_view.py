@@ -26,6 +26,7 @@ _WRITTEN: Mapping[str, Callable[[float], str]] = {
     "sram_bytes": size,
     "latency_ms": milliseconds,
 }
+_SHRUNK = ("flash_bytes", "sram_bytes", "macs")  # what is said of a smaller network
 _MATRIX_SUGGESTIONS = 8  # more would bury the matrix
 
 
@@ -60,6 +61,8 @@ def _one(answer: Fit, console: Console) -> None:
     for what in answer.uncounted:
         console.print(f"[yellow]not counted: {what}[/]")
     _peak(answer, console)
+    _shrink(answer, console)
+    _plain(answer, console)
     if answer.operators:
         _operators(answer, console)
     for suggestion in answer.suggestions:
@@ -107,6 +110,7 @@ def _matrix(answers: Sequence[Fit], console: Console) -> None:
         answer = next(answer for answer in answers if answer.runtime == runtime)
         console.print(f"{answer.target}, {runtime}:", end=" ")
         _peak(answer, console)
+        _shrink(answer, console)
         _obstacles(answer, console)
         for what in answer.uncounted:
             console.print(f"[yellow]not counted: {what}[/]")
@@ -139,6 +143,24 @@ def _peak(answer: Fit, console: Console) -> None:
         console.print(f"{_slower(answer)}: {', '.join(answer.unaccelerated)}")
     if answer.unknown:
         console.print(f"[yellow]of unknown cost, so that all numbers are too low: {', '.join(answer.unknown)}[/]")
+
+
+def _shrink(answer: Fit, console: Console) -> None:
+    """`→ pipeline shrink: saves 196 kB of flash and 3.76 M MACs`, or that it is done."""
+    if answer.shrink is None:
+        return
+    saved = " and ".join(_amount(r, answer.shrink.saves[r]) for r in _SHRUNK if answer.shrink.saves[r] > 0)
+    dead = f"channels that no output depends on: {answer.shrink.removed_channels:,}"
+    if answer.shrink.counted:
+        console.print(f"{dead}; the firmware leaves them out, which saves {saved}")
+    else:
+        fits = ", and fits" if answer.shrink.fits and not answer.fits else ""
+        console.print(f"→ {dead}; pipeline shrink saves {saved}{fits}")
+
+
+def _plain(answer: Fit, console: Console) -> None:
+    for layer in answer.plain:
+        console.print(Text(f"plain C: {layer.name}: {layer.reason}", "yellow"))
 
 
 def _obstacles(answer: Fit, console: Console) -> None:

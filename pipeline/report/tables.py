@@ -150,6 +150,7 @@ def firmware_table(proof: Proof) -> Group:
         Text.assemble(("✓ " if same else "✗ ", "green" if same else "bold red"), verdict),
         Text(facts),
         table,
+        *(Text(f"plain C: {layer.name}: {layer.reason}", "yellow") for layer in proof.layers if layer.reason),
     )
 
 

@@ -12,8 +12,10 @@ class FirmwareProof:
     """`proof.json`.
 
     Attributes:
+        removed_channels: of the file, that the firmware leaves out since no output depends on them.
         skipped: why nothing was emulated, and how to change that; null where something was.
     """
 
     cores: tuple[Proof, ...]
+    removed_channels: int = 0
     skipped: str | None = None

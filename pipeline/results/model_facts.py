@@ -37,10 +37,15 @@ class ModelOutput:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """`model/model.json`: what a user of the int8 file needs to know."""
+    """`model/model.json`: what a user of the int8 file needs to know.
+
+    Attributes:
+        removed_channels: of the quantized network, that the file lacks since no output depends on them.
+    """
 
     file: str
     sha256: str
     labels: tuple[str, ...]
     input: ModelInput
     output: ModelOutput
+    removed_channels: int = 0

@@ -1,5 +1,7 @@
 """TFLite: int8 with the scales of the ONNX taken over exactly; on mobile float, float16 and dynamic range, too.
 
+Channels of the int8 file that no output depends on are left out.
+
 Mobile files carry TFLite's own metadata and the labels; a microcontroller's are stripped to what runs.
 """
 
@@ -36,13 +38,15 @@ class Writing:
 
 
 def _run(context: StageContext[Writing]) -> None:
+    from export.passes.dead_channels import without_dead_channels
     from export.read_onnx import read_onnx
     from export.write.mobile import to_dynamic_range, to_float16
     from export.write.tflite_metadata import to_tflite_with_metadata
     from export.write.to_tflite import to_tflite
 
     mobile = context.settings.kind == "mobile"
-    graph = read_onnx(context.path(INT8_ONNX))
+    shrunk = without_dead_channels(read_onnx(context.path(INT8_ONNX)))
+    graph = shrunk.graph
     content = to_tflite_with_metadata(graph) if mobile else to_tflite(graph)
     write_bytes(context.path(INT8_TFLITE), content)
     if mobile:
@@ -68,6 +72,7 @@ def _run(context: StageContext[Writing]) -> None:
             scale=float(logits.qparams.scale.item()),
             zero_point=int(logits.qparams.zero_point.item()),
         ),
+        removed_channels=len(shrunk.removed),
     )
     write_value(context.path(MODEL), facts)
 

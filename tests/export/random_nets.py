@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from export.graph import Graph, Node, Options, QParams, Tensor
+from export.graph import Graph, Node, Options, Padding, QParams, Tensor
 
 Rng = np.random.Generator
 _KERNELS = (1, 3, 5, 7)
 
 
 @dataclass
-class _Net:
+class Net:
+    """A network that grows operator by operator; methods return the name of the tensor that they write."""
+
     rng: Rng
     tensors: dict[str, Tensor] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
@@ -73,9 +75,24 @@ class _Net:
         return ("NONE", "RELU", "RELU6")[self.rng.integers(3)]
 
 
+def sequence_net(rng: Rng) -> Graph:
+    """A long map of few columns, as spotting a word has it: tall depthwise windows, pointwise layers, a classifier."""
+    net = Net(rng)
+    x = first = net.activation((1, int(rng.integers(12, 40)), int(rng.choice((1, 1, 5))), int(rng.integers(3, 48))))
+    for _ in range(rng.integers(1, 4)):
+        _, h, w, c = net.tensors[x].shape
+        kernel, dilation = (int(rng.integers(1, 9)), int(rng.integers(1, min(w, 4) + 1))), int(rng.integers(1, 3))
+        padding: Padding = "SAME" if w > 1 or h <= (kernel[0] - 1) * dilation else ("SAME", "VALID")[rng.integers(2)]
+        made = h if padding == "SAME" else h - (kernel[0] - 1) * dilation
+        options = Options(kernel, (1, 1), (dilation, 1), padding=padding, activation=net.any_activation())
+        x = net.weighted("DEPTHWISE_CONV_2D", x, (1, *kernel, c), 3, (1, made, w, c), options)
+        x = net.conv(x, int(rng.integers(3, 96)), 1, 1)
+    return _classified(net, first, x)
+
+
 def random_net(rng: Rng) -> Graph:
     """A stem, one to three blocks (plain, inverted bottleneck, residual, shortcut), pool and classifier."""
-    net = _Net(rng)
+    net = Net(rng)
     size = (int(rng.integers(1, 15)), int(rng.integers(1, 15)))
     x = first = net.activation((1, *size, int(rng.integers(1, 5))))
     channels = int(rng.integers(1, 20))
@@ -94,6 +111,11 @@ def random_net(rng: Rng) -> Graph:
                 channels = int(rng.integers(1, 20))
                 left = net.conv(net.conv(x, channels, 3, 2), channels, 3, 1)
                 x = net.add(left, net.conv(x, channels, 1, 2))
+    return _classified(net, first, x)
+
+
+def _classified(net: Net, first: str, x: str) -> Graph:
+    """The graph with a pool and a linear layer at its end."""
     _, h, w, c = net.tensors[x].shape
     pooled = f"t{len(net.tensors)}"
     net.tensors[pooled] = Tensor(pooled, (1, 1, 1, c), "int8", net.tensors[x].qparams)

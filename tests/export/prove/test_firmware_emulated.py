@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from random_nets import random_net
+from dead_nets import dead_net
+from hand_made import HandMade
+from random_nets import random_net, sequence_net
 from single_ops import SINGLE_OPS
 
 from export.graph import ExportError, Graph, Node, QParams, Tensor
@@ -86,6 +88,34 @@ def test_random_nets_are_exact(core: str, nets: int, tmp_path: Path) -> None:
         assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
 
 
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+@pytest.mark.parametrize("nets", [4, pytest.param(40, marks=pytest.mark.slow)])
+def test_nets_over_sequences_are_exact(core: str, nets: int, tmp_path: Path) -> None:
+    for seed in range(nets):
+        proof = proof_of(to_tflite(sequence_net(np.random.default_rng([seed, 3]))), core, tmp_path, images=3)
+        assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
+
+
+@pytest.mark.parametrize("core", ["cortex-m7", "cortex-m55"])
+def test_networks_with_dead_channels_are_exact(core: str, tmp_path: Path) -> None:
+    for seed in range(4):
+        tflite = to_tflite(dead_net(np.random.default_rng([seed, 5])))
+        whole = to_c(tflite, FEATURES[core], version="test", shrink=False)
+        for sources in (to_c(tflite, FEATURES[core], version="test"), whole):
+            proof = proof_of(tflite, core, tmp_path, images=3, sources=sources)
+            assert proof.mismatches == 0, f"seed {seed}: {proof.first_mismatch}"
+
+
+def test_a_layer_in_plain_c_says_why(tmp_path: Path) -> None:
+    net = HandMade()
+    x = net.activation((1, 5, 5, 1))
+    y = net.pointwise(x, [[1], [1]], [0, 0], factors=[1 / 8, 1])
+    proof = proof_of(to_tflite(net.graph(x, y)), "cortex-m7", tmp_path, images=3)
+    (layer,) = proof.layers
+    told = "channel 1: its factor is 1/2 or more (sums to 128, factor 1; 1 such channels)"
+    assert (layer.kernel, layer.reason, proof.mismatches) == ("nn_conv_c", told, 0)
+
+
 def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
     pytest.importorskip("ziglang")
     pytest.importorskip("unicorn")
@@ -107,7 +137,7 @@ def test_the_wheels_alone_prove_a_model(tmp_path: Path) -> None:
 
 
 def test_a_wrong_weight_is_found_at_its_layer(tmp_path: Path) -> None:
-    tflite = to_tflite(random_net(np.random.default_rng([2, 3])))
+    tflite = to_tflite(random_net(np.random.default_rng([4, 3])))
     right = to_c(tflite, "dsp", version="test")
     name = right.layers[1].name
     text = right.files["model.c"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dead_nets import dead_net
 from random_nets import random_net
 from single_ops import SINGLE_OPS
 
@@ -38,11 +39,12 @@ def firmware_outputs(
     directory: Path,
     compiler: str,
     flags: Sequence[str],
+    shrink: bool,
 ) -> list[Any]:
     """Every model's outputs, of one program that holds them all."""
     declarations, rows = [], []
     for i, tflite in enumerate(models):
-        sources = to_c(tflite, instruction_set, version="test")
+        sources = to_c(tflite, instruction_set, version="test", shrink=shrink)
         (directory / str(i)).mkdir()
         for name, text in sources.files.items():
             (directory / str(i) / name if name.startswith("model.") else directory / name).write_text(text)
@@ -77,6 +79,7 @@ def check(
     directory: Path,
     compiler: str,
     flags: Sequence[str] = SANITIZERS,
+    shrink: bool = True,
 ) -> None:
     rng = np.random.default_rng(5)
     models = [to_tflite(graph) for graph in graphs]
@@ -85,7 +88,7 @@ def check(
         x = rng.integers(-128, 128, (INPUTS, *graph.tensor(graph.inputs[0]).shape[1:])).astype(np.int8)
         x[0] = rng.choice([-128, 127], x[0].shape)  # saturating
         inputs.append(x)
-    outputs = firmware_outputs(models, inputs, instruction_set, directory, compiler, flags)
+    outputs = firmware_outputs(models, inputs, instruction_set, directory, compiler, flags, shrink)
     for i, (tflite, x, got) in enumerate(zip(models, inputs, outputs, strict=True)):
         np.testing.assert_array_equal(got, Interpreter(read_tflite(tflite)).run(x), err_msg=f"graph {i}")
 
@@ -113,6 +116,15 @@ def test_random_nets_compute_what_the_interpreter_computes(
     instruction_set: InstructionSet, nets: int, tmp_path: Path, compiler: str
 ) -> None:
     check([random_net(np.random.default_rng([seed, 2])) for seed in range(nets)], instruction_set, tmp_path, compiler)
+
+
+@pytest.mark.parametrize("instruction_set", ["scalar", "host"])
+@pytest.mark.parametrize("shrink", [True, False])
+def test_networks_with_dead_channels_compute_what_the_interpreter_computes(
+    instruction_set: InstructionSet, shrink: bool, tmp_path: Path, compiler: str
+) -> None:
+    graphs = [dead_net(np.random.default_rng([seed, 5])) for seed in range(30)]
+    check(graphs, instruction_set, tmp_path, compiler, shrink=shrink)
 
 
 @pytest.mark.parametrize("name", ["gcc", "clang"])

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_nets import randomise, residual_net
 
 import export.run.parity as module
 from export.graph import ExportError, Graph, Node, QParams, Tensor
 from export.ops.fixed_point import quantize_multiplier, rescale
+from export.passes.dead_channels import without_dead_channels
+from export.read_onnx import read_onnx
 from export.read_tflite import read_tflite
 from export.run.parity import Parity, bound_lsb, parity
 from export.run.tflite_runtimes import load_tracer
@@ -144,6 +147,23 @@ def test_padding_that_became_an_operator_is_compared_too(export_net: Any) -> Non
     assert pads[0].mismatches == 0  # of the image itself, nothing is rounded
     assert pads[1].max_abs_lsb <= 2  # a border of another value than zero would be far off
     assert rows["onnxruntime"].holds
+
+
+def test_a_file_without_dead_channels_is_compared_with_the_whole_qdq_file(export_net: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    net = randomise(residual_net(9, 3, 1, 6), seed=3)
+    with torch.no_grad():  # 0 behind a ReLU6, whatever the picture
+        net[2].expand.bn.weight[[0, 7]], net[2].expand.bn.bias[[0, 7]] = 0, -1
+    made = export_net(net, 9)
+    shrunk = without_dead_channels(read_onnx(made.int8_onnx))
+    assert [dead.channel for dead in shrunk.removed] == [0, 7, 0, 7]  # of the expansion and of the depthwise layer
+    small = tmp_path / "small.tflite"
+    small.write_bytes(to_tflite(shrunk.graph))
+    rows = parity(small, made.int8_onnx, _inputs(made), fake_quantized=True)
+    assert {row.runner for row in rows} >= {"tflm", "litert-reference", "onnxruntime", "torch"}
+    for row in rows:
+        assert row.holds, row.runner
+        assert [tensor.op for tensor in row.tensors] == [node.op for node in shrunk.graph.nodes]
 
 
 def test_a_float_model_is_refused(exported: Any, tmp_path: Path) -> None:
