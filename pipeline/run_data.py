@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.audits.result import AuditResult
 from pipeline.config import DataSettings, RunConfig
 from pipeline.errors import PipelineError
 from pipeline.files import read_object
 from pipeline.runs.layout import AUDIT, RUN, SUPERNET
-from pipeline.values import from_plain
+from pipeline.values import from_plain, read_value
 
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
@@ -60,7 +61,7 @@ def audited_on_device(directory: Path) -> bool:
     """
     if not (directory / AUDIT).is_file():
         return True
-    return bool(read_object(directory / AUDIT, "robustness")["robustness"].get("arithmetic") == "firmware")
+    return read_value(AuditResult, directory / AUDIT).models["int8"].runner == "firmware"
 
 
 def read_config(directory: Path) -> RunConfig:

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pipeline.errors import PipelineError
 from pipeline.layers import configured
-from pipeline.run_data import load_data_as_run
+from pipeline.models import released_models
+from pipeline.run_data import audited_on_device, load_data_as_run
 from pipeline.values import plain
 
 
@@ -58,3 +59,15 @@ def test_a_run_of_another_version_is_told(pictures: str, tmp_path: Path) -> None
     (directory / "run.json").write_text(json.dumps({"config": {"target": "cortex-m7", "unheard_of": 1}}))
     with pytest.raises(PipelineError, match=r"run\.json is of another version; call 'pipeline run' again"):
         load_data_as_run(directory, pictures, None)
+
+
+def test_a_run_is_audited_in_the_arithmetic_of_its_own_audit(tmp_path: Path) -> None:
+    """Models of version 0.1 were audited by XNNPACK, later ones as the device computes."""
+    released = next(iter(released_models().values()))
+    assert not audited_on_device(released)
+    content = json.loads((released / "audit" / "audit.json").read_text())
+    content["models"]["int8"]["runner"] = "firmware"
+    (tmp_path / "audit").mkdir()
+    assert audited_on_device(tmp_path), "a run without an audit should"
+    (tmp_path / "audit" / "audit.json").write_text(json.dumps(content))
+    assert audited_on_device(tmp_path)
