@@ -58,11 +58,25 @@ def read_json(path: Path) -> Any:
         PipelineError: it is damaged.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), object_pairs_hook=_once)
+    except PipelineError as error:
+        raise PipelineError(
+            f"{path} is damaged: {error}; restore it, or delete {path.parent} and start again"
+        ) from error
     except (ValueError, RecursionError) as error:  # RecursionError: brackets within brackets, thousands deep
         raise PipelineError(
             f"{path} is damaged: it is no JSON; restore it, or delete {path.parent} and start again"
         ) from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, whose keys stand there once: of two values each reader would take the one it likes."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise PipelineError(f"the key '{twice}' stands there twice")
+    return found
 
 
 def read_object(path: Path, *keys: str) -> dict[str, Any]:

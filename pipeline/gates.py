@@ -24,13 +24,15 @@ def run_gates(
     audit: AuditResult,
     parity: Sequence[ParityRow],
     firmware: FirmwareProof | None,
+    limits: GateSettings,
 ) -> list[Gate]:
-    """The gates of every `pipeline run`; firmware has one where it was emulated.
+    """The gates of a `pipeline run`; firmware has one where it was emulated.
 
     Args:
-        audit: of the roles `int8` and `float`; those of version 0.1 had no classifier, and no gates for it.
+        audit: of the roles `int8` and `float`; without a classifier in runs of version 0.1, which had no gates for it.
+        limits: that were asked for beside the fixed ones.
     """
-    delta = audit.robustness.delta
+    r, delta = audit.robustness, audit.robustness.delta
     assert delta is not None, "a run's audit has a baseline"
     loss = audit.accuracy["float"] - audit.accuracy["int8"]
     beyond = sum(not row.holds for row in parity)
@@ -42,6 +44,13 @@ def run_gates(
         _at_most("corruption error added by int8 (upper end)", delta.ci95[1], MAX_DELTA, "points"),
         _at_most("parity (runtimes out of bounds)", beyond, 0),
         *([_at_most("firmware (inputs that differ)", sum(differ), 0)] if differ else []),
+        *limit_gates(
+            limits,
+            accuracy=audit.accuracy["int8"],
+            classifier=audit.classifier,
+            mce=r.mce["int8"],
+            per_corruption={name: row["int8"] for name, row in r.per_corruption.items()},
+        ),
     ]
 
 
@@ -55,7 +64,7 @@ def usefulness_gates(classifier: Classifier) -> list[Gate]:
         value=low,
         unit="share",
         asks="more than",
-        passed=passes(low, chance, "more than"),
+        passed=low > chance,
     )
     missed = [row.name for row in classifier.classes if row.recall == 0 and row.images >= ENOUGH_IMAGES]
     return [better, _at_most("classes never recognised", len(missed), 0, note=", ".join(missed))]
@@ -118,23 +127,11 @@ def delta_gates(delta: Delta | None, max_delta: float | None) -> list[Gate]:
     return [_at_most("delta (upper end)", delta.ci95[1], max_delta, "points")]
 
 
-def passes(value: float, limit: float, asks: Literal["at most", "at least", "more than"]) -> bool:
-    """Whether a value lies on the side of its limit that a gate asks for; no NaN does."""
-    match asks:
-        case "at most":
-            return value <= limit + _ROUNDING
-        case "at least":
-            return value >= limit - _ROUNDING
-        case "more than":
-            return value > limit
-
-
 def _at_most(
     name: str, value: float, limit: float, unit: Literal["share", "points", "count"] = "count", note: str = ""
 ) -> Gate:
-    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=passes(value, limit, "at most"))
+    return Gate(name=name, limit=limit, value=value, unit=unit, note=note, passed=value <= limit + _ROUNDING)
 
 
 def _at_least(name: str, value: float, limit: float) -> Gate:
-    held = passes(value, limit, "at least")
-    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=held)
+    return Gate(name=name, limit=limit, value=value, unit="share", asks="at least", passed=value >= limit - _ROUNDING)

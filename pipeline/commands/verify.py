@@ -68,4 +68,4 @@ def _verified(named: Path, signer: Signer | None) -> Verified:
             return Verified((*problems, *verified.problems), verified.summary)
     if signer is None:
         raise PipelineError(f"{named} is no run and no bundle: name who signed it, with --key PUB or --identity ID")
-    return Verified(tuple(signature_problems(named, signer, ())), f"{named} is signed by {signer.in_words()}")
+    return Verified(tuple(signature_problems(named, signer, {})), f"{named} is signed by {signer.in_words()}")

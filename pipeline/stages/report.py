@@ -10,11 +10,11 @@ from export.write.package import possible_files
 from flatnas.search.measured import Evaluation
 from flatnas.space.arch import Arch
 from hardware_profiles.profile import HardwareProfile
-from pipeline.audits.result import AuditResult, Gate
-from pipeline.config import GateSettings, RunConfig
+from pipeline.audits.result import AuditResult
+from pipeline.config import RunConfig
 from pipeline.files import write_bytes
 from pipeline.firmware_proof import ELF
-from pipeline.gates import limit_gates, run_gates, search_warnings, usefulness_warnings
+from pipeline.gates import run_gates, search_warnings, usefulness_warnings
 from pipeline.report.run_report import DatasetFacts, RunReport
 from pipeline.results.firmware import FirmwareProof
 from pipeline.results.model_facts import ModelFacts
@@ -90,7 +90,7 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     parity = read_value(tuple[ParityRow, ...], context.path(PARITY))
     proof = context.path(PROOF)
     firmware = read_value(FirmwareProof, proof) if proof.exists() else None
-    gates = run_gates(over, audited, parity, firmware) + _limits(config.gates, audited)
+    gates = run_gates(over, audited, parity, firmware, config.gates)
     search = _search(context)
     errors = [e.clean_error for e in read_lines(Evaluation, context.path(EVALUATIONS))]
     assert audited.classifier is not None
@@ -116,18 +116,6 @@ def _report(context: StageContext[Reporting]) -> RunReport:
         passed=all(gate.passed for gate in gates),
         warnings=(*usefulness_warnings(audited.classifier), *search_warnings(errors, judged)),
         artifacts=artifacts,
-    )
-
-
-def _limits(limits: GateSettings, audited: AuditResult) -> list[Gate]:
-    """The gates that were asked for, on the int8 file's figures."""
-    r = audited.robustness
-    return limit_gates(
-        limits,
-        accuracy=audited.accuracy["int8"],
-        classifier=audited.classifier,
-        mce=r.mce["int8"],
-        per_corruption={name: row["int8"] for name, row in r.per_corruption.items()},
     )
 
 

@@ -7,11 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from flatnas.search.measured import Evaluation
+from flatnas.space.arch import Arch
+from pipeline.audits.result import AuditResult
 from pipeline.errors import PipelineError
+from pipeline.files import read_json
 from pipeline.report.run_report import RunReport
+from pipeline.results.firmware import FirmwareProof
+from pipeline.results.parity import ParityRow
+from pipeline.results.quantization import Quantization
+from pipeline.results.search import Finalist, Front
 from pipeline.runs.layout import (
     ARCH,
     AUDIT,
@@ -19,6 +27,7 @@ from pipeline.runs.layout import (
     EVALUATIONS,
     FINALISTS,
     FIRMWARE,
+    FLOAT_ONNX,
     FRONT,
     INT8_TFLITE,
     LABELS,
@@ -36,7 +45,7 @@ from pipeline.trust.finished import FinishedRun, parsed, without_place
 from pipeline.trust.network import of_the_shipped_network
 from pipeline.trust.statements import STATEMENTS
 from pipeline.trust.verdict import of_the_verdict
-from pipeline.values import from_plain, plain, read_lines
+from pipeline.values import plain, read_lines
 
 Check = Callable[[FinishedRun], Iterator[str]]
 
@@ -52,7 +61,7 @@ def disagreements(run: FinishedRun) -> list[str]:
 
 def _stages(run: FinishedRun) -> Iterator[str]:
     """`run.json` holds the hash of every file that a stage wrote, and a stage wrote every file."""
-    outputs = run.outputs
+    outputs = run.outputs()
     for path, digest in outputs.items():
         if path not in run.files:
             if path not in MAY_BE_LEFT_OUT:
@@ -65,27 +74,18 @@ def _stages(run: FinishedRun) -> Iterator[str]:
 
 
 def _request(run: FinishedRun) -> Iterator[str]:
-    """The report is about what was asked."""
-    report, recorded = run.report, run.recorded
-    told = {"target": report.target, "dataset": report.dataset.name, "seed": report.seed}
-    asked: dict[str, dict[str, object]] = {
-        "identity": {key: recorded.identity.get(key) for key in ("target", "dataset")},
-        "config": {
-            "target": run.config.target,
-            "dataset": run.config.data.dataset,
-            "seed": run.config.seed,
-        },
+    """The report is about what was asked, and the data that were there."""
+    report, identity, config = run.report, run.record.identity, run.config
+    pairs: dict[str, tuple[object, dict[str, object]]] = {
+        "target": (report.target, {"identity": identity.get("target"), "config": config.target}),
+        "dataset.name": (report.dataset.name, {"identity": identity.get("dataset"), "config": config.data.dataset}),
+        "dataset.sha256": (report.dataset.sha256, {"identity": identity.get("data_sha256")}),
+        "seed": (report.seed, {"config": config.seed}),
     }
-    for part, values in asked.items():
-        for key, value in values.items():
-            if _comparable(value) != _comparable(told[key]):
-                yield f"{REPORT}: {key} is '{told[key]}', {RUN} has '{value}' ({part})"
-    if report.dataset.sha256 != recorded.identity.get("data_sha256"):
-        yield f"{REPORT}: dataset.sha256 is '{report.dataset.sha256}', {RUN} has another"
-
-
-def _comparable(value: object) -> object:
-    return without_place(value) if isinstance(value, str) else value
+    for key, (told, others) in pairs.items():
+        for part, value in others.items():
+            if (without_place(value) if isinstance(value, str) and key == "dataset.name" else value) != told:
+                yield f"{REPORT}: {key} is '{told}', {RUN} has '{value}' ({part})"
 
 
 def _artifacts(run: FinishedRun) -> Iterator[str]:
@@ -102,55 +102,56 @@ def _artifacts(run: FinishedRun) -> Iterator[str]:
 
 
 def _model(run: FinishedRun) -> Iterator[str]:
-    """`model.json` and the C sources are of the int8 file."""
+    """`model.json`, the audit and the C sources are of the files that are here."""
     digest = run.files[INT8_TFLITE]
     if run.model.file != INT8_TFLITE.rpartition("/")[2]:
         yield f"{MODEL}: is about '{run.model.file}'"
     if run.model.sha256 != digest:
         yield f"{MODEL}: is of another {INT8_TFLITE} (sha256 {run.model.sha256[:12]}…)"
+    for role, path in {"int8": INT8_TFLITE, "float": FLOAT_ONNX}.items():
+        audited = run.report.audit.models.get(role)
+        if audited is None or audited.sha256 != run.files.get(path):
+            yield f"{REPORT}: audit.models.{role} is another file than {path}"
     if _HEADER in run.files:
         found = _HEADER_SHA256.search((run.directory / _HEADER).read_text("utf-8", "replace"))
         if found is None or found[1] != digest:
             yield f"{_HEADER}: is of another {INT8_TFLITE}"
 
 
-# which part of the report a file is the source of: the part, given the file's content and the report as JSON
-_SOURCES: Mapping[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
-    AUDIT: lambda content, _: {"audit": content},
-    PARITY: lambda content, _: {"parity": content},
-    PROOF: lambda content, _: {"firmware": content},
-    QUANTIZATION: lambda content, _: {"quantization": content},
-    ARCH: lambda content, _: {"arch": content},
-    FRONT: lambda content, report: {"search": report["search"] | content},
-    FINALISTS: lambda content, report: {"search": report["search"] | {"finalists": content}},
+# which part of the report a file is the source of: its name there, the file's form, the part
+_SOURCES: Mapping[str, tuple[str, Any, Callable[[RunReport], object]]] = {
+    AUDIT: ("audit", AuditResult, lambda report: report.audit),
+    PARITY: ("parity", tuple[ParityRow, ...], lambda report: report.parity),
+    PROOF: ("firmware", FirmwareProof, lambda report: report.firmware),
+    QUANTIZATION: ("quantization", Quantization, lambda report: report.quantization),
+    ARCH: ("arch", Arch, lambda report: report.arch),
+    FRONT: ("search", Front, lambda report: Front(**{f.name: getattr(report.search, f.name) for f in fields(Front)})),
+    FINALISTS: ("search.finalists", tuple[Finalist, ...], lambda report: report.search.finalists),
 }
-_NEEDED = (AUDIT, PARITY, ARCH, FRONT)
 
 
 def _sources(run: FinishedRun) -> Iterator[str]:
-    """Put what a file tells into the report: it must be the same report."""
-    report = plain(run.report)
-    for path, part in _SOURCES.items():
+    """What the report tells is what its sources told."""
+    for path, (name, form, part_of) in _SOURCES.items():
+        part = part_of(run.report)
         if path not in run.files:
-            if path in _NEEDED or (path == PROOF and report["firmware"]):
+            if part:  # no firmware and no finalists need no file
                 yield f"{path} is missing, and {REPORT} tells of it"
             continue
         try:
-            told = part(parsed(run.directory, path, Any), report)
-            expected = plain(from_plain(RunReport, report | told, path))
+            told = parsed(run.directory, path, form)
         except PipelineError as error:
             yield str(error)
-        except (KeyError, TypeError):
-            yield f"{path} is not as a run writes it"
         else:
-            yield from (f"{REPORT}: {line}, {path} has another" for line in _differences(report, expected, ""))
+            lines = _differences(plain(part), plain(told), name)
+            yield from (f"{REPORT}: {line}, {path} has another" for line in lines)
 
 
 def _differences(found: Any, expected: Any, where: str) -> Iterator[str]:
     """`key is value` for each leaf that differs; of lists and other values the whole."""
     if isinstance(found, dict) and isinstance(expected, dict) and found.keys() == expected.keys():
         for key in found:
-            yield from _differences(found[key], expected[key], f"{where}.{key}" if where else str(key))
+            yield from _differences(found[key], expected[key], f"{where}.{key}")
     elif found != expected:
         yield f"{where} is {found}" if not isinstance(found, dict | list) else f"{where} differs"
 
@@ -163,12 +164,12 @@ def _evaluations(run: FinishedRun) -> Iterator[str]:
     search = run.report.search
     try:
         measured = read_lines(Evaluation, run.directory / EVALUATIONS)
-    except (PipelineError, UnicodeDecodeError):
+    except (PipelineError, UnicodeDecodeError, RecursionError):
         yield f"{EVALUATIONS} is not as a run writes it"
         return
     if search.evaluations != len(measured):
         yield f"{REPORT}: search.evaluations is {search.evaluations}, {EVALUATIONS} has {len(measured)}"
-    shown = {"search.front": search.front, "search.selected": [search.selected] if search.selected else []}
+    shown = {"search.front": search.front, "search.selected": (search.selected,) if search.selected else ()}
     for where, subnets in shown.items():
         if any(subnet not in measured for subnet in subnets):
             yield f"{REPORT}: {where} has a subnet that {EVALUATIONS} has not"
@@ -188,10 +189,8 @@ def _statements(run: FinishedRun) -> Iterator[str]:
     """SBOM and provenance are about these files."""
     for path, about in (statement for statement in STATEMENTS.items() if (run.directory / statement[0]).is_file()):
         try:
-            told = about(parsed(run.directory, path, Any))
-        except PipelineError as error:
-            yield str(error)
-        except (KeyError, TypeError, IndexError, AttributeError):
+            told = about(read_json(run.directory / path))
+        except (PipelineError, KeyError, TypeError, IndexError, AttributeError):
             yield f"{path} is not as 'pipeline sign' writes it"
         else:
             if told != run.files:

@@ -27,32 +27,29 @@ def missing_from_card(text: str, report: RunReport, labels: Sequence[str]) -> It
 
 
 def _expected(report: RunReport, labels: Sequence[str]) -> Iterator[tuple[str, str]]:
-    cost, side = report.footprint, report.arch.resolution
+    cost, side, right = report.footprint, report.arch.resolution, report.audit.accuracy
     yield "the title", f"# {code_span(report.dataset.name)} classifier for {code_span(report.target)}\n"
     yield (
         "the verdict",
-        f"**{'PASS' if report.passed else 'FAIL'}**: int8 top-1 {percent(report.audit.accuracy['int8'], 2)}, "
+        f"**{'PASS' if report.passed else 'FAIL'}**: int8 top-1 {percent(right['int8'], 2)}, "
         f"flash {size(cost.flash_bytes)}, peak SRAM {size(cost.sram_bytes)}, ",
     )
     yield "the input", f"- Input: int8, NHWC, 1 × {side} × {side} × 3, RGB."
     yield "the classes", f"- Classes, in order: {', '.join(escaped(label) for label in labels)}.\n"
-    for name, right in (
-        ("float", report.audit.accuracy["float"]),
-        ("ONNX int8", report.audit.accuracy["onnx"]),
-        ("TFLite int8", report.audit.accuracy["int8"]),
+    for name, share in (
+        ("float", right["float"]),
+        ("ONNX int8", right["onnx"]),
+        ("TFLite int8", right["int8"]),
     ):
-        yield f"the accuracy of {name}", f"| {name} | {percent(right, 2)} |"
+        yield f"the accuracy of {name}", f"| {name} | {percent(share, 2)} |"
     robustness = report.audit.robustness
-    assert robustness.delta is not None  # a run has a baseline
     for name, pair in (("mean error", robustness.mean_error), ("mCE", robustness.mce)):
         values = ["null" if value is None else percent(value, 2) for value in (pair["float"], pair["int8"])]
         yield f"the {name}", f"| {name} | {values[0]} | {values[1]} |"
-    low, high = robustness.delta.ci95
-    yield (
-        "the difference of int8 and float",
-        f"**{points(robustness.delta.mean, 2)} percentage points**, "
-        f"95 % interval {points(low, 2)} to {points(high, 2)}",
-    )
+    if delta := robustness.delta:
+        low, high = (points(end, 2) for end in delta.ci95)
+        interval = f"95 % interval {low} to {high}"
+        yield "the difference of int8 and float", f"**{points(delta.mean, 2)} percentage points**, {interval}"
     for name, row in robustness.per_corruption.items():
         errors = "".join(f" {100 * error:.1f} |" for error in row["int8"])
         yield f"the errors under {name}", f"| {code_span(name)} |{errors}"

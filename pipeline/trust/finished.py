@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from hardware_profiles.profile import Budget
 from pipeline.config import RunConfig
 from pipeline.errors import PipelineError
+from pipeline.files import read_json
 from pipeline.report.run_report import RunReport
 from pipeline.results.model_facts import ModelFacts
 from pipeline.runs.layout import INT8_TFLITE, MODEL, REPORT, RUN
@@ -18,6 +20,8 @@ from pipeline.values import from_plain
 
 T = TypeVar("T")
 
+ROLES = ("int8", "float")  # of the models of a run's audit
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FinishedRun:
@@ -25,42 +29,28 @@ class FinishedRun:
 
     Attributes:
         files: sha256 by path, of the files that a manifest would list.
+        config: what was asked, as `record` has it.
     """
 
     directory: Path
     files: Mapping[str, str]
-    recorded: RunRecord
+    record: RunRecord
+    config: RunConfig
     report: RunReport
     model: ModelFacts
-
-    @property
-    def dataset(self) -> str:
-        """The data set's name, without the place of a folder."""
-        return without_place(self.report.dataset.name)
-
-    @property
-    def config(self) -> RunConfig:
-        """What was asked of the run."""
-        assert self.recorded.config is not None  # `read_finished` saw to it
-        return self.recorded.config
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """sha256 by path of every file that a stage wrote."""
-        return {artifact.path: artifact.sha256 for stage in self.recorded.stages for artifact in stage.outputs}
-
-    @property
-    def made_by(self) -> dict[str, str]:
-        """Versions by package: those of the last stage that names the package."""
-        found: dict[str, str] = {}
-        for stage in self.recorded.stages:
-            found |= stage.versions
-        return found
 
     @property
     def int8(self) -> Path:
         """The file that ships."""
         return self.directory / INT8_TFLITE
+
+    def outputs(self) -> dict[str, str]:
+        """sha256 by path of every file that a stage wrote."""
+        return {artifact.path: artifact.sha256 for stage in self.record.stages for artifact in stage.outputs}
+
+    def made_by(self) -> dict[str, str]:
+        """Versions by package: those of the last stage that names the package."""
+        return {name: version for stage in self.record.stages for name, version in stage.versions.items()}
 
 
 def read_finished(directory: Path, files: Mapping[str, str]) -> FinishedRun:
@@ -75,16 +65,26 @@ def read_finished(directory: Path, files: Mapping[str, str]) -> FinishedRun:
     for path in (RUN, REPORT, MODEL, INT8_TFLITE):
         if path not in files:
             raise PipelineError(f"{path} is missing: a finished run has one")
-    recorded = parsed(directory, RUN, RunRecord)
-    if recorded.config is None:
+    record = parsed(directory, RUN, RunRecord)
+    if record.config is None:
         raise PipelineError(f"{RUN}: config is missing: a finished run has one")
-    return FinishedRun(
-        directory,
-        files,
-        recorded=recorded,
-        report=parsed(directory, REPORT, RunReport),
-        model=parsed(directory, MODEL, ModelFacts),
-    )
+    report, model = parsed(directory, REPORT, RunReport), parsed(directory, MODEL, ModelFacts)
+    if lacking := _lacking(report):
+        raise PipelineError(f"{REPORT}: has no {', '.join(lacking)}")
+    return FinishedRun(directory, files, record, record.config, report, model)
+
+
+def _lacking(report: RunReport) -> list[str]:
+    """What every run's report has in its tables, and this one does not."""
+    audit, r = report.audit, report.audit.robustness
+    tables = {"mCE": r.mce, "mean error": r.mean_error, **{f"errors under {n}": t for n, t in r.per_corruption.items()}}
+    accuracy = [role for role in (*ROLES, "onnx") if role not in audit.accuracy]
+    return [
+        *(f"budget of {name}" for name in Budget.model_fields if report.budget.get(name, 0) <= 0),
+        *(f"accuracy of the {role} model" for role in accuracy),
+        *(f"{what} of the {role} model" for what, table in tables.items() for role in ROLES if role not in table),
+        *(["difference of int8 and float"] if r.delta is None else []),
+    ]
 
 
 def without_place(value: str) -> str:
@@ -93,23 +93,23 @@ def without_place(value: str) -> str:
 
 
 def parsed(directory: Path, path: str, form: type[T]) -> T:
-    """A JSON file of a run directory.
+    """The value in a JSON file of a run directory.
 
     Raises:
-        PipelineError: it is not of that form, which names the first key; or an object has a key twice, of which each
-            reader takes the one it likes.
+        PipelineError: it is none of that form.
     """
+    what = f"{path} is not as a run writes it"
     try:
-        content = json.loads((directory / path).read_bytes(), object_pairs_hook=_once)
-        return from_plain(form, content, path)
-    except (ValueError, RecursionError) as error:
-        raise PipelineError(f"{path} is not as a run writes it: {error}") from error
+        content = read_json(directory / path)
+    except PipelineError as error:
+        raise PipelineError(f"{what}: {error.__cause__}") from error
+    if not _finite(content):
+        raise PipelineError(f"{what}: it holds a number that is none")
+    return from_plain(form, content, what)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key '{key}' stands there twice")
-        found[key] = value
-    return found
+def _finite(value: object) -> bool:
+    """Whether every number in a JSON value is one: Python reads NaN and Infinity, and 1e999 as one."""
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    return all(map(_finite, value)) if isinstance(value, list) else not isinstance(value, float) or isfinite(value)

@@ -55,8 +55,8 @@ def data_licence(run: FinishedRun) -> str:
 
 
 def _data_and_weights(run: FinishedRun) -> Iterator[Material]:
-    recorded, outputs = run.recorded, run.outputs
-    yield Material("data", f"data set {run.dataset}", recorded.identity.get("data_sha256"), licence=data_licence(run))
+    outputs = run.outputs()
+    yield Material("data", f"data set {run.report.dataset.name}", run.report.dataset.sha256, licence=data_licence(run))
     if SUPERNET in outputs:
         licence = "" if run.config.supernet.supernet else WEIGHTS_LICENCE
         yield Material("weights", "supernet", outputs[SUPERNET], licence=licence)
@@ -67,7 +67,7 @@ def _data_and_weights(run: FinishedRun) -> Iterator[Material]:
 
 def _software(run: FinishedRun) -> Iterator[Material]:
     """All that was installed; of runs of version 0.1 what `run.json` names."""
-    versions = run.made_by
+    versions = run.made_by()
     if ENVIRONMENT in run.files:
         found = parsed(run.directory, ENVIRONMENT, Environment)
         python, packages = found.python, found.packages
@@ -84,7 +84,7 @@ def _software(run: FinishedRun) -> Iterator[Material]:
 
 def _tools(run: FinishedRun) -> Iterator[Material]:
     """Compiler, emulator and references behind the firmware's proof; what has no version is our own."""
-    cores = run.report.firmware.cores if run.report.firmware else ()
+    cores = run.report.firmware.cores if run.report.firmware else []
     told = [tool for core in cores for tool in (core.compiler, core.emulator, *core.references)]
     for tool in dict.fromkeys(told):
         if match := re.fullmatch(r"(\D+) (\d.*)", tool):

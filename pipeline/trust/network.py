@@ -12,8 +12,6 @@ from pipeline.results.model_facts import ModelInput, ModelOutput
 from pipeline.runs.layout import INT8_TFLITE, MODEL, REPORT
 from pipeline.trust.finished import FinishedRun
 
-Facts = tuple[tuple[int, ...], str, float, int]  # shape, type, scale, zero point
-
 
 def of_the_shipped_network(run: FinishedRun) -> Iterator[str]:
     """Shapes, scales, classes, parameters and MACs of the file against what is told of it."""
@@ -32,13 +30,12 @@ def _ends(run: FinishedRun, graph: Graph) -> Iterator[str]:
         "input": (run.model.input, graph.inputs),
         "output": (run.model.output, graph.outputs),
     }
-    for name, (end, names) in ends.items():
-        told = _told(end)
+    for name, (told, names) in ends.items():
         found = _facts(graph.tensor(names[0])) if len(names) == 1 else None
         if found is None:
             yield f"{INT8_TFLITE} has no single int8 {name}"
-        elif found != told:
-            yield f"{MODEL}: {name} is {_in_words(told)}, {INT8_TFLITE} has {_in_words(found)}"
+        elif found != (facts := (told.dtype, list(told.shape), told.scale, told.zero_point)):
+            yield f"{MODEL}: {name} is {_in_words(facts)}, {INT8_TFLITE} has {_in_words(found)}"
     if run.model.output.shape[-1:] != (len(run.model.labels),):
         yield f"{MODEL}: {len(run.model.labels)} labels for outputs of shape {list(run.model.output.shape)}"
     resolution = run.report.arch.resolution
@@ -46,20 +43,19 @@ def _ends(run: FinishedRun, graph: Graph) -> Iterator[str]:
         yield f"{REPORT}: arch.resolution is {resolution}, {MODEL} has an input of {list(run.model.input.shape)}"
 
 
-def _told(end: ModelInput | ModelOutput) -> Facts:
-    return end.shape, end.dtype, end.scale, end.zero_point
+_Facts = tuple[str, list[int], float, int]  # dtype, shape, scale, zero point
 
 
-def _facts(tensor: Tensor) -> Facts | None:
+def _facts(tensor: Tensor) -> _Facts | None:
     if tensor.qparams is None or tensor.qparams.scale.size != 1:
         return None
     scale, zero_point = float(tensor.qparams.scale.item()), int(tensor.qparams.zero_point.item())
-    return tuple(tensor.shape), tensor.dtype, scale, zero_point
+    return tensor.dtype, list(tensor.shape), scale, zero_point
 
 
-def _in_words(facts: Facts) -> str:
-    shape, dtype, scale, zero_point = facts
-    return f"{dtype} {list(shape)} at scale {scale:.9g}, zero point {zero_point}"
+def _in_words(facts: _Facts) -> str:
+    dtype, shape, scale, zero_point = facts
+    return f"{dtype} {shape} at scale {scale:.9g}, zero point {zero_point}"
 
 
 def _size(run: FinishedRun, graph: Graph) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from pipeline.config import RunConfig
@@ -33,11 +33,11 @@ def provenance(run: FinishedRun) -> bytes:
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": plain(_without_places(run.config)),
-                "internalParameters": {"adopted": [asdict(adoption) for adoption in run.recorded.adopted]},
+                "internalParameters": {"adopted": [plain(adoption) for adoption in run.record.adopted]},
                 "resolvedDependencies": [_dependency(material) for material in materials(run)],
             },
             "runDetails": {
-                "builder": {"id": "urn:flatnas-deploy", "version": dict(sorted(run.made_by.items()))},
+                "builder": {"id": "urn:flatnas-deploy", "version": dict(sorted(run.made_by().items()))},
                 "byproducts": [_file(path, digest) for path, digest in files.items() if path.startswith(_BY_PRODUCTS)],
             },
         },

@@ -54,14 +54,14 @@ def _model(run: FinishedRun) -> Component:
     facts = {
         "target": without_place(run.report.target),
         "seed": str(run.report.seed),
-        "weights-trained-on": f"{run.dataset}, licence of the data: {data_licence(run)}",
+        "weights-trained-on": f"{run.report.dataset.name}, licence of the data: {data_licence(run)}",
     }
     files = [
         Component(name=path, type=ComponentType.FILE, bom_ref=f"file:{path}", hashes=[_sha256(sha256)])
         for path, sha256 in run.files.items()
     ]
     return Component(
-        name=f"{run.dataset} classifier for {without_place(run.report.target)}",
+        name=f"{run.report.dataset.name} classifier for {without_place(run.report.target)}",
         type=ComponentType.MACHINE_LEARNING_MODEL,
         version=digest[:12],
         bom_ref="model",

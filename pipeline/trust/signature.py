@@ -8,11 +8,10 @@ itself, seconds and the lock, which the signature names, so that `model_signing 
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import logging
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -122,11 +121,11 @@ def _sign(signed: Path, sign: Callable[[Path, Path], None]) -> Path:
     return path
 
 
-def signature_problems(signed: Path, signer: Signer, expected: Collection[str]) -> list[str]:
+def signature_problems(signed: Path, signer: Signer, files: Mapping[str, str]) -> list[str]:
     """A line for each reason not to believe that a signer signed these files; none where the signer did.
 
     Args:
-        expected: paths that the signature must cover.
+        files: sha256 by path of all that the signature must cover; empty for a single file, which it is about.
 
     Raises:
         PipelineError: the signer's key can't be used, Sigstore can't be reached, or the library is missing.
@@ -140,11 +139,25 @@ def signature_problems(signed: Path, signer: Signer, expected: Collection[str]) 
         return [f"not signed: there is no {path.name}"]
     try:
         verifying.verify(signed, path)
-        covered = _covered(path)
     except (InvalidSignature, VerificationError, *_DAMAGED) as error:
+        if str(error).startswith("Signature mismatch"):  # the signer signed, but other files
+            return _other_files(path, files)
         reason = str(error) or "it was not made by this key, or was altered"
-        return [f"{path.name} is no signature of these files by {signer.in_words()}: {reason}"]
-    return [f"{path.name} does not cover {name}" for name in sorted(set(expected) - covered)]
+        return [f"{path.name} is no signature of {signer.in_words()}: {reason}"]
+    covered = _covered(path)
+    return [f"{path.name} does not cover {name}" for name in sorted(files.keys() - covered.keys())]
+
+
+def _other_files(path: Path, files: Mapping[str, str]) -> list[str]:
+    """What differs between the files and those that were signed."""
+    covered = _covered(path)
+    changed = [name for name in sorted(files.keys() & covered.keys()) if files[name] != covered[name]]
+    lines = [
+        *(f"not as it was signed: {name}" for name in changed),
+        *(f"added to what was signed: {name}" for name in sorted(files.keys() - covered.keys())),
+        *(f"missing of what was signed: {name}" for name in sorted(covered.keys() - files.keys())),
+    ]
+    return lines if files and lines else [f"{path.name} is the signature of something else"]
 
 
 def _verifying(signer: Signer) -> Verifying:
@@ -182,18 +195,11 @@ def _hashing(signed: Path) -> Hashing:
     return Config().set_ignored_paths(paths=paths, ignore_git_paths=False)
 
 
-def _covered(path: Path) -> set[str]:
-    """The paths that a signature is about: of one that was verified.
-
-    Raises:
-        ValueError: it is not of the format.
-    """
-    try:
-        statement = json.loads(base64.b64decode(json.loads(path.read_bytes())["dsseEnvelope"]["payload"]))
-    except binascii.Error as error:
-        raise ValueError("its statement is damaged") from error
+def _covered(path: Path) -> dict[str, str]:
+    """The paths that a signature is about, and their digests: of one that was verified, so that its form is known."""
+    statement = json.loads(base64.b64decode(json.loads(path.read_bytes())["dsseEnvelope"]["payload"]))
     predicate = statement["predicate"]
-    names = [resource["name"] for resource in predicate["resources"]]
+    digests = {resource["name"]: resource["digest"] for resource in predicate["resources"]}
     if predicate["serialization"]["method"] == "shards":  # path:first:last
-        names = [name.rsplit(":", 2)[0] for name in names]
-    return set(names)
+        return {name.rsplit(":", 2)[0]: digest for name, digest in digests.items()}
+    return digests

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import PipelineError
+from pipeline.files import sha256_of
 from pipeline.runs.layout import INT8_TFLITE, MANIFEST, PROVENANCE, REPORT, SBOM, SIGNATURE
 from pipeline.trust.agreement import disagreements
 from pipeline.trust.finished import read_finished
@@ -42,8 +43,8 @@ def verify_run(directory: Path, signer: Signer | None = None) -> Verified:
         problems += _compared(directory, found)
         looked_at.append("agree with each other")
     if signer:
-        beside = {path for path in (SBOM, PROVENANCE) if (directory / path).is_file()}
-        problems += signature_problems(directory, signer, {*found.files, MANIFEST} | beside)
+        beside = [path for path in (MANIFEST, SBOM, PROVENANCE) if (directory / path).is_file()]
+        problems += signature_problems(directory, signer, found.files | {p: sha256_of(directory / p) for p in beside})
         looked_at.append(f"are signed by {signer.in_words()}")
     elif (directory / SIGNATURE).is_file():
         looked_at.append("are signed, by whom was not asked (--key, --identity)")

@@ -15,6 +15,7 @@ from pipeline.audits.result import (
     Gate,
     Robustness,
 )
+from pipeline.config import GateSettings
 from pipeline.gates import delta_gates, limit_gates, run_gates, search_warnings, usefulness_gates, usefulness_warnings
 from pipeline.results.firmware import FirmwareProof
 from pipeline.results.parity import ParityRow
@@ -143,9 +144,9 @@ def proof(mismatches: int) -> FirmwareProof:
 
 
 def test_the_gates_of_a_run_look_at_the_end_of_the_interval() -> None:
-    gates = run_gates([], audited(0.0, 0.02), [parity(holds=True)], proof(0))
+    gates = run_gates([], audited(0.0, 0.02), [parity(holds=True)], proof(0), GateSettings())
     assert [gate.passed for gate in gates] == [True] * 7
-    by_name = {gate.name: gate for gate in run_gates([], audited(-0.03, 0.021), [], None)}
+    by_name = {gate.name: gate for gate in run_gates([], audited(-0.03, 0.021), [], None, GateSettings())}
     added = by_name["corruption error added by int8 (upper end)"]
     assert (added.value, added.limit, added.passed) == (0.021, 0.02, False)  # the mean is below 0
     assert len(by_name) == 6  # no firmware, no gate
@@ -153,7 +154,7 @@ def test_the_gates_of_a_run_look_at_the_end_of_the_interval() -> None:
 
 def test_each_gate_of_a_run_fails_alone() -> None:
     def failed(*, int8: float = 0.89, holds: bool = True, mismatches: int = 0) -> list[str]:
-        found = run_gates([], audited(int8=int8), [parity(holds=holds)], proof(mismatches))
+        found = run_gates([], audited(int8=int8), [parity(holds=holds)], proof(mismatches), GateSettings())
         return [gate.name for gate in found if not gate.passed]
 
     assert failed() == []

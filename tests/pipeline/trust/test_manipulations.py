@@ -147,7 +147,7 @@ MENDED: dict[str, tuple[Manipulation, str]] = {
     ),
     "a better corruption error": (
         edited(REPORT, "audit", "robustness", "mce", "int8", value=0.1),
-        "audit.robustness.mce.int8 is 0.1",
+        "robustness.mce.int8 is 0.1",
     ),
     "another value of a gate": (edited(REPORT, "gates", 1, "value", value=-0.01), "the value of the gate 'accuracy"),
     "another limit of a gate": (edited(REPORT, "gates", 1, "limit", value=0.5), "the limit of the gate 'accuracy lost"),
@@ -189,7 +189,10 @@ MENDED: dict[str, tuple[Manipulation, str]] = {
         ),
         "search.front has a subnet that search/evaluations.jsonl has not",
     ),
-    "another seed": (edited("run.json", "config", "seed", value=7), f"{REPORT}: seed is '1', run.json has '7'"),
+    "another seed": (
+        edited("run.json", "config", "seed", value=7),
+        f"{REPORT}: seed is '1', run.json has '7' (config)",
+    ),
     "another target": (edited(REPORT, "target", value="cortex-m4"), "target is 'cortex-m4', run.json has 'cortex-m7'"),
     "another data set": (edited("run.json", "identity", "dataset", value="digits"), "run.json has 'digits' (identity)"),
     "sources of another model": (of_another("model/firmware/src/model.h"), f"model.h: is of another {INT8}"),
@@ -199,20 +202,31 @@ MENDED: dict[str, tuple[Manipulation, str]] = {
     ),
     "another verdict on the card": (replaced("MODEL_CARD.md", "| passed |", "| **failed** |"), "MODEL_CARD.md: a gate"),
     "another hash on the card": (replaced("MODEL_CARD.md", "c5fcfa6ac0fd", "000000000000"), "MODEL_CARD.md: the hash"),
+    "an audit of another model": (
+        several(
+            edited(REPORT, "audit", "models", "int8", "sha256", value="0" * 64),
+            edited("audit/audit.json", "models", "int8", "sha256", value="0" * 64),
+        ),
+        f"{REPORT}: audit.models.int8 is another file than {INT8}",
+    ),
+    "a number without end": (
+        edited(REPORT, "footprint", "latency_ms", "low", value=float("inf")),
+        f"{REPORT} is not as a run writes it: it holds a number that is none",
+    ),
     "a key twice": (doubled_key, f"{REPORT} is not as a run writes it: the key 'passed' stands there twice"),
     "a key of one's own": (
         replaced(REPORT, '"fits": true', '"fits": true, "certified": true'),
-        f"{REPORT}: no key 'certified'",
+        f"{REPORT} is not as a run writes it: no key 'certified'",
     ),
     "no JSON": (replaced(REPORT, "{", "["), f"{REPORT} is not as a run writes it"),
     "brackets without end": (lambda d: (d / MODEL).write_text("[" * 200_000), f"{MODEL} is not as a run writes it"),
     "a record that is none": (
         edited("run.json", "stages", value="none"),
-        "run.json: stages: input should be a valid tuple",
+        "run.json is not as a run writes it: stages: input should be a valid tuple",
     ),
     "a limit that is none": (
         edited("run.json", "config", "gates", "min_accuracy", value="high"),
-        "run.json: config.gates.min_accuracy",
+        "run.json is not as a run writes it: config.gates.min_accuracy",
     ),
     "a limit that was not kept": (
         edited("run.json", "config", "gates", "min_accuracy", value=0.95),

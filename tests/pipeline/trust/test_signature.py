@@ -100,27 +100,40 @@ def altered_statement(run: Path, stranger: Any) -> None:
     write_json(run / "model.sig", bundle)
 
 
+def another_sbom(run: Path, stranger: Any) -> None:
+    text = (run / "sbom.cdx.json").read_text()
+    (run / "sbom.cdx.json").write_text(text.replace("numpy", "mumpy"))
+
+
 SIGNED: dict[str, tuple[Callable[[Path, Any], object], str]] = {
-    "everything mended": (everything_mended, "is no signature of these files by the key"),
-    "the signature of another run": (replayed, "is no signature of these files by the key"),
+    "everything mended": (everything_mended, "not as it was signed: model/weights.safetensors"),
+    "the signature of another run": (replayed, "not as it was signed: model/model.int8.tflite"),
     "no signature": (lambda run, _: (run / "model.sig").unlink(), "not signed: there is no model.sig"),
-    "the signature of a stranger": (lambda run, stranger: sign(run, stranger.private), "does not match the provided"),
-    "an altered statement": (altered_statement, "is no signature of these files by the key"),
-    "a file added to what was signed": (lambda run, _: (run / "notes.txt").write_text(""), "Extra files found"),
-    "a file left out of what was signed": (lambda run, _: (run / "report.html").unlink(), "Missing files in model"),
-    "another SBOM": (
-        lambda run, _: (run / "sbom.cdx.json").write_text(
-            (run / "sbom.cdx.json").read_text().replace("torch", "t0rch")
-        ),
-        "Hash mismatch for",
+    "the signature of a stranger": (
+        lambda run, stranger: sign(run, stranger.private),
+        "model.sig is no signature of the key",
     ),
-    "no provenance": (lambda run, _: (run / "provenance.intoto.json").unlink(), "Missing files in model"),
-    "a signature that is none": (lambda run, _: (run / "model.sig").write_text("{}"), "is no signature of these files"),
-    "a signature without end": (
+    "an altered statement": (altered_statement, "model.sig is no signature of the key"),
+    "a file added": (lambda run, _: (run / "notes.txt").write_text(""), "added to what was signed: notes.txt"),
+    "a file left out": (lambda run, _: (run / "report.html").unlink(), "missing of what was signed: report.html"),
+    "another manifest": (lambda run, _: write_json(run / "manifest.json", {}), "not as it was signed: manifest.json"),
+    "another SBOM": (another_sbom, "not as it was signed: sbom.cdx.json"),
+    "no provenance": (
+        lambda run, _: (run / "provenance.intoto.json").unlink(),
+        "missing of what was signed: provenance.intoto.json",
+    ),
+    "a signature that is none": (
+        lambda run, _: (run / "model.sig").write_text("{}"),
+        "model.sig is no signature of the",
+    ),
+    "brackets without end": (
         lambda run, _: (run / "model.sig").write_text("[" * 99_999),
-        "is no signature of these",
+        "model.sig is no signature of",
     ),
-    "bytes that are no text": (lambda run, _: (run / "model.sig").write_bytes(b"\xff\xfe"), "is no signature of these"),
+    "bytes that are no text": (
+        lambda run, _: (run / "model.sig").write_bytes(b"\xff\xfe"),
+        "model.sig is no signature of",
+    ),
 }
 
 
@@ -136,7 +149,7 @@ def test_what_no_file_tells_the_signature_does(name: str, run: Path, keys: Any, 
     result = call("verify", run, "--key", keys.public)
     assert result.exception is None
     assert result.return_value == 1
-    assert line in result.stdout
+    assert any(problem.startswith(line) for problem in result.stdout.splitlines()), result.stdout
 
 
 def test_signed_or_not_is_said_even_where_nobody_asks(run: Path, keys: Any) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from importlib.metadata import PathDistribution, version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline.files import sha256_of, write_json
+from pipeline.files import sha256_of
 from pipeline.models import released_models
 from pipeline.runs.manifest import write_manifest
 from pipeline.trust import environment as environments
@@ -22,6 +21,7 @@ from pipeline.trust.listing import listing
 from pipeline.trust.materials import materials
 from pipeline.trust.provenance import provenance
 from pipeline.trust.sbom import sbom
+from pipeline.values import write_value
 
 pytest.importorskip("cyclonedx")
 DATA = "d47d648dcc594ca9aa3c4d3417b797508d93a4a8378d11cae5753c536127cedf"  # of CIFAR-10, as the supernet's card has it
@@ -34,7 +34,7 @@ def read(directory: Path) -> FinishedRun:
 @pytest.fixture
 def with_environment(run: Path) -> FinishedRun:
     """A run whose report stage recorded what was installed."""
-    write_json(run / "environment.json", asdict(environment()))
+    write_value(run / "environment.json", environment())
     write_manifest(run)
     return read(run)
 
@@ -111,8 +111,10 @@ def test_the_provenance_is_slsas_by_in_totos_own_types(with_environment: Finishe
 
 
 def test_a_folder_of_ones_own_is_named_without_its_place(run: Path) -> None:
-    for name in ("run.json", "report.json"):
-        (run / name).write_text((run / name).read_text().replace('"cifar10"', '"/home/me/pictures"'))
+    record = (run / "run.json").read_text()
+    (run / "run.json").write_text(record.replace('"cifar10"', '"/home/me/pictures"'))
+    report = (run / "report.json").read_text()
+    (run / "report.json").write_text(report.replace('"name": "cifar10"', '"name": "pictures"'))
     told = json.loads(provenance(read(run)))
     assert told["predicate"]["buildDefinition"]["externalParameters"]["data"]["dataset"] == "pictures"
     assert materials(read(run))[0].name == "data set pictures"
