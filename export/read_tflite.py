@@ -16,11 +16,11 @@ def read_tflite(source: Path | bytes) -> Graph:
     """Read the first subgraph of a TFLite file.
 
     Raises:
-        ExportError: not a TFLite file, or a damaged one.
+        ExportError: not a TFLite file, or a damaged one; begins with the file's name where a path is given.
     """
     from ai_edge_litert import schema_py_generated as schema
 
-    name = source.name if isinstance(source, Path) else "model"
+    name = source.name if isinstance(source, Path) else "the model"
     content = source.read_bytes() if isinstance(source, Path) else source
     if content[4:8] != b"TFL3":
         raise ExportError(f"{name} is not a TFLite model: its identifier is {content[4:8]!r}, not b'TFL3'")
@@ -28,7 +28,7 @@ def read_tflite(source: Path | bytes) -> Graph:
         graph = _read(schema, schema.Model.GetRootAs(content, 0), len(content))
         check_graph(graph)
     except ExportError as error:
-        raise ExportError(f"{name}: {error}") from error
+        raise ExportError(f"{name}: {error}" if isinstance(source, Path) else str(error)) from error
     except Exception as error:  # a damaged flatbuffer makes the generated code raise almost anything
         raise ExportError(f"{name} is damaged: {type(error).__name__}: {error}") from error
     return graph

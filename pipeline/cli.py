@@ -75,10 +75,12 @@ def _run(command: click.Command, around: Path) -> int:
         around: where the traceback of a fault of ours goes.
     """
     try:
-        code = command.main(standalone_mode=False)
+        code = command.main(prog_name="pipeline", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort as error:  # click's form of Ctrl-C
         raise KeyboardInterrupt from error
+    except click.exceptions.NoArgsIsHelpError as error:
+        return _fail(_commands_of(error.ctx), 2)
     except click.ClickException as error:
         return _fail(error.format_message(), 2)
     except Exception as error:
@@ -94,6 +96,13 @@ def _run(command: click.Command, around: Path) -> int:
 
         return _fail(str(error), 1 if isinstance(error, InfeasibleBudgetError) else 2)
     return code if isinstance(code, int) else 0
+
+
+def _commands_of(context: click.Context) -> str:
+    """What to say to a command that was called without one of its own."""
+    assert isinstance(context.command, click.Group)
+    name, choices = context.command_path, ", ".join(sorted(context.command.commands))
+    return f"{name}: name one of {choices}; '{name} --help' tells what each does"
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:

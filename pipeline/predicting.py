@@ -217,10 +217,14 @@ def _names(runner: Runner, labels: tuple[str, ...]) -> tuple[str, ...]:
     """The labels, or numbers where there are none.
 
     Raises:
-        PipelineError: there are more or fewer labels than outputs.
+        PipelineError: the model is no classifier, or there are more or fewer labels than outputs.
     """
     side = runner.resolution
     _, classes = runner.classify(np.zeros((1, side, side, 3), np.uint8)).shape
+    if classes == 1:
+        raise PipelineError(
+            "the model gives one number per picture; 'pipeline predict' takes classifiers: a score per class"
+        )
     if labels and len(labels) != classes:
         raise PipelineError(f"the model has {classes} outputs, and {len(labels)} labels stand beside it")
     return labels or tuple(map(str, range(classes)))

@@ -88,7 +88,7 @@ AVERAGE_POOL_2D = Operator(
     options="Pool2DOptions",
     int8_version=2,
     prepare=_prepare,
-    lower=lambda context, node: lower_pool(context, node),
+    lower=lower_pool,
     tflm=("AveragePool2D", "AVERAGE_POOL_2D_INT8", "pooling"),
     onnx={
         "AveragePool": OnnxForm(

@@ -43,7 +43,7 @@ MAX_POOL_2D = Operator(
     options="Pool2DOptions",
     int8_version=2,
     prepare=_prepare,
-    lower=lambda context, node: lower_pool(context, node),
+    lower=lower_pool,
     tflm=("MaxPool2D", "MAX_POOL_2D_INT8", "pooling"),
     onnx={
         "MaxPool": OnnxForm(read=partial(read_pool, "MAX_POOL_2D"), quantized="shared", fake=_fake, homogeneous=True)

@@ -155,8 +155,8 @@ def _warn_of_copies(path: Path, pictures: Sequence[ReadPicture], parts: Sequence
     hashes = [np.array([p.perceptual_hash for p in some], np.uint64) for some in (others, seen)]
     if count := sum(1 for _ in near(*hashes)):
         log.warning(
-            "%s: %d of %d test pictures look nearly like one of training or validation; accuracy will look too good "
-            "('pipeline data check' lists them)",
+            "%s: %d of %d test pictures look nearly like one of training or validation; if they are copies, accuracy "
+            "looks too good ('pipeline data check' lists them)",
             path,
             count,
             len(test),

@@ -17,13 +17,9 @@ if TYPE_CHECKING:
     from flatnas.data.preparation import Resize
 
 
-@click.group(invoke_without_command=True)
-@click.pass_context
-def data(context: click.Context) -> None:
+@click.group()
+def data() -> None:
     """Fetch or verify data sets, check own pictures, or corrupt pictures."""
-    if context.invoked_subcommand is None:
-        choices = ", ".join(sorted(data.commands))
-        raise click.UsageError(f"pipeline data: name one of {choices}; 'pipeline data --help' tells what each does")
 
 
 @data.command()

@@ -44,6 +44,7 @@ def firmware(
     seed: int,
 ) -> int:
     """Write the int8 TFLite MODEL as C sources for TARGET to OUT."""
+    from export.graph import ExportError
     from hardware_profiles.profile import load_profile
     from pipeline.firmware_proof import emulate, find_tools, generate, write_package
     from pipeline.models import tflite_file
@@ -51,7 +52,10 @@ def firmware(
     profile = load_profile(target)
     path = tflite_file(model, "firmware is made of int8 .tflite files")
     tflite = path.read_bytes()
-    sources = generate(tflite, profile, _labels(path, tflite), shrink=not no_shrink)
+    try:
+        sources = generate(tflite, profile, _labels(path, tflite), shrink=not no_shrink)
+    except ExportError as error:
+        raise ExportError(f"{path.name}: {error}") from error
     tools = find_tools(profile)
     if emulated and tools.missing:
         raise PipelineError(tools.missing)

@@ -17,7 +17,7 @@ def show(proof: ShrinkProof, out: Path) -> None:
     """Print a shrunk file's proof to stderr."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if not proof.removed:
-        console.print(Text(f"nothing to remove: every channel of {proof.model} reaches an output; {out} is its equal"))
+        console.print(Text(f"nothing to remove: no channel of {proof.model} is known to be dead; {out} is its equal"))
     else:
         constants = sum(channel.reason == "constant" for channel in proof.removed)
         console.print(

@@ -64,6 +64,18 @@ def refused(result: subprocess.CompletedProcess[str], code: int = 2) -> str:
     return lines[0]
 
 
+@pytest.mark.parametrize("group", [(), ("supernet",), ("data",)])
+def test_a_group_without_a_command_names_its_commands_in_one_line(group: tuple[str, ...], tmp_path: Path) -> None:
+    done = run(*group, cwd=tmp_path)
+    commands = cli.pipeline.commands if not group else cli.pipeline.commands[group[0]].commands  # type: ignore[attr-defined]
+    name = " ".join(("pipeline", *group))
+    assert done.stdout == ""
+    assert (
+        refused(done)
+        == f"error: {name}: name one of {', '.join(sorted(commands))}; '{name} --help' tells what each does"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -86,16 +86,6 @@ def test_wrong_use_is_one_line_and_exit_code_2(sound: Path, arguments: list[str]
     assert len([line for line in done.stderr.splitlines() if line.startswith("error: ")]) == 1
 
 
-def test_the_group_without_a_command_lists_its_commands_in_one_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline", "data"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: pipeline data: name one of check, corrupt, fetch, verify; 'pipeline data --help' tells what each does\n"
-    )
-
-
 class Page(HTMLParser):
     """Counts pictures, and collects whatever would load something from elsewhere."""
 

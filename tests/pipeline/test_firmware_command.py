@@ -198,6 +198,16 @@ def test_an_arena_that_fits_the_board_but_none_of_its_blocks_is_too_large(tmp_pa
     assert "nucleo-h743zi has 524,288 bytes of RAM in one block, and the model needs" in done.stderr
 
 
+def test_a_damaged_file_is_named_once(model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.tflite"
+    path.write_bytes(model.read_bytes()[:600])
+    done = pipeline(path, "--target", "cortex-m7", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: damaged.tflite: ")
+    assert line.count("damaged.tflite") == 1
+
+
 def test_an_onnx_file_is_refused(tmp_path: Path) -> None:
     done = pipeline(tmp_path / "m.onnx", "--target", "cortex-m7", "--out", tmp_path / "out")
     assert done.returncode == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from pipeline.models import released_models
 
 NAME = next(iter(released_models()))
 MODEL = released_models()[NAME] / "model" / "model.int8.tflite"
+SHARED = os.environ.get("PIPELINE_SHARED")
+CASES = Path(SHARED or "") / "cases" / "models"
+needs_shared = pytest.mark.skipif(SHARED is None, reason="PIPELINE_SHARED names no directory with the cases")
 
 
 @pytest.fixture
@@ -87,6 +91,12 @@ def test_all_unreadable_pictures_are_named_at_once(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(PipelineError, match="no picture: name picture files"):
         predict(NAME, [folder / "empty"])
+
+
+@needs_shared
+def test_a_model_with_one_output_is_no_classifier(folder: Path) -> None:
+    with pytest.raises(PipelineError, match="gives one number per picture"):
+        predict(CASES / "binary_sigmoid.tflite", [folder])
 
 
 def test_a_model_without_labels_beside_it_answers_by_number(tmp_path: Path) -> None:
