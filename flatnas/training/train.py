@@ -7,6 +7,7 @@ momentum, the step, and which training it is of; one that was killed ends with t
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,8 @@ from flatnas.training.state import State, held
 # augmented pixels (B, H, W, 3), labels (B,) or targets (B, num_classes), step -> scalar
 Loss = Callable[[Pixels, Tensor, int], Tensor]
 Progress = Callable[[int, int, float], None]  # step, steps, loss
+
+CHECKPOINT_SECONDS = 5.0  # between two; the last one before a kill decides how much is lost, never what comes out
 OptimizerKind = Literal["sgd", "adamw"]
 
 
@@ -123,8 +126,8 @@ def train(
         images: augmented anew each epoch; the loss gets their targets where they have some, else their labels.
         loss: of a batch; must compute the same thing when called twice with the same step.
         recipe: of the training; everything random is a function of its seed.
-        checkpoint: written every 50 steps, after what `after_epoch` does; the one at the end of the epochs whose rate
-            is held stays beside it, for a longer training to go on from.
+        checkpoint: written every few seconds and at the end, after what `after_epoch` does; the one at the end of the
+            epochs whose rate is held stays beside it, for a longer training to go on from.
         identity: what the training is of beside its recipe, by name; kept in the checkpoint, where it must be the same.
             Without it, or where an older checkpoint lacks it, the caller sees to that.
         progress: called after each step.
@@ -142,6 +145,7 @@ def train(
     module.train()
     first = state.load(checkpoint, per_epoch) if checkpoint else 0
     permuted: tuple[int, npt.NDArray[np.int64]] | None = None
+    kept = time.monotonic()
     with quick_depthwise(module):
         for step in range(first, steps):
             epoch, batch = divmod(step, per_epoch)
@@ -157,7 +161,7 @@ def train(
                 raise TrainingDivergedError(f"the loss is {value} at step {step} of {steps}")
             if progress:
                 progress(step + 1, steps, value)
-            keeping = (step + 1) % 50 == 0 or step + 1 == steps
+            keeping = step + 1 == steps or time.monotonic() - kept >= CHECKPOINT_SECONDS
             if keeping and not state.finite():
                 raise TrainingDivergedError(f"the weights are not finite after step {step} of {steps}")
             if after_epoch and (step + 1) % per_epoch == 0:
@@ -165,6 +169,7 @@ def train(
                     after_epoch(epoch + 1)
             if checkpoint and keeping:
                 state.save(checkpoint, step + 1)
+                kept = time.monotonic()
             if checkpoint and recipe.hold_epochs and step + 1 == recipe.hold_epochs * per_epoch:
                 state.save(held(checkpoint), step + 1)
     state.finish()
