@@ -17,6 +17,7 @@ from pipeline.config import SETTINGS, PresetName, RunConfig
 from pipeline.errors import PipelineError, nearest
 from pipeline.files import read_object
 from pipeline.runs.layout import RUN
+from pipeline.runs.places import with_places
 from pipeline.values import from_plain, plain
 
 PRESETS: tuple[PresetName, ...] = get_args(PresetName)
@@ -142,8 +143,9 @@ def _shipped(name: str) -> dict[str, Any]:
 def _layer(file: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """A file's values, over those of the file that it extends; a preset that it extends is named by its `preset`."""
     if file.is_dir():
-        config: dict[str, Any] = read_object(file / RUN, "config")["config"]
-        return config
+        config = from_plain(RunConfig, read_object(file / RUN, "config")["config"], file / RUN)
+        layer: dict[str, Any] = plain(with_places(config, file))
+        return layer
     try:
         content = tomllib.loads(file.read_text("utf-8"))
     except OSError as error:

@@ -10,6 +10,7 @@ from pipeline.config import DataSettings, RunConfig
 from pipeline.errors import PipelineError
 from pipeline.files import read_object
 from pipeline.runs.layout import AUDIT, RUN, SUPERNET
+from pipeline.runs.places import with_places
 from pipeline.values import from_plain, read_value
 
 if TYPE_CHECKING:
@@ -65,12 +66,13 @@ def audited_on_device(directory: Path) -> bool:
 
 
 def read_config(directory: Path) -> RunConfig:
-    """The configuration of a run.
+    """The configuration of a run, with the paths that it had on this computer.
 
     Raises:
         PipelineError: there is none, or it is of another version.
     """
     try:
-        return from_plain(RunConfig, read_object(directory / RUN, "config")["config"], RUN)
+        config = from_plain(RunConfig, read_object(directory / RUN, "config")["config"], RUN)
     except (OSError, PipelineError) as error:
         raise PipelineError(f"{directory}/run.json is of another version; call 'pipeline run' again") from error
+    return with_places(config, directory)

@@ -133,9 +133,16 @@ def _configs(
 
 def _whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:
     """Folders and files by their whole paths, so that a run knows them again from anywhere."""
+    from flatnas.data.registry import NAMES
+    from pipeline.runs.places import without_place
+
     whole = dict(given)
     if "dataset" in whole:
         whole["dataset"] = options.whole_path(whole["dataset"])
+        if (name := without_place(whole["dataset"])) != whole["dataset"] and name in NAMES:
+            raise PipelineError(
+                f"{whole['dataset']} has the name of the data set '{name}': give the folder another one"
+            )
     if "supernet" in whole:
         if not (path := Path(whole["supernet"])).is_file():
             raise PipelineError(f"--supernet: there is no file {path}")

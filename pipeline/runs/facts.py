@@ -10,6 +10,7 @@ from typing import Any
 from flatnas.data.dataset import Dataset
 from hardware_profiles.profile import HardwareProfile
 from pipeline.config import SETTINGS, RunConfig
+from pipeline.runs.places import without_places
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +26,11 @@ class Origin:
     data: Dataset
     data_dir: Path | None = None
 
+    @property
+    def asked(self) -> RunConfig:
+        """The configuration without paths, which no outcome may depend on."""
+        return without_places(self.config)
+
     def value_of(self, name: str) -> Any:
         """The value of a setting: of the configuration, of the profile, or a fact.
 
@@ -34,7 +40,7 @@ class Origin:
         if name in FACTS:
             return FACTS[name](self)
         if name in SETTINGS:
-            return SETTINGS[name].of(self.config)
+            return SETTINGS[name].of(self.asked)
         if hasattr(self.profile, name):
             return getattr(self.profile, name)
         raise ValueError(f"no setting '{name}' in configuration, profile or facts")
@@ -104,7 +110,7 @@ def _device_runtimes(_origin: Origin) -> tuple[str, ...]:
 
 
 FACTS: Mapping[str, Callable[[Origin], Any]] = {
-    "config": lambda origin: origin.config,
+    "config": lambda origin: origin.asked,
     "profile": lambda origin: origin.profile,
     "qat_epochs": lambda origin: origin.config.training.qat_epochs,
     "class_names": lambda origin: origin.data.class_names,

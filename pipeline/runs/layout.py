@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 RUN = "run.json"  # configuration, versions, stages with their keys and hashes
-TIMINGS = "timings.json"  # of this computer: outside the manifest
 MANIFEST = "manifest.json"  # of a finished directory; absent while it changes
 WORK = ".work"  # unfinished work; not part of the result
 LOCK = ".lock"  # empty; held by the process that works here
 TIMINGS = "timings.json"  # seconds, which no two runs share; not part of the result
+PLACES = "places.json"  # paths of this computer, where the run names some; not part of the result
 
 LABELS = "search/labels.safetensors"  # a teacher's soft labels, where the run has some
 SUPERNET = "search/supernet.safetensors"

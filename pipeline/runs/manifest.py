@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.files import sha256_of, write_json
-from pipeline.runs.layout import MANIFEST, PROVENANCE, SBOM, SIGNATURE, TIMINGS
+from pipeline.runs.layout import MANIFEST, PLACES, PROVENANCE, SBOM, SIGNATURE, TIMINGS
 
-NOT_LISTED = frozenset((MANIFEST, TIMINGS, SIGNATURE, SBOM, PROVENANCE))
+NOT_LISTED = frozenset((MANIFEST, TIMINGS, PLACES, SIGNATURE, SBOM, PROVENANCE))
 
 
 @dataclass(frozen=True, slots=True)

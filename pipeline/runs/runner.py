@@ -30,6 +30,7 @@ from pipeline.runs.code import code_sha256
 from pipeline.runs.facts import Origin
 from pipeline.runs.layout import MANIFEST, RUN, WORK
 from pipeline.runs.manifest import Artifact, unfinish, write_manifest
+from pipeline.runs.places import places_of, remember_places
 from pipeline.runs.stage import Stage, StageContext, settings_from
 from pipeline.runs.timings import add_stage
 from pipeline.values import read_value, write_value
@@ -71,11 +72,13 @@ def run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, re
     """
     open_run(directory, origin)
     with exclusive(directory):
+        remember_places(directory, origin.config)
         return _run_stages(stages, directory, origin, report)
 
 
 def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, report: Reporter) -> bool:
     saved = _Saved.read(directory)
+    places = places_of(origin.config)
     changed = False
     noticed: set[str] = set()
     for stage in stages:
@@ -100,7 +103,7 @@ def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, r
         if not stage.opens_test_images:
             data = replace(data, test=data.train.take(slice(0)))
         declared = (*stage.reads, *stage.writes)
-        stage.run(StageContext(directory, declared, work, settings, data, origin.data_dir, report))
+        stage.run(StageContext(directory, declared, work, settings, data, origin.data_dir, places, report))
         seconds = time.monotonic() - started
         written = [name for name in stage.writes if (directory / name).exists()]
         outputs = tuple(Artifact(name, sha256_of(directory / name)) for name in written)
@@ -195,7 +198,7 @@ def plain(value: Any) -> Any:
 
 
 def _identity(origin: Origin) -> dict[str, str]:
-    config = origin.config
+    config = origin.asked
     return {"target": config.target, "dataset": config.data.dataset, "data_sha256": origin.data.content_sha256}
 
 
@@ -237,4 +240,4 @@ class _Saved:
     def write(self, directory: Path, origin: Origin) -> None:
         """Into a run directory."""
         stages, adopted = tuple(self.stages.values()), tuple(self.adoptions)
-        write_value(directory / RUN, RunRecord(_identity(origin), origin.config, stages, adopted))
+        write_value(directory / RUN, RunRecord(_identity(origin), origin.asked, stages, adopted))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_type_hints
 if TYPE_CHECKING:
     from flatnas.data.dataset import Dataset
     from pipeline.progress import Reporter
+    from pipeline.runs.places import Places
 
 S = TypeVar("S")
 S_co = TypeVar("S_co", covariant=True)
@@ -30,6 +31,7 @@ class StageContext(Generic[S_co]):
         work: a directory of this stage and key for checkpoints; outlives a kill, removed when the stage is done.
         data: the data set; without test images, unless the stage opens them.
         data_dir: where the user keeps data sets; None for the usual places.
+        places: where lies what the run names by a path; its content is in the settings, by its hash.
         report: progress for people.
     """
 
@@ -39,6 +41,7 @@ class StageContext(Generic[S_co]):
     settings: S_co
     data: Dataset
     data_dir: Path | None
+    places: Places
     report: Reporter
 
     def path(self, name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from export.write.package import possible_files
@@ -98,7 +97,7 @@ def _report(context: StageContext[Reporting]) -> RunReport:
     artifacts = {a.path: a.sha256 for a in artifacts_in(context.directory) if a.path.startswith(("model/", "audit/"))}
     return RunReport(
         target=config.target,
-        dataset=DatasetFacts(Path(config.data.dataset).name, context.data.content_sha256, len(context.data.train)),
+        dataset=DatasetFacts(config.data.dataset, context.data.content_sha256, len(context.data.train)),
         seed=config.seed,
         arch=read_value(Arch, context.path(ARCH)),
         footprint=cost,

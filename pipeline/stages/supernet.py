@@ -30,7 +30,6 @@ class Starting:
     dataset: str
     class_names: tuple[str, ...]
     resolution: int | None
-    supernet: str | None
     supernet_sha256: str | None
     shipped_supernet_sha256: str | None
     seed: int
@@ -42,12 +41,13 @@ def _run(context: StageContext[Starting]) -> None:
     from flatnas.training.head import head_recipe, train_head
 
     settings, data = context.settings, context.data
-    if settings.supernet:
-        path = Path(settings.supernet)
+    if context.places.supernet:
+        path = Path(context.places.supernet)
         load_supernet(path)  # refuses damaged weights before they are copied
         if mismatch := _mismatch(path, data):
+            dataset = context.places.dataset or settings.dataset
             raise PipelineError(
-                f"{path} is for {mismatch}: call 'pipeline supernet adapt --from {path} --dataset {settings.dataset}"
+                f"{path} is for {mismatch}: call 'pipeline supernet adapt --from {path} --dataset {dataset}"
                 f"{f' --resolution {settings.resolution}' if settings.resolution else ''} --out DIR' first"
             )
         write_bytes(context.path(SUPERNET), path.read_bytes())

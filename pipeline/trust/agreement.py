@@ -41,7 +41,7 @@ from pipeline.runs.layout import (
     SUPERNET,
 )
 from pipeline.trust.card import missing_from_card
-from pipeline.trust.finished import FinishedRun, parsed, without_place
+from pipeline.trust.finished import FinishedRun, parsed
 from pipeline.trust.network import of_the_shipped_network
 from pipeline.trust.statements import STATEMENTS
 from pipeline.trust.verdict import of_the_verdict
@@ -84,7 +84,7 @@ def _request(run: FinishedRun) -> Iterator[str]:
     }
     for key, (told, others) in pairs.items():
         for part, value in others.items():
-            if (without_place(value) if isinstance(value, str) and key == "dataset.name" else value) != told:
+            if value != told:
                 yield f"{REPORT}: {key} is '{told}', {RUN} has '{value}' ({part})"
 
 

@@ -87,11 +87,6 @@ def _lacking(report: RunReport) -> list[str]:
     ]
 
 
-def without_place(value: str) -> str:
-    """Of a path the last part; some files tell no more of what the user named."""
-    return value.rstrip("/").rpartition("/")[2]
-
-
 def parsed(directory: Path, path: str, form: type[T]) -> T:
     """The value in a JSON file of a run directory.
 

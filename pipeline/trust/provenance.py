@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
-from pipeline.config import RunConfig
-from pipeline.trust.finished import FinishedRun, without_place
+from pipeline.trust.finished import FinishedRun
 from pipeline.trust.materials import Material, materials
 from pipeline.values import plain
 
@@ -32,7 +30,7 @@ def provenance(run: FinishedRun) -> bytes:
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": plain(_without_places(run.config)),
+                "externalParameters": plain(run.config),
                 "internalParameters": {"adopted": [plain(adoption) for adoption in run.record.adopted]},
                 "resolvedDependencies": [_dependency(material) for material in materials(run)],
             },
@@ -47,17 +45,6 @@ def provenance(run: FinishedRun) -> bytes:
 
 def _file(path: str, digest: str) -> dict[str, Any]:
     return {"name": path, "digest": {"sha256": digest}}
-
-
-def _without_places(config: RunConfig) -> RunConfig:
-    """What was asked, with the last part of each path alone."""
-    supernet = config.supernet.supernet
-    return replace(
-        config,
-        target=without_place(config.target),
-        data=replace(config.data, dataset=without_place(config.data.dataset)),
-        supernet=replace(config.supernet, supernet=supernet and without_place(supernet)),
-    )
 
 
 def _dependency(material: Material) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipeline.runs.layout import INT8_TFLITE
-from pipeline.trust.finished import FinishedRun, without_place
+from pipeline.trust.finished import FinishedRun
 from pipeline.trust.materials import Kind, Material, data_licence, materials
 from pipeline.trust.packages import require_trust_packages
 
@@ -52,7 +52,7 @@ def _model(run: FinishedRun) -> Component:
 
     digest = run.files[INT8_TFLITE]
     facts = {
-        "target": without_place(run.report.target),
+        "target": run.report.target,
         "seed": str(run.report.seed),
         "weights-trained-on": f"{run.report.dataset.name}, licence of the data: {data_licence(run)}",
     }
@@ -61,7 +61,7 @@ def _model(run: FinishedRun) -> Component:
         for path, sha256 in run.files.items()
     ]
     return Component(
-        name=f"{run.report.dataset.name} classifier for {without_place(run.report.target)}",
+        name=f"{run.report.dataset.name} classifier for {run.report.target}",
         type=ComponentType.MACHINE_LEARNING_MODEL,
         version=digest[:12],
         bom_ref="model",

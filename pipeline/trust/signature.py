@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import PipelineError
 from pipeline.files import write_bytes
-from pipeline.runs.layout import LOCK, SIGNATURE, TIMINGS
+from pipeline.runs.layout import LOCK, PLACES, SIGNATURE, TIMINGS
 from pipeline.trust.packages import require_trust_packages
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PASSWORD = "PIPELINE_KEY_PASSWORD"  # the environment variable with an encrypted key's password
 GITHUB_ACTIONS = "https://token.actions.githubusercontent.com"
-_NOT_SIGNED = (SIGNATURE, TIMINGS, LOCK)
+_NOT_SIGNED = (SIGNATURE, TIMINGS, PLACES, LOCK)
 _DAMAGED = (  # what the library raises on signatures that are none, or altered
     ValueError,
     KeyError,

@@ -15,6 +15,7 @@ from hardware_profiles.profile import load_profile
 from pipeline.layers import configured
 from pipeline.progress import Reporter
 from pipeline.runs.facts import Origin
+from pipeline.runs.places import Places
 from pipeline.runs.stage import StageContext, settings_from
 from pipeline.stages import quantize
 
@@ -70,7 +71,7 @@ def _run(directory: Path, content: bytes, data: Any, mode: str, resolution: int 
     work.mkdir()
     stage, origin = quantize.STAGE, Origin(config, load_profile("cortex-m7", {}), data)
     settings = settings_from(stage.settings, origin.value_of)
-    stage.run(StageContext(directory, (*stage.reads, *stage.writes), work, settings, data, None, Reporter()))
+    stage.run(StageContext(directory, (*stage.reads, *stage.writes), work, settings, data, None, Places(), Reporter()))
     return json.loads((directory / "model" / "quantization.json").read_text())
 
 

@@ -110,16 +110,13 @@ def test_the_provenance_is_slsas_by_in_totos_own_types(with_environment: Finishe
     assert predicate.build_definition.external_parameters["seed"] == 1
 
 
-def test_a_folder_of_ones_own_is_named_without_its_place(run: Path) -> None:
+def test_a_folder_of_ones_own_is_no_data_set_whose_licence_is_known(run: Path) -> None:
     record = (run / "run.json").read_text()
-    (run / "run.json").write_text(record.replace('"cifar10"', '"/home/me/pictures"'))
+    (run / "run.json").write_text(record.replace('"cifar10"', '"pictures"'))
     report = (run / "report.json").read_text()
     (run / "report.json").write_text(report.replace('"name": "cifar10"', '"name": "pictures"'))
-    told = json.loads(provenance(read(run)))
-    assert told["predicate"]["buildDefinition"]["externalParameters"]["data"]["dataset"] == "pictures"
     assert materials(read(run))[0].name == "data set pictures"
     assert materials(read(run))[0].licence == "not stated"
-    assert b"/home/me" not in provenance(read(run)) + sbom(read(run))
 
 
 def installed(directory: Path, place: str, interpreter: str) -> PathDistribution:
