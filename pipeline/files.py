@@ -5,13 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from pipeline.errors import PipelineError
+
+_TOKEN_BYTES = 4
+_PARTIAL = re.compile(rf"\..+\.[0-9a-f]{{{2 * _TOKEN_BYTES}}}")  # what `write_file` calls a file until it is whole
 
 
 def sha256_of(path: Path) -> str:
@@ -34,7 +39,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_file(path: Path) -> Iterator[BinaryIO]:
     """A stream whose content becomes the file at the end of the context, unless an error ends it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(_TOKEN_BYTES)}")
     try:
         with partial.open("xb") as file:  # its mode is what the user's umask leaves
             yield file
@@ -44,6 +49,19 @@ def write_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def remove_partial(directory: Path, older_than: float = 0) -> None:
+    """Remove what killed processes left of files that they were writing.
+
+    Args:
+        older_than: in seconds: where processes that live may write, too.
+    """
+    for path in directory.rglob(".*"):
+        with suppress(OSError):
+            lives = older_than > 0 and time.time() - path.lstat().st_mtime < older_than
+            if _PARTIAL.fullmatch(path.name) and not lives:
+                path.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -110,6 +128,8 @@ def writing_to(directory: Path) -> Iterator[None]:
 def exclusive(directory: Path) -> Iterator[None]:
     """Keep a directory to this process, making it; the lock goes with the process that holds it.
 
+    What an earlier holder was writing when it was killed is removed.
+
     Raises:
         PipelineError: another process has it, or it can't be written.
     """
@@ -125,6 +145,7 @@ def exclusive(directory: Path) -> Iterator[None]:
                 f"{directory} is in use by another process; wait for it, or name another --out"
             ) from error
     try:
+        remove_partial(directory)
         yield
     finally:
         lock.release()

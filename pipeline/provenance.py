@@ -24,14 +24,21 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that compute results, where installed; and the number of cores."""
-    found = {"python": platform.python_version(), "machine": platform.machine(), "cores": str(os.cpu_count())}
+    """Versions of Python and of the packages that compute results, where installed; and the number of threads."""
+    found = {"python": platform.python_version(), "machine": platform.machine(), "threads": str(threads())}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
     return found
+
+
+def threads() -> int:
+    """How many threads a training shares its sums between, on which their last bits depend."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return int(asked) if asked.isdecimal() and int(asked) else usable
 
 
 def cpu_name() -> str:

@@ -100,7 +100,12 @@ def _train_into(
         "classes": list(data.class_names),
         "recipe": asdict(recipe),
         "command": command,
-        "data": {"name": data.name, "sha256": data.content_sha256, "train": len(data.train), "licence": data.licence},
+        "data": {
+            "name": Path(data.name).name,
+            "sha256": data.content_sha256,
+            "train": len(data.train),
+            "licence": data.licence,
+        },
         "labels_sha256": _sha256(labels),
         "sha256": hashlib.sha256(content).hexdigest(),
         "parameters": sum(p.numel() for p in supernet.parameters()),

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.files import write_bytes
+from pipeline.files import remove_partial, write_bytes
 
 log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
+_ALIVE_SECONDS = 86_400  # no entry takes a day to write
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class Cache:
 
     def _make_room(self, needed: int) -> None:
         """Delete the least recently used entries until `needed` bytes are free under the cap."""
+        remove_partial(self.root, older_than=_ALIVE_SECONDS)
         entries = []
         for path in self.root.glob("*.npy"):
             try:

@@ -105,7 +105,8 @@ def audit(
         every = predict_all(subjects | others, images, indices, names, store, told, progress)
     predictions = {role: every[role] for role in subjects}
     files = {role: subject.path.name for role, subject in subjects.items()}
-    found = PredictionsFile(indices, labels, names, images.digest, data.name, images.source, files, predictions)
+    dataset = Path(data.name).name  # a folder is where it is; its content is in the digest
+    found = PredictionsFile(indices, labels, names, images.digest, dataset, images.source, files, predictions)
     records = {role: AuditedModel(s.path.name, s.sha256(), s.kind) for role, s in subjects.items()}
     result = summarise(found, seed=seed, models=records, floor=request.floor)
     warnings = _resized({role: facts[role] for role in subjects}, data.test.pixels_nhwc.shape[1:3])

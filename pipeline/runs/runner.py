@@ -87,7 +87,7 @@ def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, r
         record = saved.stages.get(stage.name)
         if record and record.holds(key, directory):
             report.kept(stage.name)
-            if (told := _other_versions(record.versions)) and told not in noticed:
+            if (told := other_versions(record.versions)) and told not in noticed:
                 report.line(f"    [yellow]by another version: {told}[/]")
                 noticed.add(told)
             continue
@@ -202,7 +202,7 @@ def _identity(origin: Origin) -> dict[str, str]:
     return {"target": config.target, "dataset": config.data.dataset, "data_sha256": origin.data.content_sha256}
 
 
-def _other_versions(made_by: Mapping[str, str]) -> str:
+def other_versions(made_by: Mapping[str, str]) -> str:
     """What differs between the versions behind a kept stage and those that are here."""
     here = versions()
     differing = [name for name in here if name in made_by and made_by[name] != here[name]]

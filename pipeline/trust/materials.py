@@ -73,7 +73,7 @@ def _software(run: FinishedRun) -> Iterator[Material]:
         python, packages = found.python, found.packages
     else:
         python = versions.get("python", "")
-        others = sorted(versions.keys() - {"python", "machine", "cores"})
+        others = sorted(versions.keys() - {"python", "machine", "threads", "cores"})
         packages = tuple(Package(canonical(name), versions[name]) for name in others)
     yield Material("interpreter", "Python", version=python, licence="PSF-2.0")
     for package in packages:

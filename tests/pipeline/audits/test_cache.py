@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,15 @@ def test_the_least_recently_used_go_when_the_cap_is_reached(tmp_path: Path) -> N
     cache.save("d", block)
     assert [key for key in "abcd" if cache.load(key) is not None] == ["a", "c", "d"]
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3500
+
+
+def test_what_killed_processes_were_writing_goes_after_a_day(tmp_path: Path) -> None:
+    old, new = tmp_path / ".a.npy.0a1b2c3d", tmp_path / ".b.npy.0a1b2c3d"
+    for path, age in ((old, 90_000), (new, 60)):
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age,) * 2)
+    Cache(tmp_path, 10_000).save("c", np.zeros(4))
+    assert [old.exists(), new.exists()] == [False, True]
 
 
 def test_what_exceeds_the_cap_is_not_kept(tmp_path: Path) -> None:

@@ -317,3 +317,16 @@ def test_a_file_is_written_through_a_link_and_into_a_pipe(tmp_path: Path) -> Non
     assert os.read(reading, 9) == b"2"
     assert (tmp_path / "pipe").is_fifo()
     os.close(reading)
+
+
+def test_what_a_kill_left_of_a_file_is_removed_and_hidden_files_of_others_are_not(flow: Flow, tmp_path: Path) -> None:
+    flow(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    left = [tmp_path / ".run.json.0a1b2c3d", tmp_path / "model/.model.c.deadbeef"]
+    others = [tmp_path / ".gitignore", tmp_path / ".notes.txt.backup"]
+    for path in (*left, *others):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{")
+        os.utime(path, (4e9, 4e9))  # a clock that was moved back since
+    flow(tmp_path)
+    assert [path.exists() for path in (*left, *others)] == [False, False, True, True]
