@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,21 @@ if TYPE_CHECKING:
 )
 @click.option("--issuer", metavar="URL", help="Who confirmed the identity; GitHub's workflows by default.")
 @click.option("--require-signature", is_flag=True, help="Fail where neither --key nor --identity is given.")
-def verify(named: Path, key: Path | None, identity: str | None, issuer: str | None, require_signature: bool) -> int:
+@click.option("--rebuild", is_flag=True, help="Make the run again from its data, and compare every file: a run's time.")
+@click.option("--from", "start", metavar="STAGE", help="With --rebuild: believe the stages before this one.")
+@click.option("--dataset", metavar="PATH", help="With --rebuild: where the run's own pictures lie by now.")
+@options.data_dir
+def verify(
+    named: Path,
+    key: Path | None,
+    identity: str | None,
+    issuer: str | None,
+    require_signature: bool,
+    rebuild: bool,
+    start: str | None,
+    dataset: str | None,
+    data_dir: Path | None,
+) -> int:
     """Compare the files of RUN, or of the zip that 'pipeline bundle' made of it, with its manifest and each other.
 
     Without a key it finds whatever was changed in one place and not in all; who made the files, only a signature tells.
@@ -31,7 +46,10 @@ def verify(named: Path, key: Path | None, identity: str | None, issuer: str | No
     """
     from export.graph import shown
 
-    verified = _verified(named, _signer(key, identity, issuer, required=require_signature))
+    if (start or dataset) and not rebuild:
+        raise PipelineError(f"{'--from' if start else '--dataset'} is for --rebuild: add it, or leave this out")
+    again = _Rebuild(start, dataset, data_dir) if rebuild else None
+    verified = _verified(named, _signer(key, identity, issuer, required=require_signature), again)
     for problem in verified.problems:
         click.echo(shown(problem))
     if not verified.problems:
@@ -53,19 +71,48 @@ def _signer(key: Path | None, identity: str | None, issuer: str | None, *, requi
     return None
 
 
-def _verified(named: Path, signer: Signer | None) -> Verified:
+@dataclass(frozen=True, slots=True)
+class _Rebuild:
+    """How a run is made again."""
+
+    start: str | None
+    dataset: str | None
+    data_dir: Path | None
+
+    def __call__(self, directory: Path, verified: Verified) -> Verified:
+        """What was verified, and what the run made again differs in; one whose files disagree is not worth the time."""
+        from pipeline.flow import STAGES
+        from pipeline.progress import Reporter
+        from pipeline.trust.rebuild import rebuilt_differently
+
+        if verified.problems:
+            return verified
+        options.require_training_packages()
+        dataset = None if self.dataset is None else options.whole_path(self.dataset)
+        differing = rebuilt_differently(
+            STAGES, directory, Reporter(), dataset=dataset, data_dir=self.data_dir, start=self.start
+        )
+        part = f", made again from stage '{self.start}'," if self.start else ", made again,"
+        return replace(verified, problems=tuple(differing), summary=f"{verified.summary}{part} are the same bytes")
+
+
+def _verified(named: Path, signer: Signer | None, again: _Rebuild | None) -> Verified:
     from pipeline.trust.bundle import opened_bundle
     from pipeline.trust.signature import signature_problems
     from pipeline.trust.verification import Verified, verify_run
 
     if not named.is_file():
         options.finished_run(named)
-        return verify_run(named, signer)
+        verified = verify_run(named, signer)
+        return again(named, verified) if again else verified
     if named.suffix == ".zip":
         with opened_bundle(named) as (directory, problems):
             options.finished_run(directory)
             verified = verify_run(directory, signer)
-            return Verified((*problems, *verified.problems), verified.summary)
+            verified = replace(verified, problems=(*problems, *verified.problems))
+            return again(directory, verified) if again else verified
+    if again:
+        raise PipelineError(f"{named} is no run and no bundle: there is nothing to make again")
     if signer is None:
         raise PipelineError(f"{named} is no run and no bundle: name who signed it, with --key PUB or --identity ID")
     return Verified(tuple(signature_problems(named, signer, {})), f"{named} is signed by {signer.in_words()}")
