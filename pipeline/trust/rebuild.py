@@ -16,6 +16,7 @@ from pipeline.progress import Reporter
 from pipeline.run_data import load_data, read_config
 from pipeline.runs.facts import Origin
 from pipeline.runs.layout import RUN
+from pipeline.runs.places import without_place
 from pipeline.runs.runner import RunRecord, other_versions, run_stages
 from pipeline.runs.stage import Stage
 from pipeline.values import read_value, write_value
@@ -50,11 +51,12 @@ def rebuilt_differently(
     if start is not None and start not in names:
         raise PipelineError(f"--from: no stage '{start}'{nearest(start, names)}; there are {', '.join(names)}")
     record, config = read_value(RunRecord, directory / RUN), read_config(directory)
-    if dataset is not None:
-        config = replace(config, data=replace(config.data, dataset=dataset))
-    data = load_data(config, data_dir)
+    lying = config if dataset is None else replace(config, data=replace(config.data, dataset=dataset))
+    data = load_data(lying, data_dir)
     if data.content_sha256 != record.identity.get("data_sha256"):
-        raise PipelineError(f"the data '{config.data.dataset}' are not what {directory} was made of; see --dataset")
+        raise PipelineError(f"the data '{data.name}' are not what {directory} was made of; name those with --dataset")
+    if dataset is not None:  # under the name that the run knows them by
+        data = replace(data, name=without_place(config.data.dataset))
     _compute_as(record)
     origin = Origin(config, load_profile(config.target, config.overrides), data, data_dir)
     believed = record.stages[: names.index(start)] if start else ()
