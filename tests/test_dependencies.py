@@ -85,3 +85,37 @@ def test_what_is_installed_is_what_was_declared(requirement: Requirement) -> Non
 def test_every_dependency_says_the_least_version_that_it_needs() -> None:
     without = [requirement.name for requirement in shipped_requirements() if not requirement.specifier]
     assert without == ["tflite-micro"]  # has development versions alone
+
+
+CONSTRAINTS = Path(__file__).parent.parent / "constraints" / f"{PROJECT['version']}.txt"
+
+
+def constrained() -> dict[str, tuple[str, list[str]]]:
+    """Version and hashes by package, as the release was tested."""
+    lines = CONSTRAINTS.read_text().replace("\\\n", " ").splitlines()
+    found = {}
+    for line in (line for line in lines if line and not line.startswith("#")):
+        name, version = line.split()[0].split("==")
+        found[canonical(name.partition("[")[0])] = version, re.findall(r"--hash=sha256:[0-9a-f]{64}(?!\S)", line)
+    return found
+
+
+def test_a_release_names_what_it_was_tested_with_by_version_and_hash() -> None:
+    pinned = constrained()
+    for requirement in shipped_requirements():
+        version, _ = pinned[canonical(requirement.name)]
+        assert requirement.specifier.contains(version), requirement
+    assert [name for name, (_, hashes) in pinned.items() if not hashes] == []
+
+
+def test_nothing_comes_along_that_a_release_does_not_name() -> None:
+    missing = [name for name in closure() if name not in constrained() and _installed(name)]
+    assert missing == []
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
