@@ -62,7 +62,12 @@ class Place:
         config = arguments or ("--config", str(Path(__file__).with_name("campaign.toml")))
         command = [sys.executable, "-m", "pipeline", "run", "--target", "cortex-m7", "--offline", *config]
         return subprocess.Popen(
-            [*command, "--out", str(self.out)], cwd=self.around, env=env, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+            [*command, "--out", str(self.out)],
+            cwd=self.around,
+            env=env,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background ignores
         )
 
     def finish(self, *arguments: str) -> None:
