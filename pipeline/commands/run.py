@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,36 +119,38 @@ def _configs(
     from pipeline.layers import configured, set_values
 
     settings, profile = set_values(options.key_values(overrides, "--set"))
-    given = {**_whole_paths(given), **settings}
+    given = {**given, **settings}
     if profile:
         given["overrides"] = profile
     if targets is None and file is not None:
-        return [configured(given, file)]
+        return [_whole_paths(configured(given, file))]
     names = options.split_names(targets)
     if "all" in names:
         raise PipelineError(
             "--target all is for 'pipeline fit'; a run trains a model for each target: name them, as in a,b,c"
         )
-    return [configured({**given, "target": name}, file) for name in names]
+    return [_whole_paths(configured({**given, "target": name}, file)) for name in names]
 
 
-def _whole_paths(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Folders and files by their whole paths, so that a run knows them again from anywhere."""
+def _whole_paths(config: RunConfig) -> RunConfig:
+    """The configuration with folders and files by their whole paths, so that a run knows them again from anywhere.
+
+    Raises:
+        PipelineError: there is no such supernet, or a folder can't be told from a data set by its name.
+    """
     from flatnas.data.registry import NAMES
     from pipeline.runs.places import without_place
 
-    whole = dict(given)
-    if "dataset" in whole:
-        whole["dataset"] = options.whole_path(whole["dataset"])
-        if (name := without_place(whole["dataset"])) != whole["dataset"] and name in NAMES:
-            raise PipelineError(
-                f"{whole['dataset']} has the name of the data set '{name}': give the folder another one"
-            )
-    if "supernet" in whole:
-        if not (path := Path(whole["supernet"])).is_file():
+    dataset, supernet = options.whole_path(config.data.dataset), config.supernet.supernet
+    if (name := without_place(dataset)) != dataset and name in NAMES:
+        raise PipelineError(f"{dataset} has the name of the data set '{name}': give the folder another one")
+    if supernet is not None:
+        if not (path := Path(supernet)).is_file():
             raise PipelineError(f"--supernet: there is no file {path}")
-        whole["supernet"] = str(path.resolve())
-    return whole
+        supernet = str(path.resolve())
+    return replace(
+        config, data=replace(config.data, dataset=dataset), supernet=replace(config.supernet, supernet=supernet)
+    )
 
 
 def _prepared(

@@ -35,7 +35,7 @@ def places_of(config: RunConfig) -> Places:
 
 def without_places(config: RunConfig) -> RunConfig:
     """The configuration with the last part of each path alone."""
-    return _with(config, *(value and without_place(value) for value in _named(config)))
+    return _with(config, Places(*(value and without_place(value) for value in _named(config))))
 
 
 def with_places(config: RunConfig, directory: Path) -> RunConfig:
@@ -46,8 +46,8 @@ def with_places(config: RunConfig, directory: Path) -> RunConfig:
     """
     path = directory / PLACES
     places = read_value(Places, path) if path.is_file() else Places()
-    named = zip((places.dataset, places.supernet, places.target), _named(config), strict=True)
-    return _with(config, *(place if place and without_place(place) == name else name for place, name in named))
+    known = zip((places.dataset, places.supernet, places.target), _named(config), strict=True)
+    return _with(config, Places(*(place if place and without_place(place) == name else None for place, name in known)))
 
 
 def remember_places(directory: Path, config: RunConfig) -> None:
@@ -60,12 +60,11 @@ def _named(config: RunConfig) -> tuple[str, str | None, str]:
     return config.data.dataset, config.supernet.supernet, config.target
 
 
-def _with(config: RunConfig, dataset: str | None, supernet: str | None, target: str | None) -> RunConfig:
-    assert dataset is not None
-    assert target is not None
+def _with(config: RunConfig, names: Places) -> RunConfig:
+    """The configuration with other names; None keeps its own."""
     return replace(
         config,
-        target=target,
-        data=replace(config.data, dataset=dataset),
-        supernet=replace(config.supernet, supernet=supernet),
+        target=names.target or config.target,
+        data=replace(config.data, dataset=names.dataset or config.data.dataset),
+        supernet=replace(config.supernet, supernet=names.supernet or config.supernet.supernet),
     )

@@ -88,7 +88,7 @@ def _run_stages(stages: Sequence[Stage[Any]], directory: Path, origin: Origin, r
         if record and record.holds(key, directory):
             report.kept(stage.name)
             if (told := other_versions(record.versions)) and told not in noticed:
-                report.line(f"    [yellow]by another version: {told}[/]")
+                report.line(f"    [yellow]made with {told}[/]")
                 noticed.add(told)
             continue
         changed = True

@@ -39,7 +39,7 @@ def rebuilt_differently(
 
     Args:
         dataset: where the run's own pictures lie, if not where they lay.
-        start: the first stage that is run again; those before it are believed.
+        start: the first stage that is run again; those before it are believed, as far as their code is the same.
 
     Returns:
         A line for each stage that made other files; none where all are the same.
@@ -59,14 +59,15 @@ def rebuilt_differently(
         data = replace(data, name=without_place(config.data.dataset))
     _compute_as(record)
     origin = Origin(config, load_profile(config.target, config.overrides), data, data_dir)
-    believed = record.stages[: names.index(start)] if start else ()
+    before = stages[: names.index(start)] if start else ()
+    believed = tuple(made for made in record.stages if made.name in {stage.name for stage in before})
     with TemporaryDirectory() as temporary:
         again = Path(temporary) / "run"
-        for artifact in (artifact for stage in believed for artifact in stage.outputs):
-            copy = again / artifact.path
+        again.mkdir()
+        for path in (path for stage in before for path in stage.writes if (directory / path).is_file()):
+            copy = again / path  # a stage's own names, never those that a run.json from anywhere tells
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(directory / artifact.path, copy)
-        again.mkdir(exist_ok=True)
+            shutil.copyfile(directory / path, copy)
         write_value(again / RUN, replace(record, stages=believed, adopted=()))
         run_stages(stages, again, origin, report)
         return _differences(record, read_value(RunRecord, again / RUN))

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from rich.console import Console
 
 from flatnas.data.dataset import Dataset, Images
 from hardware_profiles.profile import load_profile
+from pipeline.commands.run import _configs
 from pipeline.config import RunConfig
+from pipeline.errors import PipelineError
 from pipeline.files import sha256_of, write_bytes, write_json
 from pipeline.layers import configured
 from pipeline.progress import Reporter
@@ -65,3 +68,23 @@ def test_places_of_something_else_are_not_taken(tmp_path: Path) -> None:
     assert places_of(config) == Places()
     write_json(tmp_path / "places.json", {"dataset": "/elsewhere/other", "supernet": "/x", "target": "/x/board.toml"})
     assert with_places(config, tmp_path) == config
+
+
+def test_a_files_folder_is_a_whole_path_and_none_has_the_name_of_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pictures", "digits"):
+        (tmp_path / name).mkdir()
+    file = tmp_path / "mine.toml"
+    file.write_text('[data]\ndataset = "pictures"\n')
+    (config,) = _configs({}, "cortex-m7", file, ())
+    assert config.data.dataset == str(tmp_path / "pictures")
+    file.write_text('[data]\ndataset = "./digits"\n')
+    with pytest.raises(PipelineError, match="has the name of the data set 'digits': give the folder another one"):
+        _configs({}, "cortex-m7", file, ())
+    file.write_text('[data]\ndataset = "digits"\n')
+    assert _configs({}, "cortex-m7", file, ())[0].data.dataset == "digits"
+    file.write_text('[supernet]\nsupernet = "absent.safetensors"\n')
+    with pytest.raises(PipelineError, match=r"--supernet: there is no file absent\.safetensors"):
+        _configs({}, "cortex-m7", file, ())

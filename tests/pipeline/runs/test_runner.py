@@ -279,7 +279,7 @@ def test_a_kept_stage_of_another_version_says_so(flow: Flow, tmp_path: Path) -> 
     for stage in saved["stages"]:
         stage["versions"]["numpy"] = "1.26.0"
     write_json(tmp_path / "run.json", saved)
-    told = f"by another version: numpy 1.26.0, here {np.__version__}"
+    told = f"made with numpy 1.26.0, here {np.__version__}"
     for config, redone in ((CONFIG, []), (changed(CONFIG, {"select": "knee"}), ["two", "three"])):
         out = StringIO()
         flow.ran.clear()

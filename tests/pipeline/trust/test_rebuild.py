@@ -135,3 +135,12 @@ def test_a_file_that_is_no_run_can_not_be_made_again(tmp_path: Path) -> None:
     arguments = ["verify", str(tmp_path / "model.tflite"), "--rebuild"]
     done = CliRunner().invoke(pipeline, arguments, standalone_mode=False)
     assert "is no run and no bundle" in str(done.exception)
+
+
+def test_paths_that_a_record_tells_are_neither_read_nor_written(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("")
+    record = read_json(run / "run.json")
+    record["stages"][0]["outputs"].append({"path": "../../secret", "sha256": "0" * 64})
+    write_json(run / "run.json", record)
+    lines = rebuilt_differently(stages({}), run, QUIET, start="second")
+    assert lines == ["made again, stage 'first' differs in ../../secret"]
