@@ -209,7 +209,7 @@ def test_a_run_that_is_stopped_says_how_to_go_on(tmp_path: Path, number: int, co
         env=env,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a CI job may inherit SIG_IGN
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a CI job may inherit SIG_IGN
     )
     while not list(tmp_path.glob("out/.work/*")) and process.poll() is None:
         time.sleep(0.05)

@@ -88,7 +88,7 @@ class Place:
             env=env,
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background ignores
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background ignores it
         )
 
     def finish(self, *arguments: str) -> None:

@@ -286,7 +286,8 @@ def test_workers_end_with_their_leader_and_the_temporary_folder_is_empty(
     kept = {k: v for k, v in os.environ.items() if not k.startswith("PIPELINE")}
     env = kept | {"TMPDIR": str(tmp_path / "tmp"), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pipeline", "audit", str(MODEL), "--dataset", "digits"]
-    leader = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True)
+    heard = None if number == signal.SIGKILL else lambda: signal.signal(number, signal.SIG_DFL)  # nohup ignores some
+    leader = subprocess.Popen(command, cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     try:
         deadline = time.monotonic() + 120
         while not (workers := children(leader.pid)) and time.monotonic() < deadline:
